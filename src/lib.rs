@@ -1,1 +1,38 @@
-//! GStreamer plugin.
+//! GStreamer plugin that turns any video into depth with Depth Anything V2.
+//!
+//! The way of a frame is the order of the rooms:
+//!
+//! ```text
+//! frame ──▶ tensor ──▶ network ──▶ depth map ──▶ range ──▶ GRAY16 frame (+ meta)
+//! ```
+//!
+//! [`depthanything`] is the element; [`depthcolorize`] makes its output pleasant to look at. Everything
+//! else is below the elements and knows nothing of GStreamer.
+
+pub mod depth_meta;
+pub mod depthanything;
+pub mod depthcolorize;
+pub mod engine;
+pub mod error;
+pub mod frame;
+pub mod geometry;
+pub mod model;
+pub mod range;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    depth_meta::register();
+    depthanything::register(plugin)?;
+    depthcolorize::register(plugin)
+}
+
+gst::plugin_define!(
+    depthanything,
+    env!("CARGO_PKG_DESCRIPTION"),
+    plugin_init,
+    concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+    "MIT/X11",
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_REPOSITORY"),
+    env!("BUILD_REL_DATE")
+);

@@ -1,0 +1,4 @@
+//! `GstDepthMeta`: what the samples of a depth frame mean.
+
+/// Registers the meta with GStreamer.
+pub fn register() {}

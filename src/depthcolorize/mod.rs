@@ -1,0 +1,6 @@
+//! The element `depthcolorize`.
+
+/// Registers the element.
+pub fn register(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    Ok(())
+}

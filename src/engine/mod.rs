@@ -1,0 +1,3 @@
+//! Running a network: finding ONNX Runtime, choosing an execution provider, keeping a session.
+
+pub mod network;

@@ -1,0 +1,79 @@
+//! The seam between the element and whatever runs the network.
+//!
+//! A [`Network`] describes itself and turns a batch of normalised images into depth maps. ONNX Runtime
+//! is one way of doing that ([`super::session`]); a remote server could be another.
+
+use crate::error::Error;
+use crate::geometry::Size;
+
+/// What the network's numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DepthKind {
+    /// Affine-invariant inverse depth: larger is nearer, scale and shift unknown.
+    Relative,
+    /// Depth in metres.
+    Metric,
+}
+
+/// What sizes the network takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InputSize {
+    /// Any width and height that are multiples of the patch.
+    Any,
+    /// Only this one; frames are stretched to it.
+    Fixed(Size),
+}
+
+/// Where and how a network runs, and what it takes and gives.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The model's name: its file name without extension, or `builtin`.
+    pub model: String,
+    /// What the depth values are.
+    pub kind: DepthKind,
+    /// Sides of the input are multiples of this many pixels.
+    pub patch: u32,
+    /// Which sizes it takes.
+    pub input_size: InputSize,
+    /// Images per run where the model fixes it; `None`: any number.
+    pub batch: Option<usize>,
+    /// The execution provider that runs it, as ONNX Runtime names it (`CPUExecutionProvider`, …).
+    pub provider: String,
+    /// Arithmetic: `fp32`, `fp16`, `bf16`.
+    pub precision: String,
+}
+
+/// Images to run: `[batch, 3, height, width]`, RGB, already normalised, contiguous.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    /// `batch · 3 · height · width` values.
+    pub values: &'a [f32],
+    /// Number of images.
+    pub batch: usize,
+    /// Size of each.
+    pub size: Size,
+}
+
+/// Depth maps that came back: `[batch, height, width]`, contiguous. Kept by the caller and used again.
+#[derive(Debug, Clone, Default)]
+pub struct DepthMaps {
+    /// `batch · height · width` values in the model's own units; may hold NaN or infinity.
+    pub values: Vec<f32>,
+    /// Number of maps.
+    pub batch: usize,
+    /// Size of each; not always that of the input.
+    pub size: Size,
+}
+
+
+/// A loaded depth network.
+pub trait Network: Send {
+    /// What it is and where it runs.
+    fn description(&self) -> &Description;
+
+    /// Runs one batch and fills `depth`. Blocks until done.
+    ///
+    /// # Errors
+    /// [`Error::Inference`] when the run fails or the result has not the form promised at load.
+    fn run(&mut self, images: Images<'_>, depth: &mut DepthMaps) -> Result<(), Error>;
+}

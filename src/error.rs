@@ -1,0 +1,126 @@
+//! The one error of the plugin; each variant says what is wrong and what to do, and maps to a GStreamer
+//! domain.
+
+use std::path::PathBuf;
+
+/// A place where ONNX Runtime was looked for, and why it did not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeCandidate {
+    /// The library or folder.
+    pub path: PathBuf,
+    /// Where the path came from: `ORT_DYLIB_PATH`, `beside the plugin`, …
+    pub origin: String,
+    /// Why it was not taken: `not found`, `version 1.17.3 is older than 1.21`, …
+    pub reason: String,
+}
+
+/// Everything that can go wrong below the element.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No usable ONNX Runtime.
+    #[error("{}", runtime_text(.0))]
+    Runtime(Vec<RuntimeCandidate>),
+
+    /// The model file can't be opened or read.
+    #[error("can't read the model {path}: {reason}", path = .path.display())]
+    ModelFile {
+        /// The file (or its external data).
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+
+    /// The file was read but is not an ONNX model, or is damaged.
+    #[error("{model} is not a usable ONNX model: {reason}")]
+    ModelInvalid {
+        /// The model's path or name.
+        model: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+
+    /// A sound ONNX model, but not a monocular depth network of the form this element runs.
+    #[error("{model} can't be used here: found {found}; wanted {wanted}")]
+    ModelUnsupported {
+        /// The model's path or name.
+        model: String,
+        /// What the model has.
+        found: String,
+        /// What it should have had.
+        wanted: String,
+    },
+
+    /// The execution provider asked for does not work here.
+    #[error("execution provider {provider} does not work here: {reason}")]
+    Provider {
+        /// The provider's short name, as the property spells it.
+        provider: String,
+        /// Which library or option is at fault, and what to do.
+        reason: String,
+    },
+
+    /// A property's value can't be used with this model or machine.
+    #[error("property {property}: {reason}")]
+    Setting {
+        /// The property's name.
+        property: &'static str,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+
+    /// A run failed.
+    #[error("inference at {size} failed: {reason}")]
+    Inference {
+        /// The network size of the run, as text.
+        size: String,
+        /// ONNX Runtime's words.
+        reason: String,
+    },
+
+    /// A run failed for want of memory.
+    #[error("out of memory at {size}: {reason}. Lower `resolution`")]
+    OutOfMemory {
+        /// The network size of the run, as text.
+        size: String,
+        /// ONNX Runtime's words.
+        reason: String,
+    },
+}
+
+fn runtime_text(candidates: &[RuntimeCandidate]) -> String {
+    use std::fmt::Write;
+    let mut text = String::from(
+        "no usable ONNX Runtime (1.21 or newer) was found. Install one with `pip install onnxruntime`, \
+         or set ORT_DYLIB_PATH to a libonnxruntime.so. Looked in:",
+    );
+    for candidate in candidates {
+        let _ = write!(
+            text,
+            "\n  {} ({}): {}",
+            candidate.path.display(),
+            candidate.origin,
+            candidate.reason
+        );
+    }
+    text
+}
+
+impl Error {
+    /// As an error message for [`gst::Element::post_error_message`] or a failed `start`.
+    pub fn to_message(&self) -> gst::ErrorMessage {
+        match self {
+            Self::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ["{self}"]),
+            Self::ModelFile { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ["{self}"]),
+            Self::ModelInvalid { .. } => gst::error_msg!(gst::StreamError::Format, ["{self}"]),
+            Self::ModelUnsupported { .. } => {
+                gst::error_msg!(gst::StreamError::WrongType, ["{self}"])
+            }
+            Self::Provider { .. } => gst::error_msg!(gst::LibraryError::Init, ["{self}"]),
+            Self::Setting { .. } => gst::error_msg!(gst::LibraryError::Settings, ["{self}"]),
+            Self::Inference { .. } => gst::error_msg!(gst::StreamError::Failed, ["{self}"]),
+            Self::OutOfMemory { .. } => {
+                gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{self}"])
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Model values → 0…1 over time.
