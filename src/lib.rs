@@ -19,20 +19,26 @@ pub mod geometry;
 pub mod model;
 pub mod range;
 
-fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    depth_meta::register();
-    depthanything::register(plugin)?;
-    depthcolorize::register(plugin)
-}
+pub use plugin::plugin_register_static;
 
-gst::plugin_define!(
-    depthanything,
-    env!("CARGO_PKG_DESCRIPTION"),
-    plugin_init,
-    concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
-    "MIT/X11",
-    env!("CARGO_PKG_NAME"),
-    env!("CARGO_PKG_NAME"),
-    env!("CARGO_PKG_REPOSITORY"),
-    env!("BUILD_REL_DATE")
-);
+/// What GStreamer asks of a plugin.
+#[allow(missing_docs, reason = "made by the macro")]
+mod plugin {
+    fn init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+        crate::depth_meta::register();
+        crate::depthanything::register(plugin)?;
+        crate::depthcolorize::register(plugin)
+    }
+
+    gst::plugin_define!(
+        depthanything,
+        env!("CARGO_PKG_DESCRIPTION"),
+        init,
+        concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+        "MIT/X11",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_REPOSITORY"),
+        env!("BUILD_REL_DATE")
+    );
+}

@@ -65,7 +65,6 @@ pub struct DepthMaps {
     pub size: Size,
 }
 
-
 /// A loaded depth network.
 pub trait Network: Send {
     /// What it is and where it runs.
