@@ -1,0 +1,163 @@
+# shellcheck shell=bash
+# Setting up a machine for this project. Sourced by ./demo and ./check, which set ROOT (the checkout).
+# Whatever is already there is left alone, so that a second run is quick and needs no network.
+
+# What a build needs, what the tests and the demo play films with (H.264 parsers are in "bad",
+# FFV1 and most decoders in "libav").
+# shellcheck disable=SC2034 # used by those who source this
+PACKAGES=(
+    build-essential
+    pkg-config
+    libgstreamer1.0-dev
+    libgstreamer-plugins-base1.0-dev
+    gstreamer1.0-tools
+    gstreamer1.0-plugins-base
+    gstreamer1.0-plugins-good
+    gstreamer1.0-plugins-bad
+    gstreamer1.0-libav
+)
+
+# The Python wheels that carry ONNX Runtime's library; no Python code in them is used.
+ONNXRUNTIME_VERSION=1.32.0
+OPENVINO_VERSION=1.24.1
+
+say() {
+    if [ -t 1 ]; then
+        printf '\033[1m==>\033[0m %s\n' "$*"
+    else
+        printf '==> %s\n' "$*"
+    fi
+}
+
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    shift
+    if [ $# -gt 0 ]; then
+        printf '       %s\n' "$@" >&2
+    fi
+    exit 1
+}
+
+# as_root COMMAND…: runs it as root, with sudo where we are not
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root, and there is no sudo here. As root, run:" "$*"
+    fi
+}
+
+installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# apt_install PACKAGE…: installs those that are missing
+apt_install() {
+    local package missing=()
+    if ! command -v apt-get >/dev/null; then
+        say "not Debian or Ubuntu: going on as if the equivalents of these were installed: $*"
+        return
+    fi
+    for package in "$@"; do
+        installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "installing with apt: ${missing[*]}"
+    # lists that can't be fetched matter only if the install then fails, which says so itself
+    as_root apt-get update -q || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" \
+        || fail "apt could not install ${missing[*]}"
+}
+
+# leave_sudo ARGUMENT…: a script started with sudo goes on as the user who started it, so that what is
+# built and installed in the checkout is theirs, and their Rust is found
+leave_sudo() {
+    if [ "$(id -u)" = 0 ] && [ -n "${SUDO_USER:-}" ] && [ "$SUDO_USER" != root ] \
+        && [ "$(stat -c %U "$ROOT")" = "$SUDO_USER" ]; then
+        say "going on as $SUDO_USER"
+        exec sudo -u "$SUDO_USER" -H "$ROOT/$(basename "$0")" "$@"
+    fi
+}
+
+# version_at_least HAVE WANTED
+version_at_least() {
+    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+# Rust is not installed for the user, since there are many ways to want it; the line that does it is said.
+need_rust() {
+    local wanted have
+    wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
+    if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
+        PATH=$HOME/.cargo/bin:$PATH
+        export PATH
+    fi
+    if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
+        fail "Rust $wanted or newer is needed and there is none here. This line installs it:" \
+            "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y" \
+            "Then run this again."
+    fi
+    have=$(cd "$ROOT" && rustc --version | cut -d ' ' -f 2)
+    if ! version_at_least "${have%%-*}" "$wanted"; then
+        if command -v rustup >/dev/null; then
+            fail "Rust $wanted or newer is needed and this is $have. This line updates it:" \
+                "rustup update stable && rustup default stable"
+        fi
+        fail "Rust $wanted or newer is needed and this is $have. This line installs a newer one beside it:" \
+            "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+    fi
+}
+
+# runtime_library NAME: path of the library in .runtime/NAME; fails when it is not there
+runtime_library() {
+    local library
+    for library in "$ROOT/.runtime/$1/onnxruntime/capi/libonnxruntime.so".*; do
+        [ -e "$library" ] || return 1
+        printf '%s\n' "$library"
+        return
+    done
+}
+
+# install_runtime NAME: puts the ONNX Runtime NAME (onnxruntime or openvino) into .runtime/NAME
+install_runtime() {
+    local name=$1 wheel version folder unfinished
+    case $name in
+    onnxruntime) wheel=onnxruntime version=$ONNXRUNTIME_VERSION ;;
+    openvino) wheel=onnxruntime-openvino version=$OPENVINO_VERSION ;;
+    *) fail "no ONNX Runtime of the name $name" ;;
+    esac
+    folder=$ROOT/.runtime/$name
+    # a folder of that name is always whole, see below; only its version can be another
+    [ ! -e "$folder/onnxruntime/capi/libonnxruntime.so.$version" ] || return 0
+
+    if ! python3 -m pip --version >/dev/null 2>&1; then
+        apt_install python3 python3-pip
+    fi
+    say "installing ONNX Runtime ($wheel $version) into .runtime/$name"
+    mkdir -p "$ROOT/.runtime"
+    # what a run that was killed left
+    find "$ROOT/.runtime" -maxdepth 1 -name ".$name.*" -mmin +60 -exec rm -rf {} +
+    unfinished=$(mktemp -d "$ROOT/.runtime/.$name.XXXXXX")
+    # Only the library in the wheel is wanted, so any Python version's will do: 3.12's is the one that
+    # all releases have. --target keeps it out of every Python.
+    if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip --disable-pip-version-check install --quiet --no-deps --no-compile \
+        --only-binary=:all: --implementation cp --python-version 3.12 \
+        --target "$unfinished" "$wheel==$version"; then
+        rm -rf "$unfinished"
+        fail "pip could not install $wheel $version (see above)"
+    fi
+    if [ ! -e "$unfinished/onnxruntime/capi/libonnxruntime.so.$version" ]; then
+        rm -rf "$unfinished"
+        fail "$wheel $version holds no libonnxruntime.so.$version"
+    fi
+    chmod 755 "$unfinished"
+    rm -rf "$folder"
+    mv -T "$unfinished" "$folder"
+}
+
+# has_openvino: whether the OpenVINO build of ONNX Runtime exists for this machine
+has_openvino() {
+    [ "$(uname -m)" = x86_64 ]
+}
