@@ -1,0 +1,87 @@
+"""Batches for the trainer, drawn from pools of rendered samples."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from .augment import augment
+from .pool import Pool
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+# (h,w) of a batch, multiples of 14
+SMALL = ((112, 154), (112, 154), (154, 112), (126, 126), (98, 182))
+MIDDLE = ((168, 224), (168, 224), (224, 168), (196, 196), (140, 252), (154, 210))
+LARGE = ((252, 336), (252, 448), (336, 252), (294, 294))
+HUGE = ((378, 504), (350, 616), (518, 350), (434, 434))
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How often each group of sizes is drawn, once `images` have been seen."""
+
+    images: int
+    weights: tuple[float, float, float, float]
+
+
+SCHEDULE = (
+    Mix(0, (1.0, 0.0, 0.0, 0.0)),
+    Mix(60_000, (0.5, 0.47, 0.03, 0.0)),
+    Mix(250_000, (0.3, 0.54, 0.13, 0.03)),
+    Mix(1_000_000, (0.2, 0.5, 0.22, 0.08)),
+)
+
+
+def normalise(rgb: Tensor) -> Tensor:
+    """Bytes [b,h,w,3] -> floats [b,3,h,w], channels last in memory."""
+    mean = torch.tensor(MEAN, device=rgb.device) * 255
+    std = torch.tensor(STD, device=rgb.device) * 255
+    return ((rgb.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+class Batches(IterableDataset):
+    """Endless batches (rgb u8 [b,h,w,3], inverse depth f32 [b,h,w]); `batch` is for middle sizes."""
+
+    def __init__(self, pools: list[Path], seed: int, batch: int, seen: int = 0, paste: float = 0.1, pace: float = 1.0):
+        self.roots, self.seed, self.batch, self.seen, self.paste, self.pace = pools, seed, batch, seen, paste, pace
+
+    def draw(self, pools: list[tuple[Pool, np.ndarray]], area: int, r: np.random.Generator):
+        """A sample from a pool, finer ones for larger batches."""
+        fine = [p for p in pools if p[0].area >= 0.8 * area] or pools[-1:]
+        while True:
+            pool, slots = fine[0] if len(fine) == 1 or r.random() < 0.7 else fine[int(r.integers(len(fine)))]
+            if (sample := pool.get(int(slots[r.integers(len(slots))]))) is not None:
+                return sample[:2]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        torch.set_num_threads(1)
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        r = np.random.default_rng((self.seed, self.seen, worker))
+        seen, turn, pools = self.seen, 0, []
+        while True:
+            if turn % 100 == 0:
+                found = ((p, p.filled()) for p in map(Pool, self.roots))
+                pools = sorted((f for f in found if len(f[1]) > 0), key=lambda f: f[0].area)
+            turn += 1
+            weights = [m for m in SCHEDULE if m.images <= seen * self.pace][-1].weights
+            group = (SMALL, MIDDLE, LARGE, HUGE)[int(r.choice(4, p=weights))]
+            size = group[int(r.integers(len(group)))]
+            area = size[0] * size[1]
+            count = max(4, int(round(self.batch * min(2.0, 37632 / area) / 4)) * 4)
+            pictures, targets = [], []
+            while len(pictures) < count:
+                other = self.draw(pools, area, r) if r.random() < self.paste else None
+                rgb, inverse = augment(self.draw(pools, area, r), size, r, other)
+                if np.nanstd(inverse) < 1e-3 * np.nanmean(inverse) + 1e-5:
+                    continue  # a crop of nothing but sky or wall
+                pictures.append(rgb)
+                targets.append(inverse)
+            seen += count * workers
+            yield torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(targets))

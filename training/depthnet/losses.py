@@ -1,0 +1,84 @@
+"""Losses on relative inverse depth. Targets are inverse depth [b,h,w]; NaN is not looked at."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SCALES = 4
+PAIRS = 1500
+
+
+def soften(x: Tensor, knee: float = 3.0) -> Tensor:
+    """|x| up to the knee, then logarithmic: outliers pull, but no harder than the rest."""
+    x = x.abs()
+    return torch.where(x < knee, x, knee * (1 + (x.clamp(min=knee) / knee).log()))
+
+
+def standardise(x: Tensor, valid: Tensor) -> Tensor:
+    """Take off the median and divide by the mean deviation, per picture, over `valid`."""
+    flat, keep = x.flatten(1), valid.flatten(1)
+    centre = torch.where(keep, flat, torch.nan)[:, ::5].nanmedian(1, keepdim=True)[0]
+    off = torch.where(keep, (flat - centre).abs(), 0.0)
+    spread = off.sum(1, keepdim=True) / keep.sum(1, keepdim=True).clamp(min=1)
+    return ((flat - centre) / (spread + 1e-4)).view_as(x)
+
+
+def mean(x: Tensor, valid: Tensor) -> Tensor:
+    return torch.where(valid, x, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def gradients(residual: Tensor, valid: Tensor) -> Tensor:
+    """Steps of the residual at several scales: edges where the target has them, none elsewhere."""
+    total = residual.new_zeros(())
+    for k in range(SCALES):
+        r, v = residual[:, :: 2**k, :: 2**k], valid[:, :: 2**k, :: 2**k]
+        total = total + mean(soften(r[:, :, 1:] - r[:, :, :-1]), v[:, :, 1:] & v[:, :, :-1])
+        total = total + mean(soften(r[:, 1:] - r[:, :-1]), v[:, 1:] & v[:, :-1])
+    return total
+
+
+def ordinal(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Random pairs shall come out in the right order, by as much as they differ (at most 1)."""
+    b, n = predicted.shape[0], predicted[0].numel()
+    i = torch.randint(n, (b, PAIRS), device=predicted.device)
+    j = torch.randint(n, (b, PAIRS), device=predicted.device)
+    p, t, v = predicted.flatten(1), target.flatten(1), valid.flatten(1)
+    difference = t.gather(1, i) - t.gather(1, j)
+    wanted = difference.abs().clamp(0.1, 1.0)
+    got = (p.gather(1, i) - p.gather(1, j)) * difference.sign()
+    sure = v.gather(1, i) & v.gather(1, j) & (difference.abs() > 0.05)
+    return mean(F.relu(1 - got / wanted).clamp(max=20), sure)
+
+
+def absolute(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """The nearest shall be about 1 and the sky 0, so that the raw numbers have a steady range."""
+    near = torch.nanquantile(torch.where(valid, target, torch.nan).flatten(1)[:, ::7], 0.98, dim=1)
+    scaled = (target / near[:, None, None].clamp(min=1e-4)).clamp(max=1.6)
+    return mean((predicted - scaled).abs(), valid)
+
+
+def depth_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum, and its parts for the log. Both arguments [b,h,w]."""
+    predicted, valid = predicted.float(), ~target.isnan()
+    target = torch.where(valid, target, 0.0)
+    p, t = standardise(predicted, valid), standardise(target, valid)
+    residual = p - t
+    parts = {
+        "shape": mean(soften(residual), valid),
+        "edges": gradients(residual, valid),
+        "order": ordinal(p, t, valid),
+        "absolute": absolute(predicted, target, valid),
+    }
+    weights = {"shape": 1.0, "edges": 0.5, "order": 0.15, "absolute": 0.15}
+    return sum(weights[k] * v for k, v in parts.items()), parts
+
+
+def guide_loss(guide: Tensor, target: Tensor, cell: int) -> Tensor:
+    """The coarse branch's own answer [b,gh,gw] against the target, padded as the network pads."""
+    h, w = target.shape[-2:]
+    padded = F.pad(target[:, None], (0, -w % cell, 0, -h % cell), mode="replicate")
+    small = F.interpolate(padded, size=guide.shape[-2:], mode="nearest-exact")[:, 0]
+    valid = ~small.isnan()
+    small = torch.where(valid, small, 0.0)
+    residual = standardise(guide.float(), valid) - standardise(small, valid)
+    return mean(soften(residual), valid) + 0.15 * absolute(guide.float(), small, valid)

@@ -1,0 +1,215 @@
+"""The network: one coarse view of the whole picture, one fine view of its pixels.
+
+The *coarse* branch always sees the whole picture at about the same size (short side `grid` cells of
+16 pixels), so what it says of the large-scale order does not depend on the resolution the network is
+run at, and its attention never grows. The *fine* branch is plain convolution at the full size: it lays
+the coarse answer onto the edges that more pixels show. Everything is Conv, MatMul, Softmax, LayerNorm
+and bilinear Resize, so that every ONNX runtime takes it.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CELL = 16  # pixels of a cell: the deepest stride of both branches
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the network. `fine`, `coarse`: channels at 1/2, 1/4, 1/8, 1/16."""
+
+    fine: tuple[int, int, int, int] = (16, 48, 96, 128)
+    fine_depth: tuple[int, int, int, int] = (0, 1, 1, 1)
+    decode: tuple[int, int, int, int] = (16, 48, 64, 96)
+    coarse: tuple[int, int, int, int] = (16, 32, 64, 192)
+    coarse_depth: tuple[int, int, int, int] = (0, 1, 1, 1)
+    context: int = 96
+    width: int = 192
+    blocks: int = 6
+    head: int = 32
+    mlp: int = 4
+    grid: int = 12  # short side of the coarse view, in cells
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def conv(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+    """Convolution, batch norm (folded away on export), ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; starts as the identity."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first = conv(channels, channels)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
+        )
+        nn.init.zeros_(self.second[1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+def stage(inputs: int, outputs: int, depth: int) -> nn.Sequential:
+    """Halve the sides, then `depth` residual blocks."""
+    return nn.Sequential(conv(inputs, outputs, 2), *(Residual(outputs) for _ in range(depth)))
+
+
+class Pyramid(nn.Module):
+    """[b,3,H,W] -> features at 1/2, 1/4, 1/8, 1/16."""
+
+    def __init__(self, channels: tuple[int, ...], depth: tuple[int, ...]):
+        super().__init__()
+        ins = (3, *channels[:-1])
+        self.stages = nn.ModuleList(stage(i, o, d) for i, o, d in zip(ins, channels, depth))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        out = []
+        for layer in self.stages:
+            x = layer(x)
+            out.append(x)
+        return out
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over [b,n,width]."""
+
+    def __init__(self, width: int, head: int):
+        super().__init__()
+        self.heads, self.scale = width // head, head**-0.5
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, width = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        weights = ((q * self.scale) @ k.transpose(-2, -1)).softmax(-1)
+        return self.out((weights.to(v.dtype) @ v).transpose(1, 2).reshape(b, n, width))
+
+
+class Block(nn.Module):
+    """Transformer block with learnt branch gains that start small."""
+
+    def __init__(self, width: int, head: int, mlp: int):
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(width), Attention(width, head)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, mlp * width), nn.GELU(), nn.Linear(mlp * width, width))
+        self.gain1 = nn.Parameter(torch.full((width,), 0.1))
+        self.gain2 = nn.Parameter(torch.full((width,), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.gain1 * self.attention(self.norm1(x))
+        return x + self.gain2 * self.mlp(self.norm2(x))
+
+
+def hat_weights(n: Tensor | int, m: Tensor | int, like: Tensor) -> Tensor:
+    """[m,n] rows that resample n points to m with a triangle as wide as the step: no aliasing."""
+    step = torch.as_tensor(n, device=like.device).float() / torch.as_tensor(m, device=like.device).float()
+    centre = (torch.arange(m, device=like.device).float() + 0.5) * step - 0.5
+    distance = (torch.arange(n, device=like.device).float()[None] - centre[:, None]).abs()
+    weights = F.relu(1 - distance / step.clamp(min=1.0))
+    return weights / weights.sum(1, keepdim=True)
+
+
+def shrink(x: Tensor, height: Tensor | int, width: Tensor | int) -> Tensor:
+    """Antialiased resize of [b,c,H,W] to [b,c,height,width], as two matrix products."""
+    rows = hat_weights(x.shape[-2], height, x)
+    columns = hat_weights(x.shape[-1], width, x)
+    return (rows @ x) @ columns.t()
+
+
+def resize(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class Coarse(nn.Module):
+    """The whole picture at a fixed size -> context features at 1/8 of that size."""
+
+    def __init__(self, c: Config):
+        super().__init__()
+        self.grid = c.grid
+        self.pyramid = Pyramid(c.coarse, c.coarse_depth)
+        self.embed = nn.Conv2d(c.coarse[3], c.width, 1)
+        self.position = nn.Parameter(torch.randn(1, c.width, c.grid, c.grid) * 0.02)
+        self.blocks = nn.ModuleList(Block(c.width, c.head, c.mlp) for _ in range(c.blocks))
+        self.norm = nn.LayerNorm(c.width)
+        self.down = conv(c.width + c.coarse[3], c.context, size=1)
+        self.side = nn.Conv2d(c.coarse[2], c.context, 1)
+        self.mix = Residual(c.context)
+
+    def view(self, x: Tensor) -> Tensor:
+        """Shrink to `grid` cells on the short side; never enlarge."""
+        h, w = x.shape[-2], x.shape[-1]
+        if torch.jit.is_tracing():
+            short = torch.minimum(torch.as_tensor(h), torch.as_tensor(w))
+            cells = torch.minimum(short // CELL, torch.as_tensor(self.grid))
+        else:
+            short = min(h, w)
+            cells = min(short // CELL, self.grid)
+        sides = [(2 * side * cells + short) // (2 * short) * CELL for side in (h, w)]
+        return shrink(x, *sides)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.view(x.float())
+        features = self.pyramid(x)
+        deep = self.embed(features[3])
+        b, width, h, w = deep.shape
+        deep = deep + resize(self.position, deep).to(deep.dtype)
+        tokens = deep.flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            tokens = block(tokens)
+        deep = self.norm(tokens).transpose(1, 2).reshape(b, width, h, w).to(features[3].dtype)
+        deep = self.down(torch.cat([deep, features[3]], 1))
+        return self.mix(double(deep) + self.side(features[2]))
+
+
+class DepthNet(nn.Module):
+    """`pixel_values` [b,3,h,w], ImageNet-normalised -> relative inverse depth [b,h,w], near is large."""
+
+    def __init__(self, config: Config = Config()):
+        super().__init__()
+        c = self.config = config
+        self.coarse = Coarse(c)
+        self.fine = Pyramid(c.fine, c.fine_depth)
+        d = c.decode
+        self.guide = nn.Conv2d(c.context, 1, 1)  # coarse depth, for the loss only
+        self.join = nn.ModuleList([nn.Conv2d(c.context, d[i], 1) for i in (2, 3)])
+        self.side = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(c.fine, d))
+        self.lift = nn.ModuleList(nn.Conv2d(i, o, 1, bias=False) for i, o in zip(d[1:], d[:-1]))
+        self.mix = nn.ModuleList(Residual(n) for n in d)
+        self.out = nn.Conv2d(d[0], 4, 3, 1, 1)
+        nn.init.constant_(self.out.bias, 0.3)
+        nn.init.constant_(self.guide.bias, 0.3)
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Depth at full size, and the coarse branch's own at 1/8 of its view."""
+        h, w = x.shape[-2], x.shape[-1]
+        x = F.pad(x, (0, -w % CELL, 0, -h % CELL), mode="replicate")
+        context = self.coarse(x)
+        features = self.fine(x)
+        y = self.mix[3](self.side[3](features[3]) + resize(self.join[1](context), features[3]))
+        y = double(self.lift[2](y)) + self.side[2](features[2]) + resize(self.join[0](context), features[2])
+        y = self.mix[2](y)
+        for i in (1, 0):
+            y = self.mix[i](double(self.lift[i](y)) + self.side[i](features[i]))
+        depth = F.pixel_shuffle(self.out(y), 2)[:, 0, :h, :w]
+        return depth, self.guide(context)[:, 0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.both(x)[0]

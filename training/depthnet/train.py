@@ -1,0 +1,228 @@
+"""Train the network: steady learning rate for as long as there is time, cooled down when a file is to ship.
+
+    train.py RUN --pool POOL ...              start, or go on from RUN/last.pt
+    train.py RUN --cooldown 40000 ...         branch off RUN/last.pt into RUN/cooled.pt; RUN itself is untouched
+"""
+
+import argparse
+import contextlib
+import copy
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from . import metrics
+from .data import Batches, normalise
+from .losses import depth_loss, guide_loss
+from .network import CELL, Config, DepthNet
+from .pool import Pool
+
+KEEP = 0.9995  # of the averaged weights, per 16 images, once under way
+
+
+def save(path: Path, state: dict) -> None:
+    """Write beside, then rename: a file is whole or the one before."""
+    part = path.with_suffix(f".{os.getpid()}")
+    with open(part, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def network_of(path: Path, averaged: bool = True) -> DepthNet:
+    """The network of a checkpoint, ready to be evaluated or exported."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    net = DepthNet(Config(**state["config"]))
+    net.load_state_dict(state["average" if averaged else "network"])
+    return net.eval()
+
+
+class Validation:
+    """A fixed handful of held-out pictures, at 168 on the short side."""
+
+    def __init__(self, root: Path, count: int):
+        pool = Pool(root)
+        self.items = []
+        for slot in pool.filled()[:count]:
+            rgb, inverse, kind = pool.get(int(slot))
+            h, w = inverse.shape
+            short = min(h, w)
+            size = tuple(round(168 * side / short / 14) * 14 for side in (h, w))
+            rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(size, (h, w)))
+            picture = metrics.cv2.resize(rgb, size[::-1], interpolation=metrics.cv2.INTER_AREA)
+            self.items.append((picture, inverse[rows][:, columns].astype(np.float32), kind))
+
+    def run(self, net: nn.Module, device: torch.device) -> dict[str, float]:
+        r = np.random.default_rng(0)
+        rows = []
+        with torch.no_grad():
+            for picture, target, _ in self.items:
+                x = normalise(torch.from_numpy(picture)[None].to(device))
+                p = net(x)[0].float().cpu().numpy()
+                rows.append((*metrics.errors(p, target), *metrics.ordinal(p, target, r)))
+        return dict(zip(("absrel", "delta1", "ordinal", "lower_is_nearer"), np.nanmean(np.array(rows), 0).round(4).tolist()))
+
+
+class Trainer:
+    """Network, averaged network, optimiser and how far they have come."""
+
+    def __init__(self, args: argparse.Namespace, device: torch.device):
+        self.args, self.device = args, device
+        torch.manual_seed(args.seed)
+        self.net = DepthNet(Config()).to(device, memory_format=torch.channels_last)
+        matrices = [p for p in self.net.parameters() if p.ndim > 1]
+        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
+            lr=args.rate,
+            betas=(0.9, 0.98),
+        )
+        self.average = copy.deepcopy(self.net).eval()
+        self.images = self.steps = 0
+
+    def state(self) -> dict:
+        return {
+            "config": self.net.config.to_dict(),
+            "network": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "images": self.images,
+            "steps": self.steps,
+        }
+
+    def restore(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.net.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.images, self.steps = state["images"], state["steps"]
+
+    def rate(self) -> float:
+        """Warm up, hold, then fall slowly with the root of the images seen: it can go on for ever."""
+        warm = min(1.0, (self.steps + 1) / 300)
+        return self.args.rate * warm * min(1.0, math.sqrt(self.args.hold / max(self.images, 1)))
+
+    def step(self, rgb: Tensor, target: Tensor, rate: float) -> dict[str, Tensor]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        x = normalise(rgb.to(self.device, non_blocking=True))
+        target = target.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            depth, guide = self.net.both(x)
+        loss, parts = depth_loss(depth, target)
+        parts["guide"] = guide_loss(guide, target, CELL)
+        loss = loss + 0.3 * parts["guide"]
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.steps += 1
+        self.images += len(rgb)
+        self.follow(len(rgb))
+        return {k: v.detach() for k, v in parts.items()}
+
+    @torch.no_grad()
+    def follow(self, images: int) -> None:
+        """Move the averaged weights; batch-norm statistics are averages already."""
+        keep = min(KEEP ** (images / 16), (1 + self.steps) / (20 + self.steps))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
+        for mine, theirs in zip(self.average.buffers(), self.net.buffers()):
+            mine.copy_(theirs)
+
+
+def renderers(args: argparse.Namespace) -> list[subprocess.Popen]:
+    """Writers that keep the first pool fresh while we learn; they end with us."""
+    command = [sys.executable, "-m", "depthnet.pool", str(args.pool[0]), "--seed", str(args.seed), "--rate", str(args.fresh)]
+    command += ["--renderer", args.renderer] if args.renderer else []
+    each = ["--workers", str(args.renderers)]
+    return [subprocess.Popen([*command, *each, "--worker", str(i)], cwd=Path(__file__).parent.parent) for i in range(args.renderers)]
+
+
+def train(args: argparse.Namespace) -> None:
+    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cpu":
+        torch.set_num_threads(args.threads)
+    args.run.mkdir(parents=True, exist_ok=True)
+    args.pool = [p.resolve() for p in args.pool]
+    trainer = Trainer(args, device)
+    last = args.run / "last.pt"
+    if last.exists() or args.cooldown:
+        trainer.restore(args.source or last)
+    name = args.name if args.cooldown else "last"
+    start = trainer.images
+    stop = start + args.cooldown if args.cooldown else args.images
+    validation = Validation(args.held_out, args.validate) if args.held_out and args.held_out.exists() else None
+    batches = Batches(args.pool, args.seed, args.batch, start, pace=args.pace)
+    loader = DataLoader(batches, batch_size=None, num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda")
+    began = saved = validated = time.monotonic()
+    writers = renderers(args)
+    shown: list[dict[str, Tensor]] = []
+    with open(args.run / f"{name}.jsonl", "a", buffering=1) as log, contextlib.ExitStack() as stack:
+        for writer in writers:
+            stack.callback(writer.kill)
+
+        def note(**values) -> None:
+            log.write(json.dumps({"images": trainer.images, "time": round(time.time()), **values}) + "\n")
+
+        for rgb, target in loader:
+            rate = trainer.rate()
+            if args.cooldown:
+                rate *= max(0.01, 1 - (trainer.images - start) / args.cooldown)
+            shown.append(trainer.step(rgb, target, rate))
+            now = time.monotonic()
+            if len(shown) == args.show:
+                means = {k: round(torch.stack([s[k] for s in shown]).mean().item(), 4) for k in shown[0]}
+                note(rate=round(rate, 7), speed=round((trainer.images - start) / (now - began), 1), **means)
+                shown = []
+            done = trainer.images >= stop or (args.minutes and now - began > 60 * args.minutes)
+            if validation and (done or now - validated > 60 * args.every):
+                validated = now
+                note(**validation.run(trainer.average, device))
+            if done or now - saved > args.save:
+                saved = now
+                save(args.run / f"{name}.pt", trainer.state())
+            if done:
+                break
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of checkpoints and logs")
+    parser.add_argument("--pool", type=Path, action="append", required=True, help="folder of samples; the first is kept fresh")
+    parser.add_argument("--held-out", type=Path, help="pool that is never trained on")
+    parser.add_argument("--validate", type=int, default=200, help="pictures of it to look at")
+    parser.add_argument("--every", type=float, default=8, help="minutes between looks")
+    parser.add_argument("--save", type=float, default=150, help="seconds between checkpoints")
+    parser.add_argument("--show", type=int, default=50, help="steps between log lines")
+    parser.add_argument("--images", type=int, default=10**12, help="stop after as many images")
+    parser.add_argument("--minutes", type=float, help="stop after as many minutes")
+    parser.add_argument("--cooldown", type=int, default=0, help="branch off and bring the rate to nothing over N images")
+    parser.add_argument("--name", default="cooled", help="name of the branch's checkpoint")
+    parser.add_argument("--source", type=Path, help="start from this checkpoint rather than RUN/last.pt")
+    parser.add_argument("--batch", type=int, default=16, help="images of 168x224; more of smaller ones, fewer of larger")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--hold", type=float, default=300_000, help="images after which the rate begins to fall")
+    parser.add_argument("--pace", type=float, default=1.0, help="how fast the sizes grow, against the schedule")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
+    parser.add_argument("--renderers", type=int, default=0, help="processes that refill the first pool")
+    parser.add_argument("--renderer", help="the depth-scenes executable")
+    parser.add_argument("--fresh", type=float, default=4.0, help="samples a second from each, once the pool is full")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+import torch
+from depthnet import renderer
+from depthnet.augment import augment
+from depthnet.data import Batches
+from depthnet.metrics import edge_f1, errors, ordinal
+from depthnet.pool import Pool
+from depthnet.renderer import Sample
+from depthnet.runtime import network_size
+
+
+def scene(i: int, h: int = 216, w: int = 288) -> Sample:
+    r = np.random.default_rng(i)
+    inverse = np.linspace(0.02, 0.5, h, dtype=np.float32)[:, None].repeat(w, 1)
+    inverse[50:150, 100:180] = 0.8
+    return Sample(r.integers(0, 255, (h, w, 3), dtype=np.uint8), inverse, i % 3, i)
+
+
+def record(s: Sample) -> bytes:
+    h, w = s.inverse.shape
+    return struct.pack("<4sIIIQff", b"DSC1", w, h, s.kind, s.index, 0, 0) + s.rgb.tobytes() + s.inverse.tobytes()
+
+
+def test_records():
+    first, second = renderer.read(io.BytesIO(record(scene(0)) + record(scene(1, 288, 216))))
+    assert first.inverse.shape == (216, 288) and second.rgb.shape == (288, 216, 3) and second.index == 1
+    with pytest.raises(EOFError):
+        list(renderer.read(io.BytesIO(record(scene(0))[:-1])))
+
+
+def test_pool_gives_back_what_was_put(tmp_path):
+    pool = Pool(tmp_path, 216 * 288, 4)
+    assert len(pool.filled()) == 0 and pool.get(0) is None
+    pool.put(2, 7, scene(3, 288, 216))
+    again = Pool(tmp_path)
+    rgb, inverse, kind = again.get(2)
+    assert (rgb == scene(3, 288, 216).rgb).all() and np.allclose(inverse, scene(3, 288, 216).inverse, rtol=1e-3)
+    assert list(again.filled()) == [2] and kind == 0
+
+
+def test_batches(tmp_path):
+    pool = Pool(tmp_path, 216 * 288, 8)
+    for i in range(8):
+        pool.put(i, i + 1, scene(i))
+    batches = iter(Batches([tmp_path], seed=1, batch=8, seen=2_000_000, paste=0.5))
+    for _ in range(8):
+        rgb, target = next(batches)
+        assert rgb.dtype == torch.uint8 and rgb.shape[:3] == target.shape
+        assert all(side % 14 == 0 for side in target.shape[1:])
+        assert (target.isnan() | (target >= 0)).all() and target.isnan().float().mean() < 0.5
+
+
+def test_depth_follows_the_picture_through_augmentation():
+    h, w = 216, 288
+    inverse = np.full((h, w), 0.1, np.float32)
+    inverse[:, : w // 2] = 1.0
+    rgb = np.where(inverse[..., None] > 0.5, 230, 20).astype(np.uint8).repeat(3, -1)
+    r = np.random.default_rng(1)
+    for _ in range(30):
+        picture, target = augment((rgb, inverse), (112, 154), r)
+        near, far = target > 0.5, target <= 0.5
+        if near.mean() > 0.1 and far.mean() > 0.1:
+            assert picture[near].mean() > picture[far].mean() + 5
+
+
+def test_metrics():
+    target = scene(0).inverse
+    r = np.random.default_rng(0)
+    assert ordinal(2 * target + 1, target, r)[0] == 1.0 and ordinal(-target, target, r)[0] == 0.0
+    absrel, delta = errors(2 * target + 1, target)
+    assert absrel < 1e-3 and delta == 1.0
+    assert edge_f1(3 * target - 1, target) > 0.999
+    assert edge_f1(np.roll(target, 9, (0, 1)), target) < 0.5
+
+
+def test_resolution_rule():
+    assert network_size(1920, 1080, 518) == (924, 518)
+    assert network_size(640, 480, 518) == (686, 518)
+    assert network_size(1080, 1920, 518) == (518, 924)
+    assert network_size(1920, 1080, 252) == (448, 252)

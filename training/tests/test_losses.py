@@ -1,0 +1,53 @@
+import torch
+from depthnet.losses import depth_loss, guide_loss, soften, standardise
+
+
+def ramp(b: int = 2, h: int = 56, w: int = 70) -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.linspace(0.1, 1, h)[:, None].expand(b, h, w) + 0.05 * torch.rand(b, h, w)
+
+
+def test_blind_to_scale_and_shift():
+    target = ramp()
+    _, parts = depth_loss(3 * target + 7, target)
+    assert parts["shape"] < 1e-3 and parts["edges"] < 1e-3 and parts["order"] < 1e-2
+
+
+def test_upside_down_is_worst():
+    target = ramp()
+    flat, _ = depth_loss(torch.full_like(target, 0.5), target)
+    wrong, _ = depth_loss(-target, target)
+    assert wrong > flat > depth_loss(target, target)[0]
+
+
+def test_nothing_is_learnt_where_the_target_is_nan():
+    target = ramp()
+    target[:, :10] = torch.nan
+    predicted = ramp().requires_grad_()
+    loss, _ = depth_loss(predicted, target)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(predicted.grad).all()
+    assert predicted.grad[:, :10].abs().max() == 0
+
+
+def test_a_flat_prediction_has_finite_gradients():
+    predicted = torch.full((2, 56, 70), 0.3, requires_grad=True)
+    depth_loss(predicted, ramp())[0].backward()
+    assert torch.isfinite(predicted.grad).all()
+
+
+def test_soften_is_continuous_at_the_knee():
+    x = torch.tensor([2.999, 3.001])
+    assert (soften(x)[1] - soften(x)[0]).abs() < 3e-3
+
+
+def test_standardise():
+    x = standardise(ramp(), torch.ones(2, 56, 70, dtype=torch.bool))
+    assert x.flatten(1).median(1)[0].abs().max() < 0.05 and (x.abs().mean() - 1).abs() < 0.05
+
+
+def test_guide_is_compared_with_the_padded_target():
+    target = ramp(2, 126, 154)  # padded to 128x160
+    small = torch.nn.functional.pad(target[:, None], (0, 6, 0, 2), mode="replicate")
+    small = torch.nn.functional.interpolate(small, size=(16, 20), mode="nearest-exact")[:, 0]
+    assert guide_loss(2 * small + 1, target, 16) < 0.3
