@@ -5,24 +5,7 @@
 
 use crate::error::Error;
 use crate::geometry::Size;
-
-/// What the network's numbers are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DepthKind {
-    /// Affine-invariant inverse depth: larger is nearer, scale and shift unknown.
-    Relative,
-    /// Depth in metres.
-    Metric,
-}
-
-/// What sizes the network takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum InputSize {
-    /// Any width and height that are multiples of the patch.
-    Any,
-    /// Only this one; frames are stretched to it.
-    Fixed(Size),
-}
+pub use crate::model::{DepthKind, InputSize};
 
 /// Where and how a network runs, and what it takes and gives.
 #[derive(Debug, Clone)]

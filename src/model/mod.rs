@@ -1,1 +1,46 @@
 //! What a model file says of itself.
+//!
+//! [`inspect`] reads the ONNX protobuf: is it metric or relative ([`Ending`]), how large are its patches, where do
+//! its weights lie. [`select_input`] and [`select_output`] decide on neutral descriptions of inputs and outputs
+//! ([`Outlet`]), as an inference runtime reports them, which of them are the image and the depth. Nothing here goes
+//! by names, except to choose between two outputs that are alike in everything else.
+
+mod ending;
+mod external;
+mod facts;
+mod format;
+mod graph;
+mod input;
+mod outlet;
+mod output;
+mod patch;
+pub mod proto;
+mod source;
+
+pub use ending::Ending;
+pub use facts::{ModelFacts, OutputFacts, inspect};
+pub use input::{ImageInput, select_input};
+pub use outlet::{Dim, ElementType, Outlet};
+pub use output::{DepthOutput, depth_size, select_output, settle_output};
+pub use patch::FALLBACK_PATCH;
+pub use source::ModelSource;
+
+use crate::geometry::Size;
+
+/// What the network's numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DepthKind {
+    /// Affine-invariant inverse depth: larger is nearer, scale and shift unknown.
+    Relative,
+    /// Depth in metres.
+    Metric,
+}
+
+/// What sizes the network takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InputSize {
+    /// Any width and height that are multiples of the patch.
+    Any,
+    /// Only this one; frames are stretched to it.
+    Fixed(Size),
+}

@@ -1,0 +1,173 @@
+//! What ends the graph: the activation that gives depth its meaning.
+
+use super::DepthKind;
+use super::graph::{Graph, Node, Value};
+
+/// The last activation before an output, seen through everything that only moves or scales values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// `Relu`: affine-invariant inverse depth in the whole Depth Anything and MiDaS families.
+    Relu,
+    /// `Sigmoid` times a constant greater than one: metres up to that constant.
+    ScaledSigmoid {
+        /// The constant: the largest depth in metres (20 for the indoor models, 80 for the outdoor ones).
+        max_depth: f64,
+    },
+    /// A bare `Sigmoid` or `Softmax`, or one scaled to at most one: a probability, mask or scaled disparity.
+    Probability,
+    /// `Exp`: depth that grows with distance, as in Depth Anything 3.
+    Exp,
+    /// Anything else, by the name of its operator; empty when the output is no result of a node.
+    Other(String),
+}
+
+impl Ending {
+    /// The meaning of depth that ends so.
+    pub fn kind(&self) -> DepthKind {
+        match self {
+            Self::ScaledSigmoid { .. } => DepthKind::Metric,
+            _ => DepthKind::Relative,
+        }
+    }
+}
+
+/// Longer than any chain of reshapes and casts; a sound graph has no cycle, a broken one may.
+const MAX_STEPS: u32 = 256;
+
+/// What ends the graph at `value`.
+pub(super) fn of(graph: &Graph<'_>, value: Value) -> Ending {
+    walk(graph, value, Scaling::default(), MAX_STEPS)
+}
+
+/// What the walk has passed: the output is `factor · x + shift`.
+#[derive(Clone, Copy)]
+struct Scaling {
+    factor: f64,
+    shifted: bool,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self {
+            factor: 1.0,
+            shifted: false,
+        }
+    }
+}
+
+impl Scaling {
+    fn times(self, factor: f64) -> Self {
+        Self {
+            factor: self.factor * factor,
+            ..self
+        }
+    }
+
+    fn sigmoid(self) -> Ending {
+        // With a shift it is the scaled disparity of the Monodepth family, a + b · sigmoid; and up to one
+        // it is a mask, a confidence, or disparity as a part of the image's width.
+        if self.factor > 1.0 && !self.shifted {
+            Ending::ScaledSigmoid {
+                max_depth: self.factor,
+            }
+        } else {
+            Ending::Probability
+        }
+    }
+}
+
+fn walk(graph: &Graph<'_>, mut value: Value, mut scaling: Scaling, steps: u32) -> Ending {
+    for step in 0..steps {
+        let Some((node, output)) = graph.producer(value) else {
+            return Ending::Other(String::new());
+        };
+        if let Some(ending) = activation(graph, node, scaling) {
+            return ending;
+        }
+        if node.op() == "If" {
+            let mut endings = node
+                .branches
+                .iter()
+                .filter_map(|branch| branch.get(output))
+                .map(|&value| walk(graph, value, scaling, (steps - step) / 2));
+            let other = Ending::Other("If".to_owned());
+            return endings
+                .find(|ending| !matches!(ending, Ending::Other(_)))
+                .unwrap_or(other);
+        }
+        match pass(graph, node) {
+            Some((next, factor, shifted)) => {
+                value = next;
+                scaling = scaling.times(factor);
+                scaling.shifted |= shifted;
+            }
+            None => return Ending::Other(node.op().to_owned()),
+        }
+    }
+    Ending::Other(String::new())
+}
+
+fn activation(graph: &Graph<'_>, node: &Node<'_>, scaling: Scaling) -> Option<Ending> {
+    Some(match node.op() {
+        "Relu" => Ending::Relu,
+        // a Relu in other words
+        "Clip" if unbounded_above(graph, node) => Ending::Relu,
+        "Sigmoid" | "QLinearSigmoid" => scaling.sigmoid(),
+        "Softmax" => Ending::Probability,
+        "Exp" => Ending::Exp,
+        // ONNX Runtime's own optimiser merges an activation into the convolution before it
+        "FusedConv" | "NhwcFusedConv" | "FusedGemm" => match node.attribute("activation")?.s() {
+            b"Relu" => Ending::Relu,
+            b"Sigmoid" => scaling.sigmoid(),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn unbounded_above(graph: &Graph<'_>, node: &Node<'_>) -> bool {
+    let bound = match node.attribute("max") {
+        Some(attribute) => attribute.f.map(f64::from),
+        None => match node.input(2) {
+            Some(value) => graph.scalar(value),
+            None => return true,
+        },
+    };
+    // the largest f16, and what exporters write for "none"
+    bound.is_some_and(|bound| bound >= 65504.0)
+}
+
+/// The value that `node` hands on, the constant it multiplies it by, and whether it adds one.
+fn pass(graph: &Graph<'_>, node: &Node<'_>) -> Option<(Value, f64, bool)> {
+    let scalar = |index| node.input(index).and_then(|value| graph.scalar(value));
+    // the operand that is not the constant, and the constant
+    let split = |left, right| match (scalar(left), scalar(right)) {
+        (_, Some(constant)) => Some((node.input(left)?, constant)),
+        (Some(constant), _) => Some((node.input(right)?, constant)),
+        _ => None,
+    };
+    match node.op() {
+        "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" | "Transpose" | "Resize" | "Upsample"
+        | "Cast" | "CastLike" | "Identity" | "Slice" | "Gather" | "Split" | "Expand"
+        | "Dropout" | "QuantizeLinear" | "DequantizeLinear" | "DepthToSpace" | "Clip" | "Pad" => {
+            Some((node.input(0)?, 1.0, false))
+        }
+        "Mul" => split(0, 1).map(|(value, constant)| (value, constant, false)),
+        "Add" | "Sub" => split(0, 1).map(|(value, constant)| (value, 1.0, constant != 0.0)),
+        "Div" => Some((node.input(0)?, scalar(1)?.recip(), false)),
+        "Max" | "Min" if node.inputs.len() == 2 => {
+            split(0, 1).map(|(value, _)| (value, 1.0, false))
+        }
+        // statically quantised: value, scale and zero point of each operand
+        "QLinearMul" => {
+            let quantised =
+                |at: usize| Some((scalar(at)? - scalar(at + 2).unwrap_or(0.0)) * scalar(at + 1)?);
+            match (quantised(0), quantised(3)) {
+                (_, Some(constant)) => Some((node.input(0)?, constant, false)),
+                (Some(constant), _) => Some((node.input(3)?, constant, false)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,230 @@
+//! Reading a model file.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::ending::{self, Ending};
+use super::external;
+use super::format;
+use super::graph::{Graph, fed_inputs};
+use super::outlet::Outlet;
+use super::patch::{self, FALLBACK_PATCH};
+use super::proto::ModelProto;
+use super::{DepthKind, ModelSource};
+use crate::error::Error;
+
+/// An output, and what the graph tells about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputFacts {
+    /// As the file declares it.
+    pub outlet: Outlet,
+    /// What ends the graph there.
+    pub ending: Ending,
+}
+
+/// What a model file says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelFacts {
+    /// The model's name: its file name without extension, or `builtin`.
+    pub name: String,
+    /// What error messages call it: its path, or `the built-in model`.
+    pub label: String,
+    /// What the depth values are, judged by the likeliest depth output. [`ModelFacts::kind_of`] tells it of the
+    /// output that was chosen in the end.
+    pub kind: DepthKind,
+    /// Sides of the input are multiples of this many pixels; [`FALLBACK_PATCH`] when the graph has no patch embedding.
+    pub patch: u32,
+    /// Whether the graph has a patch embedding.
+    pub has_patch_embedding: bool,
+    /// Channels of the image, as the first convolution takes them.
+    pub channels: Option<u32>,
+    /// The exporter and its version: `pytorch 2.4.0`.
+    pub producer: String,
+    /// Version of ONNX's file format.
+    pub ir_version: i64,
+    /// Operator sets and their versions; ONNX's own is called "".
+    pub opsets: Vec<(String, i64)>,
+    /// Operators from outside ONNX's own set, as `domain:operator`: `com.microsoft:MatMulNBits`.
+    pub contrib_operators: BTreeSet<String>,
+    /// Whether weights or activations are integers.
+    pub quantized: bool,
+    /// Files beside the model that hold its weights; they are there and long enough.
+    pub external_data: Vec<PathBuf>,
+    /// Inputs as the file declares them.
+    pub inputs: Vec<Outlet>,
+    /// Outputs as the file declares them.
+    pub outputs: Vec<OutputFacts>,
+}
+
+impl ModelFacts {
+    /// What the values of the named output are.
+    pub fn kind_of(&self, output: &str) -> DepthKind {
+        self.ending_of(output)
+            .map_or(DepthKind::Relative, Ending::kind)
+    }
+
+    /// What ends the graph at the named output.
+    pub fn ending_of(&self, output: &str) -> Option<&Ending> {
+        self.outputs
+            .iter()
+            .find(|facts| facts.outlet.name == output)
+            .map(|facts| &facts.ending)
+    }
+
+    /// Version of ONNX's own operator set.
+    pub fn opset(&self) -> i64 {
+        self.opsets
+            .iter()
+            .find(|(domain, _)| domain.is_empty())
+            .map_or(0, |&(_, version)| version)
+    }
+}
+
+/// Reads what a model file says of itself. Its weights are neither read nor copied.
+///
+/// # Errors
+/// - [`Error::ModelFile`]: the file, or one that holds its weights, is missing, unreadable, too short or outside
+///   the model's folder.
+/// - [`Error::ModelInvalid`]: not an ONNX model, or a damaged one.
+pub fn inspect(source: &ModelSource) -> Result<ModelFacts, Error> {
+    let model = decode(source, source.bytes()?)?;
+    let external_data = external::check(&model, source.path())?;
+    let graph = Graph::new(&model, source.path().map(external::folder));
+    let invalid = |reason: String| Error::ModelInvalid {
+        model: source.label(),
+        reason,
+    };
+
+    let declared = model.graph.as_ref();
+    let inputs: Vec<_> = declared
+        .into_iter()
+        .flat_map(fed_inputs)
+        .map(Outlet::from_onnx)
+        .collect();
+    let outputs = declared
+        .into_iter()
+        .flat_map(|graph| &graph.output)
+        .zip(&graph.outputs)
+        .map(|(info, (name, value))| {
+            let value = value.ok_or_else(|| {
+                invalid(format!(
+                    "nothing in it makes its output `{name}`; export it again"
+                ))
+            })?;
+            Ok(OutputFacts {
+                outlet: Outlet::from_onnx(info),
+                ending: ending::of(&graph, value),
+            })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+
+    let stem = graph
+        .inputs
+        .iter()
+        .map(|&(_, value)| patch::stem(&graph, value))
+        .find(|stem| stem.channels.is_some() || stem.patch.is_some())
+        .unwrap_or_default();
+
+    let mut facts = ModelFacts {
+        name: source.name(),
+        label: source.label(),
+        kind: DepthKind::Relative,
+        patch: stem.patch.unwrap_or(FALLBACK_PATCH),
+        has_patch_embedding: stem.patch.is_some(),
+        channels: stem.channels,
+        producer: format!("{} {}", model.producer_name(), model.producer_version())
+            .trim()
+            .to_owned(),
+        ir_version: model.ir_version(),
+        opsets: opsets(&model),
+        contrib_operators: contrib_operators(&graph),
+        quantized: graph.nodes.iter().any(|node| is_quantized(node.op())),
+        external_data,
+        inputs,
+        outputs,
+    };
+    // the runtime may know more of the shapes, but hardly another output
+    let declared: Vec<_> = facts
+        .outputs
+        .iter()
+        .map(|output| output.outlet.clone())
+        .collect();
+    if let Ok(output) = super::select_output(&facts, &declared) {
+        facts.kind = facts.kind_of(&declared[output.index].name);
+    }
+    Ok(facts)
+}
+
+/// The model as a protobuf; large byte fields are slices of `bytes`.
+pub(super) fn decode(source: &ModelSource, bytes: Bytes) -> Result<ModelProto, Error> {
+    let invalid = |reason: String| Error::ModelInvalid {
+        model: source.label(),
+        reason,
+    };
+    if let Some(reason) = format::mistaken(&bytes) {
+        return Err(invalid(reason));
+    }
+    // every exporter begins with the format's version
+    let begins_like_onnx = bytes.first() == Some(&0x08);
+    let model = ModelProto::decode(bytes).map_err(|error| {
+        invalid(if begins_like_onnx {
+            format!("it is damaged or was cut short ({error}); download it again")
+        } else {
+            "this is not an ONNX file".to_owned()
+        })
+    })?;
+    match &model.graph {
+        None => Err(invalid(
+            "it has no graph; it is not an ONNX model, or was cut short".to_owned(),
+        )),
+        Some(graph) if graph.node.is_empty() || graph.output.is_empty() => Err(invalid(
+            "its graph is empty; it is not an ONNX model, or was cut short".to_owned(),
+        )),
+        Some(_) if model.opset_import.is_empty() => Err(invalid(
+            "it names no operator set; it was cut short, download it again".to_owned(),
+        )),
+        Some(_) => Ok(model),
+    }
+}
+
+/// The two names of ONNX's own operator set are one.
+fn own_domain(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn opsets(model: &ModelProto) -> Vec<(String, i64)> {
+    model
+        .opset_import
+        .iter()
+        .map(|opset| (own_domain(opset.domain()).to_owned(), opset.version()))
+        .collect()
+}
+
+fn contrib_operators(graph: &Graph<'_>) -> BTreeSet<String> {
+    graph
+        .nodes
+        .iter()
+        .map(|node| (own_domain(node.proto.domain()), node.op()))
+        .filter(|(domain, _)| !domain.is_empty())
+        .map(|(domain, op)| format!("{domain}:{op}"))
+        .collect()
+}
+
+fn is_quantized(op: &str) -> bool {
+    matches!(
+        op,
+        "DynamicQuantizeLinear"
+            | "QuantizeLinear"
+            | "DequantizeLinear"
+            | "MatMulInteger"
+            | "ConvInteger"
+            | "MatMulNBits"
+            | "MatMulBnb4"
+            | "DynamicQuantizeMatMul"
+            | "MatMulIntegerToFloat"
+            | "QAttention"
+    ) || op.starts_with("QLinear")
+}
