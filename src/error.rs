@@ -68,6 +68,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// A video frame that can't be read, or depth that can't be written.
+    #[error("can't use this frame: {reason}")]
+    Frame {
+        /// Size, stride or format at fault.
+        reason: String,
+    },
+
     /// A run failed.
     #[error("inference at {size} failed: {reason}")]
     Inference {
@@ -117,6 +124,7 @@ impl Error {
             }
             Self::Provider { .. } => gst::error_msg!(gst::LibraryError::Init, ["{self}"]),
             Self::Setting { .. } => gst::error_msg!(gst::LibraryError::Settings, ["{self}"]),
+            Self::Frame { .. } => gst::error_msg!(gst::StreamError::Format, ["{self}"]),
             Self::Inference { .. } => gst::error_msg!(gst::StreamError::Failed, ["{self}"]),
             Self::OutOfMemory { .. } => {
                 gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{self}"])
