@@ -1,1 +1,318 @@
-//! Pixels ↔ numbers.
+//! Pixels ↔ numbers: video frames to network tensors, depth maps to 16-bit samples.
+//!
+//! Everything here works on slices and strides. What a frame is, is said by a [`FrameFormat`]; its bytes
+//! come as a [`Frame`]. [`TensorWriter`] makes the tensor a network takes, [`Gray16Writer`] makes a depth
+//! frame of what comes out. Both are made once per format and used for every frame; they keep their
+//! tables and scratch rows, so that a frame allocates nothing.
+
+mod colorimetry;
+mod gray16;
+mod kernels;
+mod taps;
+mod tensor;
+
+pub use colorimetry::{ChromaSite, Colorimetry};
+pub use gray16::{ByteOrder, Gray16Writer, Mapping};
+pub use tensor::{Normalization, TensorWriter};
+
+use crate::error::Error;
+use crate::geometry::Size;
+
+/// How the 8-bit samples of a frame lie in memory.
+///
+/// Packed formats are named by the order of their bytes; `X` is a byte that is not looked at, and alpha is
+/// not looked at either. Chroma planes are half as wide and half as high as the frame, rounded up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PixelFormat {
+    /// R, G, B.
+    Rgb,
+    /// B, G, R.
+    Bgr,
+    /// R, G, B, unused.
+    Rgbx,
+    /// B, G, R, unused.
+    Bgrx,
+    /// Unused, R, G, B.
+    Xrgb,
+    /// Unused, B, G, R.
+    Xbgr,
+    /// R, G, B, alpha.
+    Rgba,
+    /// B, G, R, alpha.
+    Bgra,
+    /// Alpha, R, G, B.
+    Argb,
+    /// Alpha, B, G, R.
+    Abgr,
+    /// Luma only.
+    Gray8,
+    /// A plane of luma, a plane of U and V in turn.
+    Nv12,
+    /// A plane of luma, a plane of V and U in turn.
+    Nv21,
+    /// Three planes: luma, U, V.
+    I420,
+    /// Three planes: luma, V, U.
+    Yv12,
+}
+
+/// Where the channels of a packed pixel are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Bytes per pixel.
+    pub(crate) bytes: usize,
+    /// Offsets of red, green and blue.
+    pub(crate) rgb: [usize; 3],
+}
+
+impl PixelFormat {
+    /// Every format there is.
+    pub const ALL: [Self; 15] = [
+        Self::Rgb,
+        Self::Bgr,
+        Self::Rgbx,
+        Self::Bgrx,
+        Self::Xrgb,
+        Self::Xbgr,
+        Self::Rgba,
+        Self::Bgra,
+        Self::Argb,
+        Self::Abgr,
+        Self::Gray8,
+        Self::Nv12,
+        Self::Nv21,
+        Self::I420,
+        Self::Yv12,
+    ];
+
+    /// Number of planes, 1 to 3.
+    pub const fn planes(self) -> usize {
+        match self {
+            Self::I420 | Self::Yv12 => 3,
+            Self::Nv12 | Self::Nv21 => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether the samples are R, G and B, so that colorimetry and siting do not matter.
+    pub const fn is_rgb(self) -> bool {
+        self.packed().is_some()
+    }
+
+    pub(crate) const fn packed(self) -> Option<Packed> {
+        let (bytes, rgb) = match self {
+            Self::Rgb => (3, [0, 1, 2]),
+            Self::Bgr => (3, [2, 1, 0]),
+            Self::Rgbx | Self::Rgba => (4, [0, 1, 2]),
+            Self::Bgrx | Self::Bgra => (4, [2, 1, 0]),
+            Self::Xrgb | Self::Argb => (4, [1, 2, 3]),
+            Self::Xbgr | Self::Abgr => (4, [3, 2, 1]),
+            Self::Gray8 | Self::Nv12 | Self::Nv21 | Self::I420 | Self::Yv12 => return None,
+        };
+        Some(Packed { bytes, rgb })
+    }
+
+    /// Bytes in a row and number of rows of one plane of a frame of `size`; `None` if there is no such plane.
+    pub const fn plane_layout(self, plane: usize, size: Size) -> Option<(usize, usize)> {
+        if plane >= self.planes() {
+            return None;
+        }
+        let width = size.width as usize;
+        let height = size.height as usize;
+        if let Some(packed) = self.packed() {
+            return Some((width * packed.bytes, height));
+        }
+        if plane == 0 {
+            return Some((width, height));
+        }
+        let chroma_width = width.div_ceil(2);
+        let components = if self.planes() == 2 { 2 } else { 1 };
+        Some((chroma_width * components, height.div_ceil(2)))
+    }
+}
+
+/// What the frames of a stream are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FrameFormat {
+    /// Size in pixels.
+    pub size: Size,
+    /// How samples lie in memory.
+    pub pixels: PixelFormat,
+    /// What luma and chroma mean. Not looked at for RGB formats, which are full range.
+    pub colorimetry: Colorimetry,
+    /// Where chroma samples sit. Not looked at for formats without chroma planes.
+    pub chroma_site: ChromaSite,
+}
+
+impl FrameFormat {
+    /// Frames of packed R, G, B.
+    pub const fn rgb(size: Size) -> Self {
+        Self {
+            size,
+            pixels: PixelFormat::Rgb,
+            colorimetry: Colorimetry::bt709(true),
+            chroma_site: ChromaSite::CENTER,
+        }
+    }
+}
+
+/// One plane of a frame.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Plane<'a> {
+    /// The samples, from the first of the first row. What follows the last sample of the last row may be
+    /// missing.
+    pub data: &'a [u8],
+    /// Bytes from a row to the next.
+    pub stride: usize,
+}
+
+impl<'a> Plane<'a> {
+    /// A plane that is not there.
+    pub const EMPTY: Self = Self {
+        data: &[],
+        stride: 0,
+    };
+
+    /// Rows of `data`, `stride` bytes apart.
+    pub const fn new(data: &'a [u8], stride: usize) -> Self {
+        Self { data, stride }
+    }
+
+    /// The first `bytes` bytes of a row. The plane must have been checked to have them.
+    fn row(&self, row: usize, bytes: usize) -> &'a [u8] {
+        &self.data[row * self.stride..][..bytes]
+    }
+}
+
+/// The planes of one frame, in the order of [`PixelFormat`]. Those that the format does not have stay
+/// empty.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Frame<'a> {
+    /// The planes.
+    pub planes: [Plane<'a>; 3],
+}
+
+impl<'a> Frame<'a> {
+    /// A frame of one plane, packed RGB or grey, whose rows are `stride` bytes apart.
+    pub const fn packed(data: &'a [u8], stride: usize) -> Self {
+        Self {
+            planes: [Plane::new(data, stride), Plane::EMPTY, Plane::EMPTY],
+        }
+    }
+
+    /// Checks that the planes hold all samples of a frame of `format`.
+    ///
+    /// # Errors
+    /// [`Error::Frame`] if a plane is too short, its rows overlap, or the frame has no pixels.
+    pub fn check(&self, format: &FrameFormat) -> Result<(), Error> {
+        let error = |reason| Err(Error::Frame { reason });
+        if format.size.area() == 0 {
+            return error(format!("a frame of {} has no pixels", format.size));
+        }
+        for (index, plane) in self.planes.iter().enumerate() {
+            let Some((bytes, rows)) = format.pixels.plane_layout(index, format.size) else {
+                break;
+            };
+            let stride = plane.stride;
+            if rows > 1 && stride < bytes {
+                return error(format!(
+                    "plane {index} of a {:?} frame of {} has a stride of {stride} bytes, its rows have {bytes}",
+                    format.pixels, format.size,
+                ));
+            }
+            let needed = stride
+                .checked_mul(rows - 1)
+                .and_then(|above| above.checked_add(bytes));
+            let length = plane.data.len();
+            if needed.is_none_or(|needed| length < needed) {
+                return error(format!(
+                    "plane {index} of a {:?} frame of {} has {length} bytes; {rows} rows of {bytes} bytes at a \
+                     stride of {stride} take more",
+                    format.pixels, format.size,
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(pixels: PixelFormat, width: u32, height: u32) -> FrameFormat {
+        FrameFormat {
+            size: Size::new(width, height),
+            pixels,
+            colorimetry: Colorimetry::bt709(false),
+            chroma_site: ChromaSite::LEFT,
+        }
+    }
+
+    #[test]
+    fn layouts_round_chroma_up() {
+        let size = Size::new(5, 3);
+        assert_eq!(PixelFormat::Rgb.plane_layout(0, size), Some((15, 3)));
+        assert_eq!(PixelFormat::Xbgr.plane_layout(0, size), Some((20, 3)));
+        assert_eq!(PixelFormat::Nv12.plane_layout(0, size), Some((5, 3)));
+        assert_eq!(PixelFormat::Nv12.plane_layout(1, size), Some((6, 2)));
+        assert_eq!(PixelFormat::Nv12.plane_layout(2, size), None);
+        assert_eq!(PixelFormat::I420.plane_layout(2, size), Some((3, 2)));
+        assert_eq!(PixelFormat::Gray8.plane_layout(1, size), None);
+    }
+
+    #[test]
+    fn channel_offsets_are_a_permutation_of_the_name() {
+        for pixels in PixelFormat::ALL {
+            let Some(packed) = pixels.packed() else {
+                continue;
+            };
+            let name = format!("{pixels:?}").to_lowercase();
+            assert_eq!(packed.bytes, name.len());
+            for (offset, channel) in packed.rgb.into_iter().zip("rgb".chars()) {
+                assert_eq!(name.find(channel), Some(offset), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_planes_are_refused() {
+        for pixels in PixelFormat::ALL {
+            let format = format(pixels, 7, 5);
+            let stored: Vec<Vec<u8>> = (0..pixels.planes())
+                .map(|plane| {
+                    let (bytes, rows) = pixels.plane_layout(plane, format.size).unwrap_or_default();
+                    // the padding of the last row is missing, as GStreamer's buffers may have it
+                    vec![0; (bytes + 3) * (rows - 1) + bytes]
+                })
+                .collect();
+            let mut frame = Frame::default();
+            for (index, data) in stored.iter().enumerate() {
+                let (bytes, _) = pixels.plane_layout(index, format.size).unwrap_or_default();
+                frame.planes[index] = Plane {
+                    data,
+                    stride: bytes + 3,
+                };
+            }
+            assert!(frame.check(&format).is_ok(), "{pixels:?}");
+            for index in 0..pixels.planes() {
+                let mut short = frame;
+                let data = short.planes[index].data;
+                short.planes[index].data = &data[..data.len() - 1];
+                assert!(short.check(&format).is_err(), "{pixels:?} plane {index}");
+                let mut overlapping = frame;
+                overlapping.planes[index].stride = 2;
+                assert!(overlapping.check(&format).is_err());
+                let mut absurd = frame;
+                absurd.planes[index].stride = usize::MAX;
+                assert!(absurd.check(&format).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_without_pixels_is_refused() {
+        let empty = format(PixelFormat::Rgb, 0, 4);
+        assert!(Frame::default().check(&empty).is_err());
+    }
+}
