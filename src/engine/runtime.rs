@@ -1,0 +1,101 @@
+//! ONNX Runtime, found and loaded at run time, once per process.
+//!
+//! [`load`] goes through the places of `runtime/search.rs` in order, asks each library found there whether it
+//! serves (`runtime/probe.rs`), and hands the first that does to `ort`. `ort` itself panics on a library it can't
+//! use, so nothing reaches it that was not probed.
+
+mod log;
+mod probe;
+mod search;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+
+use crate::error::{Error, RuntimeCandidate};
+
+pub use log::{LogHook, LogLevel, set_log_hook};
+pub use probe::{MINIMUM, Version};
+
+/// The loaded ONNX Runtime.
+#[derive(Debug)]
+pub struct Runtime {
+    environment: ort::environment::Environment,
+    library: Library,
+}
+
+/// A library that serves.
+#[derive(Debug, Clone)]
+struct Library {
+    path: PathBuf,
+    version: Version,
+    origin: String,
+}
+
+impl Runtime {
+    /// The environment that sessions are made in.
+    pub(super) fn environment(&self) -> &ort::environment::Environment {
+        &self.environment
+    }
+
+    /// The library's file.
+    pub fn path(&self) -> &Path {
+        &self.library.path
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        self.library.version
+    }
+
+    /// Where it was found: `ORT_DYLIB_PATH`, `beside the plugin`, …
+    pub fn origin(&self) -> &str {
+        &self.library.origin
+    }
+}
+
+/// The ONNX Runtime of this process, loaded by the first call. A failure is not remembered: the next call looks
+/// again.
+///
+/// # Errors
+/// [`Error::Runtime`] with every place looked in and why it did not serve.
+pub fn load() -> Result<&'static Runtime, Error> {
+    // `ort` keeps the first library it was given, whatever becomes of the rest: so does this
+    static LIBRARY: OnceCell<Library> = OnceCell::new();
+    static RUNTIME: OnceCell<Runtime> = OnceCell::new();
+
+    RUNTIME.get_or_try_init(|| {
+        let library = LIBRARY.get_or_try_init(|| {
+            let library = search::Places::of_this_process().find()?;
+            ort::init_from(&library.path)
+                .map_err(|error| library.rejected(&error))
+                .map(|_| library)
+        })?;
+        // a second `init_from` hands out a builder for the library that is already loaded
+        let environment = ort::init_from(&library.path)
+            .map_err(|error| library.rejected(&error))?
+            .with_name("depthanything")
+            .with_telemetry(false)
+            .with_logger(Arc::new(|level, category, _id, _location, message| {
+                log::forward(level.into(), category, message);
+            }))
+            .build()
+            .map_err(|error| library.rejected(&error))?;
+        log::attach(&environment);
+        Ok(Runtime {
+            environment,
+            library: library.clone(),
+        })
+    })
+}
+
+impl Library {
+    fn rejected(&self, reason: &dyn std::fmt::Display) -> Error {
+        Error::Runtime(vec![RuntimeCandidate {
+            path: self.path.clone(),
+            origin: self.origin.clone(),
+            reason: reason.to_string(),
+        }])
+    }
+}

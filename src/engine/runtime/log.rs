@@ -1,0 +1,95 @@
+//! ONNX Runtime's own log, handed to whoever asks for it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{PoisonError, RwLock};
+
+/// Severity of a message of ONNX Runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// Every step.
+    Verbose,
+    /// Decisions.
+    Info,
+    /// Something is not as asked for, but goes on.
+    Warning,
+    /// Something failed.
+    Error,
+    /// Nothing works any more.
+    Fatal,
+}
+
+/// Gets each message of at least the level asked for: level, category, text. Called on ONNX Runtime's threads; must
+/// not block.
+pub type LogHook = fn(LogLevel, &str, &str);
+
+struct Log {
+    hook: Option<LogHook>,
+    level: LogLevel,
+    environment: Option<ort::environment::Environment>,
+}
+
+static LOG: RwLock<Log> = RwLock::new(Log {
+    hook: None,
+    level: LogLevel::Warning,
+    environment: None,
+});
+
+/// Sends ONNX Runtime's messages from `level` up to `hook`. Without a hook they are dropped. May be called before or
+/// after the runtime was loaded. Levels below [`LogLevel::Warning`] slow every run down.
+pub fn set_log_hook(level: LogLevel, hook: LogHook) {
+    let environment = {
+        let mut log = LOG.write().unwrap_or_else(PoisonError::into_inner);
+        log.hook = Some(hook);
+        log.level = level;
+        log.environment.clone()
+    };
+    if let Some(environment) = environment {
+        environment.set_log_level(level.into());
+    }
+}
+
+/// Lets a new environment log at the level asked for.
+pub(super) fn attach(environment: &ort::environment::Environment) {
+    let level = {
+        let mut log = LOG.write().unwrap_or_else(PoisonError::into_inner);
+        log.environment = Some(environment.clone());
+        log.level
+    };
+    environment.set_log_level(level.into());
+}
+
+/// Passes one message on.
+pub(super) fn forward(level: LogLevel, category: &str, message: &str) {
+    let hook = {
+        let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
+        log.hook.filter(|_| level >= log.level)
+    };
+    if let Some(hook) = hook {
+        // the caller is C++: a panic must not cross into it
+        let _ = catch_unwind(AssertUnwindSafe(|| hook(level, category, message)));
+    }
+}
+
+impl From<ort::logging::LogLevel> for LogLevel {
+    fn from(level: ort::logging::LogLevel) -> Self {
+        match level {
+            ort::logging::LogLevel::Verbose => Self::Verbose,
+            ort::logging::LogLevel::Info => Self::Info,
+            ort::logging::LogLevel::Warning => Self::Warning,
+            ort::logging::LogLevel::Error => Self::Error,
+            ort::logging::LogLevel::Fatal => Self::Fatal,
+        }
+    }
+}
+
+impl From<LogLevel> for ort::logging::LogLevel {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Verbose => Self::Verbose,
+            LogLevel::Info => Self::Info,
+            LogLevel::Warning => Self::Warning,
+            LogLevel::Error => Self::Error,
+            LogLevel::Fatal => Self::Fatal,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Does a library serve as ONNX Runtime? Asked before `ort` sees it.
+
+use std::ffi::{CStr, OsStr};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use libloading::{Library, Symbol};
+
+/// Version of ONNX Runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// 1 so far.
+    pub major: u32,
+    /// Also the number of its API.
+    pub minor: u32,
+    /// Fixes.
+    pub patch: u32,
+}
+
+/// The oldest version that serves: the one whose API `ort` was built for.
+pub const MINIMUM: Version = Version {
+    major: 1,
+    minor: ort::MINOR_VERSION,
+    patch: 0,
+};
+
+impl Version {
+    /// Reads `1.32.0`, `1.21`, `1.22.0-dev`, `1.20.1+cu12`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.trim().splitn(3, '.').map(|part| {
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            part[..digits].parse::<u32>().ok()
+        });
+        Some(Self {
+            major: numbers.next()??,
+            minor: numbers.next()??,
+            patch: numbers.next().flatten().unwrap_or(0),
+        })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// Opens `file` and asks it for the API this plugin needs.
+///
+/// # Errors
+/// Why it does not serve, as the end of a sentence.
+pub(super) fn probe_file(file: &Path) -> Result<Version, String> {
+    check_image(file)?;
+    let library = open(file.as_os_str())?;
+    ask(&library)
+}
+
+/// As [`probe_file`] for a bare name that the dynamic loader finds by itself; also says where it did.
+pub(super) fn probe_name(name: &str) -> Result<(PathBuf, Version), String> {
+    let library = open(OsStr::new(name))?;
+    let version = ask(&library)?;
+    let symbol = symbol(&library)?;
+    let path = file_of_symbol(*symbol as *const ())
+        .ok_or("it was loaded, but its path can't be found; set ORT_DYLIB_PATH to it")?;
+    Ok((path, version))
+}
+
+/// The file that holds the code or data at `address`.
+#[cfg(unix)]
+pub(super) fn file_of_symbol(address: *const ()) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+
+    // SAFETY: an all-zero Dl_info is a valid value of that plain C struct
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: dladdr looks the address up without reading it, and fills `info` when it returns non-zero
+    let found = unsafe { libc::dladdr(address.cast(), &raw mut info) };
+    if found == 0 || info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: dladdr gave a NUL-terminated string that lives as long as the library is loaded, copied below
+    let name = unsafe { CStr::from_ptr(info.dli_fname) };
+    std::fs::canonicalize(OsStr::from_bytes(name.to_bytes())).ok()
+}
+
+/// The file that holds the code or data at `address`.
+#[cfg(not(unix))]
+pub(super) fn file_of_symbol(_address: *const ()) -> Option<PathBuf> {
+    None
+}
+
+fn open(name: &OsStr) -> Result<Library, String> {
+    // SAFETY: loading runs the library's initialisers. It is a file that calls itself ONNX Runtime, from a place that
+    // the user or the system set up for it, and a whole ELF image of this machine (`check_image`).
+    unsafe { Library::new(name) }.map_err(|error| short(&error, name))
+}
+
+/// The loader's words without the path, which the caller names anyway.
+fn short(error: &libloading::Error, name: &OsStr) -> String {
+    let text = match std::error::Error::source(error) {
+        Some(source) => source.to_string(),
+        None => error.to_string(),
+    };
+    let name = name.to_string_lossy();
+    let text = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text);
+    // only the loader's search fails like this; a file that is missing does not get here
+    if text.starts_with("cannot open shared object file: No such file") {
+        "not found".to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
+type GetApiBase = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
+
+fn symbol(library: &Library) -> Result<Symbol<'_, GetApiBase>, String> {
+    // SAFETY: the type is that of ONNX Runtime's only entry point, unchanged since its first release
+    unsafe { library.get(b"OrtGetApiBase\0") }
+        .map_err(|_| "it is not ONNX Runtime (no OrtGetApiBase in it)".to_owned())
+}
+
+fn ask(library: &Library) -> Result<Version, String> {
+    let get_api_base = symbol(library)?;
+    // SAFETY: takes nothing and returns a pointer to a static
+    let base = unsafe { get_api_base() };
+    // SAFETY: null or a pointer to a static of the library, which is kept open by `library`
+    let base = unsafe { base.as_ref() }.ok_or("OrtGetApiBase gave nothing")?;
+
+    // SAFETY: takes nothing and returns a pointer to a static string
+    let text = unsafe { (base.GetVersionString)() };
+    if text.is_null() {
+        return Err("it does not tell its version".to_owned());
+    }
+    // SAFETY: a NUL-terminated static string of the library
+    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+    let version = Version::parse(&text).ok_or_else(|| format!("version {text:?} is no version"))?;
+    if version < MINIMUM {
+        return Err(format!(
+            "version {version} is older than {}.{}",
+            MINIMUM.major, MINIMUM.minor
+        ));
+    }
+    // SAFETY: takes a number and returns null or a pointer to a static table
+    let api = unsafe { (base.GetApi)(ort::sys::ORT_API_VERSION) };
+    if api.is_null() {
+        return Err(format!(
+            "version {version} does not offer API {}",
+            ort::sys::ORT_API_VERSION
+        ));
+    }
+    Ok(version)
+}
+
+/// Refuses what must not reach the dynamic loader: it maps a file by its headers, and touching a page that a
+/// half-downloaded file does not have kills the process (SIGBUS).
+fn check_image(file: &Path) -> Result<(), String> {
+    let metadata = std::fs::metadata(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "not found".to_owned(),
+        _ => error.to_string(),
+    })?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    if metadata.len() == 0 {
+        return Err("the file is empty".to_owned());
+    }
+    #[cfg(target_os = "linux")]
+    elf::check(file, metadata.len())?;
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+mod elf {
+    use std::fs::File;
+    use std::path::Path;
+
+    #[cfg(target_pointer_width = "32")]
+    use object::elf::FileHeader32;
+    #[cfg(target_pointer_width = "64")]
+    use object::elf::FileHeader64;
+    use object::elf::{EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_X86_64, Machine, PT_LOAD};
+    use object::read::ReadCache;
+    use object::read::elf::{FileHeader, ProgramHeader};
+    use object::{Endianness, FileKind};
+
+    #[cfg(target_pointer_width = "64")]
+    type Header = FileHeader64<Endianness>;
+    #[cfg(target_pointer_width = "32")]
+    type Header = FileHeader32<Endianness>;
+
+    #[cfg(target_pointer_width = "64")]
+    const KIND: FileKind = FileKind::Elf64;
+    #[cfg(target_pointer_width = "32")]
+    const KIND: FileKind = FileKind::Elf32;
+
+    const MACHINE: Option<Machine> = if cfg!(target_arch = "x86_64") {
+        Some(EM_X86_64)
+    } else if cfg!(target_arch = "aarch64") {
+        Some(EM_AARCH64)
+    } else if cfg!(target_arch = "x86") {
+        Some(EM_386)
+    } else if cfg!(target_arch = "arm") {
+        Some(EM_ARM)
+    } else if cfg!(any(target_arch = "riscv64", target_arch = "riscv32")) {
+        Some(EM_RISCV)
+    } else {
+        None
+    };
+
+    /// A whole shared library of this kind of machine?
+    pub(super) fn check(file: &Path, length: u64) -> Result<(), String> {
+        let data = ReadCache::new(File::open(file).map_err(|error| error.to_string())?);
+        let damaged = |_| "it is a damaged shared library; install it again".to_owned();
+        match FileKind::parse(&data) {
+            Ok(kind) if kind == KIND => {}
+            Ok(FileKind::Elf32) => return Err("it is a 32-bit library".to_owned()),
+            Ok(FileKind::Elf64) => return Err("it is a 64-bit library".to_owned()),
+            _ => return Err("it is not a shared library".to_owned()),
+        }
+        let header = Header::parse(&data).map_err(damaged)?;
+        let endian = header.endian().map_err(damaged)?;
+        let machine = header.e_machine(endian);
+        if MACHINE.is_some_and(|wanted| wanted != machine) {
+            return Err(format!(
+                "it is a library for another kind of processor (ELF machine {}, this is {})",
+                machine.0,
+                std::env::consts::ARCH
+            ));
+        }
+        for segment in header.program_headers(endian, &data).map_err(damaged)? {
+            if segment.p_type(endian) != PT_LOAD {
+                continue;
+            }
+            let offset: u64 = segment.p_offset(endian).into();
+            let size: u64 = segment.p_filesz(endian).into();
+            if offset.checked_add(size).is_none_or(|end| end > length) {
+                return Err(format!(
+                    "the file is cut short ({length} bytes); install it again"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        let version = |major, minor, patch| {
+            Some(Version {
+                major,
+                minor,
+                patch,
+            })
+        };
+        assert_eq!(Version::parse("1.32.0"), version(1, 32, 0));
+        assert_eq!(Version::parse("1.21"), version(1, 21, 0));
+        assert_eq!(Version::parse("1.22.0-dev-20260101"), version(1, 22, 0));
+        assert_eq!(Version::parse("1.20.1+cu12"), version(1, 20, 1));
+        assert_eq!(Version::parse("so"), None);
+        assert_eq!(Version::parse(""), None);
+        assert_eq!(Version::parse("1."), None);
+        assert!(Version::parse("1.9.0") < Version::parse("1.21.0"));
+    }
+
+    #[test]
+    fn a_file_knows_where_it_is() {
+        let here = file_of_symbol(a_file_knows_where_it_is as *const ()).expect("dladdr");
+        assert_eq!(here, std::env::current_exe().expect("exe").canonicalize().expect("path"));
+    }
+}
