@@ -1,4 +1,133 @@
 //! Running a network: finding ONNX Runtime, choosing an execution provider, keeping a session.
+//!
+//! ```no_run
+//! use gstdepthanything::engine::{self, Config, ExecutionProvider};
+//! use gstdepthanything::model::ModelSource;
+//!
+//! # fn main() -> Result<(), gstdepthanything::error::Error> {
+//! let config = Config {
+//!     provider: ExecutionProvider::Cpu,
+//!     ..Config::new(ModelSource::Builtin)
+//! };
+//! let network = engine::open(&config, &mut |progress| println!("{progress:?}"))?;
+//! println!("{:?}", network.description());
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod network;
+pub mod provider;
 pub mod runtime;
+mod session;
+
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::model::{self, ModelSource};
+
+pub use network::Network;
+pub use provider::ExecutionProvider;
+
+use session::SessionNetwork;
+
+/// Everything that decides what a loaded network is: equal configurations can share one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// The model.
+    pub model: ModelSource,
+    /// What runs it.
+    pub provider: ExecutionProvider,
+    /// The provider's device: `0`, `GPU.1`, …; empty for its first.
+    pub device: String,
+    /// CPU threads for inference; 0: all.
+    pub threads: usize,
+}
+
+impl Config {
+    /// `model` with the best provider, its first device and all threads.
+    pub fn new(model: ModelSource) -> Self {
+        Self {
+            model,
+            provider: ExecutionProvider::Auto,
+            device: String::new(),
+            threads: 0,
+        }
+    }
+}
+
+/// What happens while a network is opened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// A provider is being tried: the model is loaded and run for the first time.
+    Loading {
+        /// Its short name.
+        provider: &'static str,
+    },
+    /// It does not work here, and `auto` goes on to the next.
+    Fallback {
+        /// Its short name.
+        provider: &'static str,
+        /// Why, in words.
+        reason: String,
+    },
+    /// It works.
+    Ready {
+        /// Its short name.
+        provider: &'static str,
+        /// Arithmetic, as [`network::Description::precision`].
+        precision: String,
+        /// Since the call of [`open`].
+        seconds: f64,
+    },
+}
+
+/// Opens a network: finds ONNX Runtime, reads the model, makes a session on the first provider that works, and runs
+/// it on a picture of its own to see that depth comes back.
+///
+/// # Errors
+/// - [`Error::Runtime`]: no usable ONNX Runtime.
+/// - [`Error::ModelFile`], [`Error::ModelInvalid`], [`Error::ModelUnsupported`]: the model.
+/// - [`Error::Provider`], [`Error::Setting`]: a named provider or its device does not work here; with `auto`, the last
+///   one tried.
+/// - [`Error::OutOfMemory`]: not even a small picture fits.
+pub fn open(
+    config: &Config,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Box<dyn Network>, Error> {
+    let start = Instant::now();
+    let facts = model::inspect(&config.model)?;
+    let runtime = runtime::load()?;
+    let candidates = provider::candidates(config.provider, runtime)?;
+    let (last, others) = candidates.split_last().ok_or_else(|| Error::Provider {
+        provider: config.provider.name().to_owned(),
+        reason: "this ONNX Runtime has none".to_owned(),
+    })?;
+
+    let mut fallbacks = Vec::new();
+    for &provider in others.iter().chain([last]) {
+        let name = provider.name();
+        progress(Progress::Loading { provider: name });
+        let error = match SessionNetwork::open(runtime, config, provider, &facts) {
+            Ok(mut network) => {
+                network.add_notes(fallbacks);
+                progress(Progress::Ready {
+                    provider: name,
+                    precision: network.description().precision.clone(),
+                    seconds: start.elapsed().as_secs_f64(),
+                });
+                return Ok(Box::new(network));
+            }
+            Err(error) => error,
+        };
+        // no other provider would take this model either
+        if provider == *last || matches!(error, Error::ModelUnsupported { .. }) {
+            return Err(error);
+        }
+        fallbacks.push(error.to_string());
+        progress(Progress::Fallback {
+            provider: name,
+            reason: error.to_string(),
+        });
+    }
+    unreachable!("the last candidate returns")
+}

@@ -22,8 +22,14 @@ pub struct Description {
     pub batch: Option<usize>,
     /// The execution provider that runs it, as ONNX Runtime names it (`CPUExecutionProvider`, …).
     pub provider: String,
-    /// Arithmetic: `fp32`, `fp16`, `bf16`.
+    /// Arithmetic: `fp32`, `fp16`, `bf16`, `int8`.
     pub precision: String,
+    /// The software that runs it, with its version and path.
+    pub runtime: String,
+    /// How many nodes of the graph went to which provider, where that was checked.
+    pub placement: Option<String>,
+    /// What a user should know of this network and could not have expected, in sentences.
+    pub notes: Vec<String>,
 }
 
 /// Images to run: `[batch, 3, height, width]`, RGB, already normalised, contiguous.

@@ -61,13 +61,26 @@ impl Runtime {
 /// # Errors
 /// [`Error::Runtime`] with every place looked in and why it did not serve.
 pub fn load() -> Result<&'static Runtime, Error> {
+    load_with(search::Places::of_this_process)
+}
+
+/// As [`load`], but from this library or the folder that holds it, wherever else there may be one. A runtime that was
+/// loaded before stays.
+///
+/// # Errors
+/// [`Error::Runtime`] with the reason why it does not serve.
+pub fn load_from(path: &Path) -> Result<&'static Runtime, Error> {
+    load_with(|| search::Places::explicit(path))
+}
+
+fn load_with(places: impl FnOnce() -> search::Places) -> Result<&'static Runtime, Error> {
     // `ort` keeps the first library it was given, whatever becomes of the rest: so does this
     static LIBRARY: OnceCell<Library> = OnceCell::new();
     static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
     RUNTIME.get_or_try_init(|| {
         let library = LIBRARY.get_or_try_init(|| {
-            let library = search::Places::of_this_process().find()?;
+            let library = places().find()?;
             ort::init_from(&library.path)
                 .map_err(|error| library.rejected(&error))
                 .map(|_| library)

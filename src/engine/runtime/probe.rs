@@ -230,7 +230,10 @@ mod elf {
             if segment.p_type(endian) != PT_LOAD {
                 continue;
             }
+            // u32 on 32-bit machines
+            #[allow(clippy::useless_conversion)]
             let offset: u64 = segment.p_offset(endian).into();
+            #[allow(clippy::useless_conversion)]
             let size: u64 = segment.p_filesz(endian).into();
             if offset.checked_add(size).is_none_or(|end| end > length) {
                 return Err(format!(
@@ -268,6 +271,12 @@ mod tests {
     #[test]
     fn a_file_knows_where_it_is() {
         let here = file_of_symbol(a_file_knows_where_it_is as *const ()).expect("dladdr");
-        assert_eq!(here, std::env::current_exe().expect("exe").canonicalize().expect("path"));
+        assert_eq!(
+            here,
+            std::env::current_exe()
+                .expect("exe")
+                .canonicalize()
+                .expect("path")
+        );
     }
 }

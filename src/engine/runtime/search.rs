@@ -5,8 +5,8 @@ use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::probe::{Version, file_of_symbol, probe_file, probe_name};
 use super::Library;
+use super::probe::{Version, file_of_symbol, probe_file, probe_name};
 use crate::error::{Error, RuntimeCandidate};
 
 /// The places to look in, in order.
@@ -59,6 +59,14 @@ impl Places {
         }
     }
 
+    /// One library, or the folder that holds it.
+    pub(super) fn explicit(path: &Path) -> Self {
+        Self {
+            explicit: Some(path.to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// The first library that serves.
     ///
     /// # Errors
@@ -86,12 +94,16 @@ impl Places {
             return rejected.try_file(&path, ORIGIN);
         }
         // a folder of libraries, an unpacked release, a package, a `site-packages`
-        ["", "lib", "capi", "onnxruntime/capi"]
+        let files: Vec<PathBuf> = ["", "lib", "capi", "onnxruntime/capi"]
             .into_iter()
-            .map(|below| path.join(below))
-            .flat_map(|folder| libraries_in(&folder))
-            .find_map(|file| rejected.try_file(&file, ORIGIN))
-            .or_else(|| rejected.note(&path, ORIGIN, NOTHING_IN_FOLDER))
+            .flat_map(|below| libraries_in(&path.join(below)))
+            .collect();
+        if files.is_empty() {
+            return rejected.note(&path, ORIGIN, NOTHING_IN_FOLDER);
+        }
+        files
+            .iter()
+            .find_map(|file| rejected.try_file(file, ORIGIN))
     }
 
     fn find_in_places(&self, rejected: &mut Rejected) -> Option<Library> {
@@ -101,7 +113,10 @@ impl Places {
             if files.is_empty() {
                 rejected.add(folder, ORIGIN, NOTHING_IN_FOLDER);
             }
-            if let Some(library) = files.iter().find_map(|file| rejected.try_file(file, ORIGIN)) {
+            if let Some(library) = files
+                .iter()
+                .find_map(|file| rejected.try_file(file, ORIGIN))
+            {
                 return Some(library);
             }
         }
@@ -215,9 +230,12 @@ fn is_library(path: &Path) -> bool {
         return false;
     };
     let is_version = |text: &str| {
-        text.strip_prefix('.')
-            .is_none_or(|version| Version::parse(version).is_some() || version.parse::<u32>().is_ok())
-            && (text.is_empty() || text.starts_with('.'))
+        text.is_empty()
+            || text.strip_prefix('.').is_some_and(|version| {
+                version
+                    .split('.')
+                    .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+            })
     };
     is_version(before) && is_version(after)
 }
@@ -294,7 +312,9 @@ fn site_packages(prefix: &Path) -> Vec<PathBuf> {
             .filter_map(|folder| {
                 let name = folder.file_name()?.to_string_lossy().into_owned();
                 let version = name.strip_prefix("python3")?.to_owned();
-                let minor = version.strip_prefix('.').map_or(0, |v| v.parse().unwrap_or(0));
+                let minor = version
+                    .strip_prefix('.')
+                    .map_or(0, |v| v.parse().unwrap_or(0));
                 Some((minor, folder))
             })
             .collect();

@@ -38,11 +38,8 @@ fn file(name: &str) -> String {
     format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}{name}")
 }
 
-fn explicit(path: impl Into<PathBuf>) -> Places {
-    Places {
-        explicit: Some(path.into()),
-        ..Places::default()
-    }
+fn explicit(path: impl AsRef<Path>) -> Places {
+    Places::explicit(path.as_ref())
 }
 
 /// The reason of the only candidate.
@@ -67,7 +64,9 @@ fn names_of_libraries() {
     assert!(!is("libonnxruntime_providers_cuda.so"));
     assert!(!is(&file(".1.32.0.bak")) || cfg!(windows));
     assert!(!is("libonnxruntime4j_jni.so"));
-    assert!(!is("onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so"));
+    assert!(!is(
+        "onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so"
+    ));
     assert_eq!(
         version_in_name(Path::new(&file(".1.32.0"))),
         Version::parse("1.32.0")
@@ -87,7 +86,10 @@ fn what_does_not_serve_is_refused_with_its_reason() {
     assert_eq!(reason(&explicit(at("empty.so"))), "the file is empty");
 
     fs::write(at("text.so"), "INPUT(libonnxruntime.so.1)\n").expect("file");
-    assert_eq!(reason(&explicit(at("text.so"))), "it is not a shared library");
+    assert_eq!(
+        reason(&explicit(at("text.so"))),
+        "it is not a shared library"
+    );
 
     build(&at("other.so"), "int answer(void) { return 42; }");
     assert_eq!(
@@ -95,8 +97,14 @@ fn what_does_not_serve_is_refused_with_its_reason() {
         "it is not ONNX Runtime (no OrtGetApiBase in it)"
     );
 
-    build(&at("null.so"), "const void *OrtGetApiBase(void) { return 0; }");
-    assert_eq!(reason(&explicit(at("null.so"))), "OrtGetApiBase gave nothing");
+    build(
+        &at("null.so"),
+        "const void *OrtGetApiBase(void) { return 0; }",
+    );
+    assert_eq!(
+        reason(&explicit(at("null.so"))),
+        "OrtGetApiBase gave nothing"
+    );
 
     fake(&at("old.so"), "1.17.3");
     assert_eq!(

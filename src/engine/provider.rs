@@ -1,0 +1,272 @@
+//! Execution providers: which there are, in which order `auto` tries them, their options, and what to say when one
+//! does not work.
+
+mod diagnosis;
+mod placement;
+
+use std::fmt;
+
+use ort::ep::ExecutionProviderDispatch;
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProvider as _};
+
+use super::Config;
+use super::runtime::Runtime;
+use crate::error::Error;
+
+pub(super) use diagnosis::{provider_error, trimmed};
+pub use placement::{Placement, Share};
+
+/// What runs the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ExecutionProvider {
+    /// The best that really works on this machine and with this model.
+    #[default]
+    Auto,
+    /// ONNX Runtime's own kernels.
+    Cpu,
+    /// NVIDIA CUDA.
+    Cuda,
+    /// NVIDIA TensorRT, with CUDA for what it can't run.
+    Tensorrt,
+    /// Intel OpenVINO, on its CPU device (AMD too) or another.
+    Openvino,
+}
+
+/// The order in which `auto` tries: fastest first.
+const BEST_FIRST: [ExecutionProvider; 4] = [
+    ExecutionProvider::Tensorrt,
+    ExecutionProvider::Cuda,
+    ExecutionProvider::Openvino,
+    ExecutionProvider::Cpu,
+];
+
+impl ExecutionProvider {
+    /// Its name as the property spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Tensorrt => "tensorrt",
+            Self::Openvino => "openvino",
+        }
+    }
+
+    /// Its name in ONNX Runtime; none for [`ExecutionProvider::Auto`].
+    pub const fn ort_name(self) -> &'static str {
+        match self {
+            Self::Auto => "",
+            Self::Cpu => ep::CPU::NAME,
+            Self::Cuda => ep::CUDA::NAME,
+            Self::Tensorrt => ep::TensorRT::NAME,
+            Self::Openvino => ep::OpenVINO::NAME,
+        }
+    }
+
+    /// Whether the loaded ONNX Runtime was built with it, which does not mean that it works.
+    fn is_built_in(self) -> bool {
+        match self {
+            Self::Auto => false,
+            Self::Cpu => true,
+            Self::Cuda => ep::CUDA::is_available().unwrap_or(false),
+            Self::Tensorrt => ep::TensorRT::is_available().unwrap_or(false),
+            Self::Openvino => ep::OpenVINO::is_available().unwrap_or(false),
+        }
+    }
+}
+
+impl fmt::Display for ExecutionProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The providers to try for `wanted`, in order.
+///
+/// # Errors
+/// [`Error::Provider`] when a named one is not in this build of ONNX Runtime.
+pub(super) fn candidates(
+    wanted: ExecutionProvider,
+    runtime: &Runtime,
+) -> Result<Vec<ExecutionProvider>, Error> {
+    if wanted == ExecutionProvider::Auto {
+        return Ok(BEST_FIRST
+            .into_iter()
+            .filter(|provider| provider.is_built_in())
+            .collect());
+    }
+    if !wanted.is_built_in() {
+        return Err(diagnosis::not_built_in(wanted, runtime));
+    }
+    Ok(vec![wanted])
+}
+
+/// What to register with a session so that `provider` runs it; nothing for the CPU, which is always there.
+///
+/// # Errors
+/// [`Error::Setting`] when `device` is none of this provider.
+pub(super) fn registrations(
+    provider: ExecutionProvider,
+    config: &Config,
+    threads: usize,
+) -> Result<Vec<ExecutionProviderDispatch>, Error> {
+    let device = config.device.trim();
+    let registrations = match provider {
+        ExecutionProvider::Auto => Vec::new(),
+        ExecutionProvider::Cpu => {
+            if !device.is_empty() && !device.eq_ignore_ascii_case("cpu") {
+                return Err(Error::Setting {
+                    property: "device",
+                    reason: format!("the cpu provider has no device {device:?}; leave it empty"),
+                });
+            }
+            Vec::new()
+        }
+        ExecutionProvider::Cuda => vec![cuda(nvidia_device(provider, device)?)],
+        ExecutionProvider::Tensorrt => {
+            let device = nvidia_device(provider, device)?;
+            let tensorrt = ep::TensorRT::default().with_device_id(device).build();
+            vec![tensorrt, cuda(device)]
+        }
+        ExecutionProvider::Openvino => vec![openvino(device, threads)?],
+    };
+    Ok(registrations
+        .into_iter()
+        .map(ExecutionProviderDispatch::error_on_failure)
+        .collect())
+}
+
+fn cuda(device: i32) -> ExecutionProviderDispatch {
+    ep::CUDA::default().with_device_id(device).build()
+}
+
+fn nvidia_device(provider: ExecutionProvider, device: &str) -> Result<i32, Error> {
+    if device.is_empty() {
+        return Ok(0);
+    }
+    device
+        .parse::<u16>()
+        .map(i32::from)
+        .map_err(|_| Error::Setting {
+            property: "device",
+            reason: format!(
+                "{device:?} is no device of the {provider} provider; give the number of a GPU as \
+                 `nvidia-smi -L` lists them, such as \"0\""
+            ),
+        })
+}
+
+fn openvino(device: &str, threads: usize) -> Result<ExecutionProviderDispatch, Error> {
+    let device = if device.is_empty() {
+        "CPU".to_owned()
+    } else {
+        device.to_ascii_uppercase()
+    };
+    // a name that OpenVINO does not know is not refused, it just runs nothing
+    let kind = device.split(['.', ':']).next().unwrap_or_default();
+    if !["CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH"].contains(&kind) {
+        return Err(Error::Setting {
+            property: "device",
+            reason: format!(
+                "{device:?} is no device of the openvino provider; give \"CPU\", \"GPU\", \"GPU.1\", \"NPU\" or \
+                 \"AUTO\""
+            ),
+        });
+    }
+    Ok(ep::OpenVINO::default()
+        .with_arbitrary_config("load_config", openvino_config(kind, threads))
+        .with_device_type(device)
+        .build())
+}
+
+/// OpenVINO's own settings as JSON text, which is what `load_config` takes: not the path of a file.
+fn openvino_config(kind: &str, threads: usize) -> String {
+    let mut settings = serde_json::json!({
+        "PERFORMANCE_HINT": "LATENCY",
+    });
+    if kind == "CPU" {
+        settings["INFERENCE_PRECISION_HINT"] = "f32".into();
+        settings["INFERENCE_NUM_THREADS"] = threads.to_string().into();
+    }
+    serde_json::json!({ kind: settings }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelSource;
+
+    fn config(device: &str) -> Config {
+        Config {
+            device: device.to_owned(),
+            ..Config::new(ModelSource::Builtin)
+        }
+    }
+
+    fn names(provider: ExecutionProvider, device: &str) -> Vec<&'static str> {
+        registrations(provider, &config(device), 2)
+            .expect("device")
+            .iter()
+            .map(ExecutionProviderDispatch::name)
+            .collect()
+    }
+
+    #[test]
+    fn names_are_those_of_the_property() {
+        for provider in BEST_FIRST {
+            assert!(provider.ort_name().ends_with("ExecutionProvider"));
+            assert_eq!(
+                provider.ort_name().to_lowercase(),
+                format!("{provider}executionprovider")
+            );
+        }
+    }
+
+    #[test]
+    fn devices_that_are_one() {
+        use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
+        assert!(names(Cpu, "").is_empty());
+        assert!(names(Cpu, "CPU").is_empty());
+        assert_eq!(names(Cuda, "1"), ["CUDAExecutionProvider"]);
+        assert_eq!(
+            names(Tensorrt, ""),
+            ["TensorrtExecutionProvider", "CUDAExecutionProvider"]
+        );
+        for device in ["", "cpu", "GPU", "GPU.1", "AUTO:GPU,CPU", "HETERO:GPU,CPU"] {
+            assert_eq!(names(Openvino, device), ["OpenVINOExecutionProvider"]);
+        }
+    }
+
+    #[test]
+    fn devices_that_are_none() {
+        use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
+        for (provider, device) in [
+            (Cpu, "0"),
+            (Cuda, "GPU.1"),
+            (Cuda, "-1"),
+            (Tensorrt, "99999999"),
+            (Openvino, "0"),
+            (Openvino, "XYZ"),
+        ] {
+            match registrations(provider, &config(device), 2) {
+                Err(Error::Setting { property, reason }) => {
+                    assert_eq!(property, "device");
+                    assert!(
+                        reason.contains(device) && reason.contains(provider.name()),
+                        "{reason}"
+                    );
+                }
+                other => panic!("{provider} {device}: {:?}", other.map(|list| list.len())),
+            }
+        }
+    }
+
+    #[test]
+    fn openvino_settings_are_json() {
+        let config: serde_json::Value =
+            serde_json::from_str(&openvino_config("CPU", 3)).expect("JSON");
+        assert_eq!(config["CPU"]["INFERENCE_PRECISION_HINT"], "f32");
+        assert_eq!(config["CPU"]["INFERENCE_NUM_THREADS"], "3");
+        assert!(openvino_config("GPU", 3).starts_with("{\"GPU\""));
+    }
+}

@@ -1,0 +1,327 @@
+//! A [`Network`] on ONNX Runtime.
+
+mod failure;
+mod tensors;
+mod trial;
+
+use half::f16;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::value::TensorRef;
+
+use super::Config;
+use super::network::{DepthMaps, Description, Images, InputSize, Network};
+use super::provider::{self, ExecutionProvider, Placement};
+use super::runtime::Runtime;
+use crate::error::Error;
+use crate::model::{self, ElementType, ImageInput, ModelFacts, ModelSource, Outlet};
+
+/// A session, its input and output, and the buffers that its runs need.
+pub(super) struct SessionNetwork {
+    session: Session,
+    input: ImageInput,
+    outputs: Vec<Outlet>,
+    /// Index of the depth in `outputs`.
+    depth: usize,
+    options: Options,
+    /// The input as `f16`, for models that want it so.
+    half: Vec<f16>,
+    /// Values of the last input; less than before means that memory can be given back.
+    last_area: usize,
+    description: Description,
+}
+
+/// Run options, made once.
+struct Options {
+    /// An ordinary run.
+    run: RunOptions<HasSelectedOutputs>,
+    /// As `run`; afterwards unused memory goes back to the system.
+    shrink: RunOptions<HasSelectedOutputs>,
+}
+
+impl SessionNetwork {
+    /// Loads the model with `provider` and tries it.
+    pub(super) fn open(
+        runtime: &'static Runtime,
+        config: &Config,
+        provider: ExecutionProvider,
+        facts: &ModelFacts,
+    ) -> Result<Self, Error> {
+        let profile = Profile::new(provider)?;
+        let session = load(runtime, config, provider, facts, &profile)?;
+        let inputs = tensors::outlets(session.inputs());
+        let outputs = tensors::outlets(session.outputs());
+        let input = model::select_input(facts, &inputs)?;
+        let output = model::select_output(facts, &outputs)?;
+        let options = Options::new(&outputs[output.index].name, provider)
+            .map_err(|error| failure::load(provider, facts, runtime, &error))?;
+        let description = Description {
+            model: facts.name.clone(),
+            kind: facts.kind_of(&outputs[output.index].name),
+            patch: facts.patch,
+            input_size: input.input_size(),
+            batch: input.batch,
+            provider: provider.ort_name().to_owned(),
+            precision: precision(provider, facts, &input).to_owned(),
+            runtime: format!(
+                "ONNX Runtime {} ({})",
+                runtime.version(),
+                runtime.path().display()
+            ),
+            placement: None,
+            notes: Vec::new(),
+        };
+        let mut network = Self {
+            session,
+            input,
+            depth: output.index,
+            outputs,
+            options,
+            half: Vec::new(),
+            last_area: 0,
+            description,
+        };
+        network.try_out(facts, &output, provider)?;
+        network.check_placement(provider, profile)?;
+        Ok(network)
+    }
+
+    /// Adds sentences to [`Description::notes`].
+    pub(super) fn add_notes(&mut self, notes: Vec<String>) {
+        self.description.notes.extend(notes);
+    }
+
+    /// Sees whether the nodes went to the provider that was asked for.
+    fn check_placement(
+        &mut self,
+        provider: ExecutionProvider,
+        profile: Profile,
+    ) -> Result<(), Error> {
+        let Some(_folder) = profile.folder else {
+            return Ok(());
+        };
+        let file = self
+            .session
+            .end_profiling()
+            .map_err(|error| failure::provider(provider, &error))?;
+        let failed = |reason| Error::Provider {
+            provider: provider.name().to_owned(),
+            reason,
+        };
+        let placement = Placement::read(file.as_ref()).map_err(failed)?;
+        if !placement.is_run_by(provider.ort_name()) {
+            return Err(failed(format!(
+                "it took none of this model's work ({placement})"
+            )));
+        }
+        let heavy_elsewhere = placement
+            .providers
+            .get(ExecutionProvider::Cpu.ort_name())
+            .map_or(0, |share| share.heavy);
+        if heavy_elsewhere > 0 {
+            self.description.notes.push(format!(
+                "the {provider} provider does not run all of this model: {heavy_elsewhere} of its convolutions and \
+                 matrix products run on the cpu"
+            ));
+        }
+        self.description.placement = Some(placement.to_string());
+        Ok(())
+    }
+
+    /// Runs `images` and hands the output named by the options to `read`: its shape, then its values.
+    fn run_raw<T>(
+        &mut self,
+        images: Images<'_>,
+        read: impl FnOnce(&[i64], tensors::Values<'_>) -> Result<T, String>,
+    ) -> Result<T, Error> {
+        let Self {
+            session,
+            input,
+            options,
+            half,
+            last_area,
+            ..
+        } = self;
+        let failed = |error: ort::Error| failure::run(images.size, &error);
+        let shape = input.shape(images.batch, images.size);
+        let tensor: SessionInputValue<'_> = if input.element == ElementType::F16 {
+            tensors::to_half(images.values, half);
+            TensorRef::from_array_view((shape, half.as_slice()))
+                .map_err(failed)?
+                .into()
+        } else {
+            TensorRef::from_array_view((shape, images.values))
+                .map_err(failed)?
+                .into()
+        };
+        let area = images.batch * images.size.area();
+        let options = if area < *last_area {
+            &options.shrink
+        } else {
+            &options.run
+        };
+        *last_area = area;
+        let outputs = session
+            .run_with_options(vec![(input.name.as_str(), tensor)], options)
+            .map_err(failed)?;
+        let result = match outputs.values().next() {
+            Some(value) => tensors::values(&value).and_then(|(shape, values)| read(shape, values)),
+            None => Err("nothing came back".to_owned()),
+        };
+        result.map_err(|reason| Error::Inference {
+            size: images.size.to_string(),
+            reason,
+        })
+    }
+
+    /// Refuses what the network was not made for, in words that name the sizes.
+    fn check(&self, images: Images<'_>) -> Result<(), Error> {
+        let refused = |reason: String| {
+            Err(Error::Inference {
+                size: images.size.to_string(),
+                reason,
+            })
+        };
+        let Images {
+            values,
+            batch,
+            size,
+        } = images;
+        if batch == 0 || values.len() != batch * 3 * size.area() {
+            return refused(format!(
+                "{} values are not {batch} images of 3·{size}",
+                values.len()
+            ));
+        }
+        if self.description.batch.is_some_and(|fixed| fixed != batch) {
+            return refused(format!(
+                "this model takes {} images at a time, not {batch}",
+                self.description.batch.unwrap_or(1)
+            ));
+        }
+        match self.description.input_size {
+            InputSize::Fixed(fixed) if fixed != size => {
+                refused(format!("this model takes {fixed} only"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Network for SessionNetwork {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn run(&mut self, images: Images<'_>, depth: &mut DepthMaps) -> Result<(), Error> {
+        self.check(images)?;
+        self.run_raw(images, |shape, values| {
+            depth.size = model::depth_size(shape, images.batch)?;
+            depth.batch = images.batch;
+            tensors::to_single(values, &mut depth.values);
+            Ok(())
+        })
+    }
+}
+
+impl Options {
+    fn new(output: &str, provider: ExecutionProvider) -> ort::Result<Self> {
+        let select = || OutputSelector::no_default().with(output);
+        let mut shrink = RunOptions::new()?;
+        let arenas = match provider {
+            ExecutionProvider::Cuda | ExecutionProvider::Tensorrt => "cpu:0;gpu:0",
+            _ => "cpu:0",
+        };
+        shrink.set("memory.enable_memory_arena_shrinkage", arenas)?;
+        Ok(Self {
+            run: RunOptions::new()?.with_outputs(select()),
+            shrink: shrink.with_outputs(select()),
+        })
+    }
+}
+
+/// The folder for the profile of the trial runs; none for the CPU, which always runs everything it is given.
+struct Profile {
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Profile {
+    fn new(provider: ExecutionProvider) -> Result<Self, Error> {
+        if provider == ExecutionProvider::Cpu {
+            return Ok(Self { folder: None });
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("depthanything-")
+            .tempdir()
+            .map_err(|error| Error::Provider {
+                provider: provider.name().to_owned(),
+                reason: format!(
+                    "where the nodes go can't be checked: no temporary folder can be made in {}: {error}",
+                    std::env::temp_dir().display()
+                ),
+            })?;
+        Ok(Self {
+            folder: Some(folder),
+        })
+    }
+}
+
+fn load(
+    runtime: &Runtime,
+    config: &Config,
+    provider: ExecutionProvider,
+    facts: &ModelFacts,
+    profile: &Profile,
+) -> Result<Session, Error> {
+    let threads = threads(config.threads);
+    let registrations = provider::registrations(provider, config, threads)?;
+    let builder = || {
+        let mut builder = Session::builder(runtime.environment())?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(threads)?
+            // threads that wait for work by spinning take the cores from the rest of the pipeline
+            .with_intra_op_spinning(false)?
+            .with_inter_threads(1)?;
+        if let Some(folder) = &profile.folder {
+            builder = builder.with_profiling(folder.path().join("run"))?;
+        }
+        ort::Result::Ok(builder)
+    };
+    let builder = builder().map_err(|error| failure::load(provider, facts, runtime, &error))?;
+    let mut builder = builder
+        .with_execution_providers(registrations)
+        .map_err(|error| failure::provider(provider, &error))?;
+    match &config.model {
+        // from the file, so that its external data is found beside it
+        ModelSource::File(path) => builder.commit_from_file(path),
+        ModelSource::Builtin => builder.commit_from_memory(&config.model.bytes()?),
+    }
+    .map_err(|error| failure::load(provider, facts, runtime, &error))
+}
+
+/// `wanted`, or as many as this process may use.
+fn threads(wanted: usize) -> usize {
+    if wanted > 0 {
+        return wanted;
+    }
+    // a number of its own, because with 0 ONNX Runtime would pin each thread to a core
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The arithmetic that the provider really does.
+fn precision(provider: ExecutionProvider, facts: &ModelFacts, input: &ImageInput) -> &'static str {
+    let weights_only = facts
+        .contrib_operators
+        .iter()
+        .any(|operator| operator.ends_with("NBits") || operator.ends_with("Bnb4"));
+    match provider {
+        // the CPU kernels have no f16 and cast to f32 around each node; so does OpenVINO on a CPU with an f32 hint
+        _ if facts.quantized && !weights_only => "int8",
+        ExecutionProvider::Cuda | ExecutionProvider::Tensorrt
+            if input.element == ElementType::F16 =>
+        {
+            "fp16"
+        }
+        _ => "fp32",
+    }
+}
