@@ -6,6 +6,7 @@ from torch import Tensor
 
 SCALES = 4
 PAIRS = 1500
+FLOOR = 0.02  # of a prediction's spread, where 1 is the nearest
 
 
 def soften(x: Tensor, knee: float = 3.0) -> Tensor:
@@ -14,13 +15,16 @@ def soften(x: Tensor, knee: float = 3.0) -> Tensor:
     return torch.where(x < knee, x, knee * (1 + (x.clamp(min=knee) / knee).log()))
 
 
-def standardise(x: Tensor, valid: Tensor) -> Tensor:
-    """Take off the median and divide by the mean deviation, per picture, over `valid`."""
+def standardise(x: Tensor, valid: Tensor, floor: float = 1e-4) -> Tensor:
+    """Take off the median and divide by the mean deviation, per picture, over `valid`.
+
+    For predictions the floor is higher: dividing a nearly flat one by next to nothing shows the loss only noise.
+    """
     flat, keep = x.flatten(1), valid.flatten(1)
     centre = torch.where(keep, flat, torch.nan)[:, ::5].nanmedian(1, keepdim=True)[0]
     off = torch.where(keep, (flat - centre).abs(), 0.0)
     spread = off.sum(1, keepdim=True) / keep.sum(1, keepdim=True).clamp(min=1)
-    return ((flat - centre) / (spread + 1e-4)).view_as(x)
+    return ((flat - centre) / (spread + floor)).view_as(x)
 
 
 def mean(x: Tensor, valid: Tensor) -> Tensor:
@@ -61,7 +65,7 @@ def depth_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Ten
     """The sum, and its parts for the log. Both arguments [b,h,w]."""
     predicted, valid = predicted.float(), ~target.isnan()
     target = torch.where(valid, target, 0.0)
-    p, t = standardise(predicted, valid), standardise(target, valid)
+    p, t = standardise(predicted, valid, FLOOR), standardise(target, valid)
     residual = p - t
     parts = {
         "shape": mean(soften(residual), valid),
@@ -80,5 +84,5 @@ def guide_loss(guide: Tensor, target: Tensor, cell: int) -> Tensor:
     small = F.interpolate(padded, size=guide.shape[-2:], mode="nearest-exact")[:, 0]
     valid = ~small.isnan()
     small = torch.where(valid, small, 0.0)
-    residual = standardise(guide.float(), valid) - standardise(small, valid)
+    residual = standardise(guide.float(), valid, FLOOR) - standardise(small, valid)
     return mean(soften(residual), valid) + 0.15 * absolute(guide.float(), small, valid)

@@ -194,8 +194,9 @@ class DepthNet(nn.Module):
         self.lift = nn.ModuleList(nn.Conv2d(i, o, 1, bias=False) for i, o in zip(d[1:], d[:-1]))
         self.mix = nn.ModuleList(Residual(n) for n in d)
         self.out = nn.Conv2d(d[0], 4, 3, 1, 1)
-        nn.init.constant_(self.out.bias, 0.3)
-        nn.init.constant_(self.guide.bias, 0.3)
+        for last in (self.out, self.guide):
+            nn.init.zeros_(last.weight)
+            nn.init.constant_(last.bias, 0.3)
 
     def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Depth at full size, and the coarse branch's own at 1/8 of its view."""

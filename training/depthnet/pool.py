@@ -110,10 +110,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="samples a second once full; 0: no limit")
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--count", type=int)
+    parser.add_argument("--count", type=int, help="samples to render, then stop")
+    parser.add_argument("--once", action="store_true", help="nothing to do if it is full already")
     a = parser.parse_args()
     pool = Pool(a.pool, a.area, a.capacity)
-    fill(pool, a.renderer, a.seed, a.sizes, a.rate, a.worker, a.workers, a.count)
+    if a.once:
+        a.count = pool.capacity - len(pool.filled())
+    if a.count != 0:
+        fill(pool, a.renderer, a.seed, a.sizes, a.rate, a.worker, a.workers, a.count)
 
 
 if __name__ == "__main__":

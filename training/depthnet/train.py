@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from . import metrics
 from .data import Batches, normalise
 from .losses import depth_loss, guide_loss
+from .muon import Muon
 from .network import CELL, Config, DepthNet
 from .pool import Pool
 
@@ -80,13 +81,10 @@ class Trainer:
         self.args, self.device = args, device
         torch.manual_seed(args.seed)
         self.net = DepthNet(Config()).to(device, memory_format=torch.channels_last)
-        matrices = [p for p in self.net.parameters() if p.ndim > 1]
-        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
-            lr=args.rate,
-            betas=(0.9, 0.98),
-        )
+        if args.optimiser == "muon":
+            self.optimiser = Muon(self.net, args.rate)
+        else:
+            self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.05)
         self.average = copy.deepcopy(self.net).eval()
         self.images = self.steps = 0
 
@@ -109,7 +107,7 @@ class Trainer:
 
     def rate(self) -> float:
         """Warm up, hold, then fall slowly with the root of the images seen: it can go on for ever."""
-        warm = min(1.0, (self.steps + 1) / 300)
+        warm = min(1.0, (self.steps + 1) / 200)
         return self.args.rate * warm * min(1.0, math.sqrt(self.args.hold / max(self.images, 1)))
 
     def step(self, rgb: Tensor, target: Tensor, rate: float) -> dict[str, Tensor]:
@@ -143,7 +141,7 @@ class Trainer:
 
 def renderers(args: argparse.Namespace) -> list[subprocess.Popen]:
     """Writers that keep the first pool fresh while we learn; they end with us."""
-    command = [sys.executable, "-m", "depthnet.pool", str(args.pool[0]), "--seed", str(args.seed), "--rate", str(args.fresh)]
+    command = [sys.executable, "-m", "depthnet.pool", str(args.pool[0]), "--seed", str(args.seed), "--rate", str(args.fresh), "--capacity", str(args.capacity)]
     command += ["--renderer", args.renderer] if args.renderer else []
     each = ["--workers", str(args.renderers)]
     return [subprocess.Popen([*command, *each, "--worker", str(i)], cwd=Path(__file__).parent.parent) for i in range(args.renderers)]
@@ -167,6 +165,10 @@ def train(args: argparse.Namespace) -> None:
     loader = DataLoader(batches, batch_size=None, num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda")
     began = saved = validated = time.monotonic()
     writers = renderers(args)
+    while args.renderers and not ((args.pool[0] / "pool.json").exists() and len(Pool(args.pool[0]).filled()) >= args.capacity // 20):
+        if writers[0].poll() is not None:
+            raise RuntimeError("the renderer stopped")
+        time.sleep(1)
     shown: list[dict[str, Tensor]] = []
     with open(args.run / f"{name}.jsonl", "a", buffering=1) as log, contextlib.ExitStack() as stack:
         for writer in writers:
@@ -212,6 +214,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="start from this checkpoint rather than RUN/last.pt")
     parser.add_argument("--batch", type=int, default=16, help="images of 168x224; more of smaller ones, fewer of larger")
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
     parser.add_argument("--hold", type=float, default=300_000, help="images after which the rate begins to fall")
     parser.add_argument("--pace", type=float, default=1.0, help="how fast the sizes grow, against the schedule")
     parser.add_argument("--seed", type=int, default=1)
@@ -220,6 +223,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
     parser.add_argument("--renderers", type=int, default=0, help="processes that refill the first pool")
     parser.add_argument("--renderer", help="the depth-scenes executable")
+    parser.add_argument("--capacity", type=int, default=30000, help="samples the first pool holds")
     parser.add_argument("--fresh", type=float, default=4.0, help="samples a second from each, once the pool is full")
     train(parser.parse_args())
 

@@ -9,8 +9,8 @@ def ramp(b: int = 2, h: int = 56, w: int = 70) -> torch.Tensor:
 
 def test_blind_to_scale_and_shift():
     target = ramp()
-    _, parts = depth_loss(3 * target + 7, target)
-    assert parts["shape"] < 1e-3 and parts["edges"] < 1e-3 and parts["order"] < 1e-2
+    _, parts = depth_loss(100 * target + 7, target)
+    assert parts["shape"] < 2e-3 and parts["edges"] < 2e-3 and parts["order"] < 1e-2
 
 
 def test_upside_down_is_worst():
