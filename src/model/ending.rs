@@ -68,7 +68,8 @@ impl Scaling {
         // it is a mask, a confidence, or disparity as a part of the image's width.
         if self.factor > 1.0 && !self.shifted {
             Ending::ScaledSigmoid {
-                max_depth: self.factor,
+                // constants are singles at best: what they make is no more exact
+                max_depth: f64::from(self.factor as f32),
             }
         } else {
             Ending::Probability

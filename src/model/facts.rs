@@ -228,3 +228,36 @@ fn is_quantized(op: &str) -> bool {
             | "QAttention"
     ) || op.starts_with("QLinear")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoding_copies_no_weights_and_loses_nothing() {
+        let bytes = ModelSource::Builtin.bytes().unwrap();
+        let file = bytes.as_ptr_range();
+        let model = decode(&ModelSource::Builtin, bytes.clone()).unwrap();
+        let weights = &model.graph.as_ref().unwrap().initializer;
+        assert!(
+            weights
+                .iter()
+                .any(|tensor| tensor.raw_data().len() > 100_000)
+        );
+        for tensor in weights
+            .iter()
+            .filter(|tensor| !tensor.raw_data().is_empty())
+        {
+            assert!(
+                file.contains(&tensor.raw_data().as_ptr()),
+                "{} was copied",
+                tensor.name()
+            );
+        }
+        assert_eq!(model.encoded_len(), bytes.len());
+        assert_eq!(
+            ModelProto::decode(model.encode_to_vec().as_slice()).unwrap(),
+            model
+        );
+    }
+}

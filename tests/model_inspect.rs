@@ -1,0 +1,631 @@
+//! What the small models of `tests/models/` say of themselves. No ONNX Runtime is needed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use gstdepthanything::error::Error;
+use gstdepthanything::geometry::Size;
+use gstdepthanything::model::{
+    DepthKind, ElementType, Ending, ImageInput, InputSize, ModelFacts, ModelSource, Outlet,
+    inspect, select_input, select_output, settle_output,
+};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models")
+}
+
+fn source(name: &str) -> ModelSource {
+    ModelSource::File(folder().join(format!("{name}.onnx")))
+}
+
+fn facts(name: &str) -> ModelFacts {
+    inspect(&source(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn outputs(facts: &ModelFacts) -> Vec<Outlet> {
+    facts
+        .outputs
+        .iter()
+        .map(|output| output.outlet.clone())
+        .collect()
+}
+
+/// A model that runs, with what most of them have in common filled in.
+struct Expected {
+    kind: DepthKind,
+    ending: Ending,
+    patch: Option<u32>,
+    size: InputSize,
+    batch: Option<usize>,
+    element: ElementType,
+    depth: &'static str,
+    quantized: bool,
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Self {
+            kind: DepthKind::Relative,
+            ending: Ending::Relu,
+            patch: Some(14),
+            size: InputSize::Any,
+            batch: Some(1),
+            element: ElementType::F32,
+            depth: "depth",
+            quantized: false,
+        }
+    }
+}
+
+impl Expected {
+    fn metric(max_depth: f64) -> Self {
+        Self {
+            kind: DepthKind::Metric,
+            ending: Ending::ScaledSigmoid { max_depth },
+            ..Self::default()
+        }
+    }
+
+    fn ending(ending: Ending) -> Self {
+        Self {
+            ending,
+            ..Self::default()
+        }
+    }
+}
+
+fn operator(name: &str) -> Ending {
+    Ending::Other(name.to_owned())
+}
+
+fn runnable() -> Vec<(&'static str, Expected)> {
+    let plain = Expected::default;
+    let fixed = |width, height| InputSize::Fixed(Size::new(width, height));
+    vec![
+        ("image-depth", plain()),
+        (
+            "pixel-values",
+            Expected {
+                batch: None,
+                depth: "predicted_depth",
+                ..plain()
+            },
+        ),
+        (
+            "static-square",
+            Expected {
+                size: fixed(56, 56),
+                depth: "output",
+                ..plain()
+            },
+        ),
+        (
+            "static-wide",
+            Expected {
+                size: fixed(70, 42),
+                depth: "output",
+                ..plain()
+            },
+        ),
+        (
+            "fixed-height",
+            Expected {
+                size: fixed(56, 56),
+                depth: "output",
+                ..plain()
+            },
+        ),
+        ("rank-2", plain()),
+        (
+            "rank-4",
+            Expected {
+                batch: None,
+                ..plain()
+            },
+        ),
+        ("channel-last-depth", plain()),
+        ("one-view", plain()),
+        ("open-views", plain()),
+        (
+            "unnamed-sides",
+            Expected {
+                batch: None,
+                depth: "y",
+                ..plain()
+            },
+        ),
+        (
+            "untyped-output",
+            Expected {
+                depth: "y",
+                ..plain()
+            },
+        ),
+        (
+            "f16",
+            Expected {
+                batch: None,
+                element: ElementType::F16,
+                depth: "predicted_depth",
+                ..plain()
+            },
+        ),
+        ("f16-inside", plain()),
+        (
+            "f16-in-f32-out",
+            Expected {
+                element: ElementType::F16,
+                ..plain()
+            },
+        ),
+        ("v1", plain()),
+        (
+            "patch-16",
+            Expected {
+                patch: Some(16),
+                ..plain()
+            },
+        ),
+        (
+            "no-patch",
+            Expected {
+                patch: None,
+                ..plain()
+            },
+        ),
+        ("coarse", plain()),
+        (
+            "batch-2",
+            Expected {
+                batch: Some(2),
+                ..plain()
+            },
+        ),
+        (
+            "depth-third",
+            Expected {
+                batch: None,
+                depth: "output_2",
+                ..plain()
+            },
+        ),
+        ("depth-and-sky", Expected::ending(Ending::Exp)),
+        ("metric-indoor", Expected::metric(20.0)),
+        (
+            "metric-outdoor",
+            Expected {
+                depth: "output",
+                ..Expected::metric(80.0)
+            },
+        ),
+        ("metric-divided", Expected::metric(20.0)),
+        ("metric-function", Expected::metric(20.0)),
+        ("metric-if", Expected::metric(20.0)),
+        (
+            "disparity",
+            Expected {
+                depth: "disparity",
+                ..Expected::ending(Ending::Probability)
+            },
+        ),
+        (
+            "scaled-disparity",
+            Expected {
+                depth: "disparity",
+                ..Expected::ending(Ending::Probability)
+            },
+        ),
+        (
+            "int8-dynamic",
+            Expected {
+                batch: None,
+                depth: "predicted_depth",
+                quantized: true,
+                ..plain()
+            },
+        ),
+        (
+            "int8-qdq",
+            Expected {
+                quantized: true,
+                ..Expected::metric(20.0)
+            },
+        ),
+        (
+            "q4",
+            Expected {
+                batch: None,
+                depth: "predicted_depth",
+                quantized: true,
+                ..plain()
+            },
+        ),
+        (
+            "bnb4",
+            Expected {
+                batch: None,
+                depth: "predicted_depth",
+                quantized: true,
+                ..plain()
+            },
+        ),
+        ("false-dynamic", plain()),
+        ("limited", plain()),
+        (
+            "nan",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Conv"))
+            },
+        ),
+        (
+            "nan-bright",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Sqrt"))
+            },
+        ),
+        (
+            "inf",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Div"))
+            },
+        ),
+        (
+            "constant",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Conv"))
+            },
+        ),
+        (
+            "negative",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Neg"))
+            },
+        ),
+        ("external", plain()),
+    ]
+}
+
+#[test]
+fn models_that_run() {
+    for (name, expected) in runnable() {
+        let facts = facts(name);
+        assert_eq!(facts.name, name);
+        assert_eq!(facts.kind, expected.kind, "{name}");
+        assert_eq!(
+            facts.has_patch_embedding,
+            expected.patch.is_some(),
+            "{name}"
+        );
+        assert_eq!(facts.patch, expected.patch.unwrap_or(14), "{name}");
+        assert_eq!(facts.quantized, expected.quantized, "{name}");
+        assert_eq!(facts.channels, Some(3), "{name}");
+
+        let image =
+            select_input(&facts, &facts.inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(image.input_size(), expected.size, "{name}");
+        assert_eq!(image.batch, expected.batch, "{name}");
+        assert_eq!(image.element, expected.element, "{name}");
+        assert_eq!(
+            image.has_views,
+            name.ends_with("-view") || name.ends_with("-views"),
+            "{name}"
+        );
+
+        let outputs = outputs(&facts);
+        let depth = if name == "untyped-output" || name == "metric-if" {
+            // a runtime tells at least the type
+            let known = outputs
+                .into_iter()
+                .map(|output| Outlet {
+                    element: ElementType::F32,
+                    ..output
+                })
+                .collect::<Vec<_>>();
+            let depth = select_output(&facts, &known).unwrap();
+            known[depth.index].name.clone()
+        } else {
+            let depth =
+                select_output(&facts, &outputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+            outputs[depth.index].name.clone()
+        };
+        assert_eq!(depth, expected.depth, "{name}");
+        assert_eq!(facts.kind_of(&depth), expected.kind, "{name}");
+        assert_eq!(facts.ending_of(&depth), Some(&expected.ending), "{name}");
+    }
+}
+
+#[test]
+fn trial_run_settles_outputs_that_are_alike() {
+    let facts = facts("trial-settles");
+    let outputs = outputs(&facts);
+    let depth = select_output(&facts, &outputs).unwrap();
+    assert_eq!(depth.candidates, [0, 2, 1], "those that end in Relu first");
+    let shapes = [vec![1, 8, 3, 5], vec![1, 1, 42, 70], vec![1, 1, 1, 5]];
+    let settled = settle_output(&facts, &outputs, &depth, &shapes, 1, Size::new(70, 42)).unwrap();
+    assert_eq!(settled, (2, Size::new(70, 42)));
+
+    let features = [vec![1, 8, 3, 5], vec![1, 4, 42, 70], vec![1, 1, 1, 5]];
+    let error =
+        settle_output(&facts, &outputs, &depth, &features, 1, Size::new(70, 42)).unwrap_err();
+    assert!(error.to_string().contains("[1, 4, 42, 70]"), "{error}");
+}
+
+#[test]
+fn facts_beside_the_form() {
+    let v1 = facts("v1");
+    assert_eq!((v1.ir_version, v1.opset(), v1.inputs.len()), (3, 11, 1));
+    let q4 = facts("q4");
+    assert_eq!(
+        q4.contrib_operators,
+        BTreeSet::from(["com.microsoft:MatMulNBits".to_owned()])
+    );
+    assert_eq!(q4.producer, "tests/models/generate.py");
+    let external = facts("external");
+    assert_eq!(
+        external.external_data,
+        [folder().join("external.onnx_data")]
+    );
+    assert_eq!(facts("image-depth").external_data, [] as [PathBuf; 0]);
+}
+
+#[test]
+fn the_built_in_model() {
+    let facts = inspect(&ModelSource::Builtin).unwrap();
+    assert_eq!((facts.kind, facts.patch), (DepthKind::Relative, 14));
+    let image = select_input(&facts, &facts.inputs).unwrap();
+    assert_eq!((image.input_size(), image.batch), (InputSize::Any, None));
+    assert!(select_output(&facts, &outputs(&facts)).is_ok());
+}
+
+#[test]
+fn shapes_of_an_image() {
+    let shape = |name: &str, batch| -> Vec<i64> {
+        let facts = facts(name);
+        let image: ImageInput = select_input(&facts, &facts.inputs).unwrap();
+        image.shape(batch, Size::new(70, 42))
+    };
+    assert_eq!(shape("pixel-values", 2), [2, 3, 42, 70]);
+    assert_eq!(shape("one-view", 1), [1, 1, 3, 42, 70]);
+}
+
+/// Files that can't be read, and a piece of what is said about each.
+const UNREADABLE: &[(&str, &str)] = &[
+    ("bad-empty", "the file is empty"),
+    ("bad-truncated", "cut short"),
+    ("bad-random", "not an ONNX file"),
+    ("bad-page", "this is a web page"),
+    ("bad-pointer", "git lfs pull"),
+    (
+        "external-missing",
+        "external-missing.onnx_data: no such file",
+    ),
+    (
+        "external-short",
+        "external-short.onnx_data: the model's weights need 2352 bytes, but it has only 1000",
+    ),
+    ("external-escape", "may only lie in its own folder"),
+    ("external-absolute", "may only lie in its own folder"),
+];
+
+#[test]
+fn files_that_are_no_models() {
+    for (name, words) in UNREADABLE {
+        let error = inspect(&source(name)).expect_err(name);
+        assert!(error.to_string().contains(words), "{name}: {error}");
+        assert_eq!(
+            matches!(error, Error::ModelFile { .. }),
+            name.starts_with("external"),
+            "{name}"
+        );
+    }
+    let error = inspect(&source("there-is-none")).unwrap_err();
+    assert!(
+        matches!(&error, Error::ModelFile { path, reason } if path.ends_with("there-is-none.onnx") && reason == "no such file")
+    );
+    let error = inspect(&ModelSource::File(folder())).unwrap_err();
+    assert!(error.to_string().contains("it is a folder"), "{error}");
+}
+
+/// Sound models that are no monocular depth networks, and a piece of what is said about each.
+const REFUSED: &[(&str, &str)] = &[
+    ("no-image", "`input_ids` int64 [batch, sequence], of rank 2"),
+    (
+        "two-views",
+        "[1, 2, 3, height, width], with 2 views or frames at once",
+    ),
+    (
+        "window-32",
+        "[1, 32, 3, height, width], with 32 views or frames at once",
+    ),
+    ("window-32-flat", "a window of 32 frames"),
+    ("gray-image", "with 1 channels"),
+    ("rgba-image", "with 4 channels"),
+    ("gray-inside", "takes 1 channels"),
+    ("nhwc", "with channels last (NHWC)"),
+    ("bytes-image", "whose elements are uint8"),
+    ("stereo", "2 image inputs"),
+    (
+        "focal-length",
+        "besides the image also the input `focal_length` float32 [1]",
+    ),
+    ("classifier", "the output `logits` float32 [1, 10]"),
+    (
+        "segmentation",
+        "the output `classes` int64 [1, height, width]",
+    ),
+];
+
+#[test]
+fn models_of_another_kind() {
+    for (name, words) in REFUSED {
+        let facts = facts(name);
+        let error = select_input(&facts, &facts.inputs)
+            .err()
+            .or_else(|| {
+                let outputs = outputs(&facts);
+                let depth = match select_output(&facts, &outputs) {
+                    Err(error) => return Some(error),
+                    Ok(depth) => depth,
+                };
+                // what a trial run of the classifier gives
+                settle_output(
+                    &facts,
+                    &outputs,
+                    &depth,
+                    &[vec![1, 10]],
+                    1,
+                    Size::new(70, 42),
+                )
+                .err()
+            })
+            .unwrap_or_else(|| panic!("{name} is not refused"));
+        assert!(matches!(error, Error::ModelUnsupported { .. }), "{name}");
+        let text = error.to_string();
+        assert!(text.contains(words), "{name}: {text}");
+        assert!(
+            text.contains("wanted one image input") || text.contains("wanted a depth output"),
+            "{name}: {text}"
+        );
+    }
+}
+
+#[test]
+fn no_model_of_the_folder_is_left_out() {
+    let mut named: BTreeSet<_> = runnable()
+        .into_iter()
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    named.extend(
+        UNREADABLE
+            .iter()
+            .chain(REFUSED)
+            .map(|(name, _)| (*name).to_owned()),
+    );
+    named.insert("trial-settles".to_owned());
+    let present: BTreeSet<_> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "onnx")
+        })
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(named, present);
+}
+
+/// Damage of any kind gives an error or other facts, never a panic.
+#[test]
+fn damage_does_not_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.onnx");
+    let damaged = ModelSource::File(path.clone());
+    for name in ["metric-if", "metric-function", "int8-qdq", "q4"] {
+        let whole = std::fs::read(self::folder().join(format!("{name}.onnx"))).unwrap();
+        // the file ends with its operator sets, of which fewer may do
+        for length in (0..whole.len() - 30).step_by(7) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(
+                inspect(&damaged).is_err(),
+                "{name} cut to {length} of {} bytes",
+                whole.len()
+            );
+        }
+        let mut random = 1_u32;
+        for _ in 0..500 {
+            let mut bytes = whole.clone();
+            for _ in 0..3 {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let at = random as usize % bytes.len();
+                bytes[at] ^= (random >> 24) as u8;
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            if let Ok(facts) = inspect(&damaged) {
+                let _ = select_input(&facts, &facts.inputs);
+                let _ = select_output(&facts, &outputs(&facts));
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+mod links {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A download cache keeps all files in one folder of blobs and links to them.
+    #[test]
+    fn download_cache_layout_is_accepted() {
+        let cache = tempfile::tempdir().unwrap();
+        let (blobs, snapshot) = (
+            cache.path().join("blobs"),
+            cache.path().join("snapshots/main"),
+        );
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::create_dir_all(&snapshot).unwrap();
+        for (file, blob) in [("external.onnx", "0a1b"), ("external.onnx_data", "2c3d")] {
+            std::fs::copy(folder().join(file), blobs.join(blob)).unwrap();
+            symlink(Path::new("../../blobs").join(blob), snapshot.join(file)).unwrap();
+        }
+        let facts = inspect(&ModelSource::File(snapshot.join("external.onnx"))).unwrap();
+        assert_eq!(facts.external_data, [snapshot.join("external.onnx_data")]);
+    }
+
+    #[test]
+    fn link_out_of_the_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (model, data) = (
+            folder.path().join("external.onnx"),
+            elsewhere.path().join("data"),
+        );
+        std::fs::copy(super::folder().join("external.onnx"), &model).unwrap();
+        std::fs::copy(super::folder().join("external.onnx_data"), &data).unwrap();
+        symlink(&data, folder.path().join("external.onnx_data")).unwrap();
+        let error = inspect(&ModelSource::File(model)).unwrap_err();
+        assert!(
+            matches!(&error, Error::ModelFile { path, .. } if path.ends_with("external.onnx_data")),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .contains("leads out of the model's folder"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn pointer_in_place_of_the_weights_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(
+            super::folder().join("external.onnx"),
+            folder.path().join("external.onnx"),
+        )
+        .unwrap();
+        std::fs::copy(
+            super::folder().join("bad-pointer.onnx"),
+            folder.path().join("external.onnx_data"),
+        )
+        .unwrap();
+        let error = inspect(&ModelSource::File(folder.path().join("external.onnx"))).unwrap_err();
+        assert!(error.to_string().contains("git-LFS pointer"), "{error}");
+    }
+
+    #[test]
+    fn fifo_is_refused_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        if made.is_ok_and(|status| status.success()) {
+            let error = inspect(&ModelSource::File(path)).unwrap_err();
+            assert!(error.to_string().contains("not a regular file"), "{error}");
+        }
+    }
+}
