@@ -1,0 +1,480 @@
+//! The shapes a scene is made of, each with its exact intersection.
+
+use super::{Aabb, Mesh, Ray};
+use glam::{Mat3, Vec3};
+use std::sync::Arc;
+
+/// Maps the world into a shape's own space, where it is a unit shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine {
+    /// World direction to own direction.
+    pub m: Mat3,
+    /// Own position of the world's origin.
+    pub t: Vec3,
+}
+
+impl Affine {
+    /// For a unit shape that was scaled by `size`, turned and moved to `at`.
+    #[must_use]
+    pub fn of(at: Vec3, rot: Mat3, size: Vec3) -> Self {
+        let m = Mat3::from_diagonal(size.max(Vec3::splat(1e-5)).recip()) * rot.transpose();
+        Self { m, t: -(m * at) }
+    }
+
+    fn ray(&self, r: &Ray) -> (Vec3, Vec3) {
+        (self.m * r.origin + self.t, self.m * r.dir)
+    }
+
+    /// A world point in the shape's own space.
+    #[must_use]
+    pub fn point(&self, p: Vec3) -> Vec3 {
+        self.m * p + self.t
+    }
+}
+
+/// What can be hit.
+#[derive(Clone, Debug)]
+pub enum Shape {
+    /// The unit ball, scaled.
+    Ellipsoid(Affine),
+    /// The cube from -1 to 1, scaled.
+    Block(Affine),
+    /// Round about y from -1 to 1; radius 1 at the bottom and this at the top. 1 is a cylinder, 0 a cone.
+    Frustum(Affine, f32),
+    /// Two balls and the tangent cone between them: a limb, a branch, a cable.
+    Limb(Limb),
+    /// A mesh with a hierarchy of its own.
+    Mesh(Affine, Arc<Mesh>),
+}
+
+/// Two balls with a tangent cone between them.
+#[derive(Clone, Copy, Debug)]
+pub struct Limb {
+    /// Centre of the first ball.
+    pub a: Vec3,
+    /// Centre of the second ball.
+    pub b: Vec3,
+    /// Radius of the first ball.
+    pub ra: f32,
+    /// Radius of the second ball.
+    pub rb: f32,
+}
+
+/// A shape and what it is made of.
+#[derive(Clone, Debug)]
+pub struct Prim {
+    /// Its form and place.
+    pub shape: Shape,
+    /// Index of its material in the scene; meshes add their slot to it.
+    pub material: u32,
+    /// Half its size in metres, so that patterns keep their scale.
+    pub size: Vec3,
+}
+
+/// Where a ray met a shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit {
+    /// Distance in lengths of the ray's direction.
+    pub t: f32,
+    /// Index of the shape, or one of the scene's special numbers.
+    pub prim: u32,
+    /// Triangle of a mesh.
+    pub tri: u32,
+    /// First barycentric coordinate of a triangle.
+    pub u: f32,
+    /// Second barycentric coordinate of a triangle.
+    pub v: f32,
+}
+
+impl Hit {
+    /// Nothing was hit.
+    pub const NONE: Self = Self {
+        t: f32::INFINITY,
+        prim: u32::MAX,
+        tri: 0,
+        u: 0.0,
+        v: 0.0,
+    };
+}
+
+/// How a shape looks where it was hit.
+#[derive(Clone, Copy, Debug)]
+pub struct Surface {
+    /// Unit normal in the world, pointing out of the shape.
+    pub normal: Vec3,
+    /// Pattern coordinates in metres.
+    pub uv: [f32; 2],
+    /// World directions in which u and v grow; for relief.
+    pub tangents: [Vec3; 2],
+    /// Added to the shape's material.
+    pub slot: u32,
+    /// Face or part within the shape: leaf of a crown, side of a box.
+    pub part: u32,
+}
+
+/// Nearest of two roots that is behind `t_min`.
+fn nearest(a: f32, b: f32, t_min: f32) -> Option<f32> {
+    if a > t_min {
+        Some(a)
+    } else if b > t_min {
+        Some(b)
+    } else {
+        None
+    }
+}
+
+fn hit_ball(o: Vec3, d: Vec3, t_min: f32) -> Option<f32> {
+    let a = d.length_squared();
+    let b = o.dot(d);
+    // the distance of the centre to the ray, squared, without the cancellation of b² - a·c
+    let q = o - d * (b / a);
+    let disc = 1.0 - q.length_squared();
+    if disc <= 0.0 {
+        return None;
+    }
+    let s = (disc / a).sqrt();
+    let m = -b / a;
+    nearest(m - s, m + s, t_min)
+}
+
+fn hit_block(o: Vec3, d: Vec3, t_min: f32) -> Option<f32> {
+    let inv = d.recip();
+    let a = (-Vec3::ONE - o) * inv;
+    let b = (Vec3::ONE - o) * inv;
+    let lo = a.min(b).max_element();
+    let hi = a.max(b).min_element();
+    if lo <= hi {
+        nearest(lo, hi, t_min)
+    } else {
+        None
+    }
+}
+
+fn hit_frustum(top: f32, o: Vec3, d: Vec3, t_min: f32) -> Option<f32> {
+    // radius along y: c + k·y
+    let c = 0.5 * (1.0 + top);
+    let k = 0.5 * (top - 1.0);
+    let ro = c + k * o.y;
+    let rd = k * d.y;
+    let a = d.x * d.x + d.z * d.z - rd * rd;
+    let b = o.x * d.x + o.z * d.z - ro * rd;
+    let cc = o.x * o.x + o.z * o.z - ro * ro;
+    let mut best = f32::INFINITY;
+    let disc = b * b - a * cc;
+    if disc > 0.0 && a.abs() > 1e-12 {
+        let s = disc.sqrt();
+        for t in [(-b - s) / a, (-b + s) / a] {
+            let y = o.y + t * d.y;
+            if t > t_min && t < best && y.abs() <= 1.0 && ro + t * rd >= 0.0 {
+                best = t;
+            }
+        }
+    }
+    for (y, r) in [(-1.0f32, 1.0f32), (1.0, top)] {
+        let t = (y - o.y) / d.y;
+        if t > t_min && t < best {
+            let (x, z) = (o.x + t * d.x, o.z + t * d.z);
+            if x * x + z * z <= r * r {
+                best = t;
+            }
+        }
+    }
+    best.is_finite().then_some(best)
+}
+
+impl Limb {
+    fn ball(c: Vec3, r: f32, ray: &Ray) -> Option<f32> {
+        hit_ball((ray.origin - c) / r, ray.dir / r, ray.t_min)
+    }
+
+    fn hit(&self, ray: &Ray) -> Option<f32> {
+        let ba = self.b - self.a;
+        let rr = self.ra - self.rb;
+        let m0 = ba.length_squared();
+        if m0 <= rr * rr {
+            // one ball holds the other
+            return if rr > 0.0 {
+                Self::ball(self.a, self.ra, ray)
+            } else {
+                Self::ball(self.b, self.rb, ray)
+            };
+        }
+        let mut best = f32::INFINITY;
+        // start the quadratic near the shape: far origins would cost precision
+        let len2 = ray.dir.length_squared();
+        let shift = (self.a - ray.origin).dot(ray.dir) / len2;
+        let oa = ray.origin + ray.dir * shift - self.a;
+        let d = ray.dir;
+        let m1 = ba.dot(oa);
+        let m2 = ba.dot(d);
+        let m3 = d.dot(oa);
+        let m5 = oa.dot(oa);
+        let d2 = m0 - rr * rr;
+        let k2 = d2 * len2 - m2 * m2;
+        let k1 = d2 * m3 - m1 * m2 + m2 * rr * self.ra;
+        let k0 = d2 * m5 - m1 * m1 + m1 * rr * self.ra * 2.0 - m0 * self.ra * self.ra;
+        let h = k1 * k1 - k0 * k2;
+        if h >= 0.0 && k2.abs() > 1e-14 {
+            let s = h.sqrt();
+            for t in [(-k1 - s) / k2, (-k1 + s) / k2] {
+                let y = m1 - self.ra * rr + t * m2;
+                let w = t + shift;
+                if y > 0.0 && y < d2 && w > ray.t_min && w < best {
+                    best = w;
+                }
+            }
+        }
+        if let Some(t) = Self::ball(self.a, self.ra, ray) {
+            best = best.min(t);
+        }
+        if let Some(t) = Self::ball(self.b, self.rb, ray) {
+            best = best.min(t);
+        }
+        best.is_finite().then_some(best)
+    }
+
+    /// Point on the axis, 0 at a and 1 at b, whose ball touches the surface at `p`.
+    fn axis_point(&self, p: Vec3) -> f32 {
+        let ba = self.b - self.a;
+        let m0 = ba.length_squared().max(1e-12);
+        let rr = self.ra - self.rb;
+        let along = (p - self.a).dot(ba) / m0;
+        let q = p - self.a - ba * along;
+        // the tangent cone leans by the difference of the radii
+        let lean = rr / (m0 - rr * rr).max(1e-12).sqrt() * q.length() / m0.sqrt();
+        (along - lean).clamp(0.0, 1.0)
+    }
+}
+
+/// Pattern coordinates on a flat side from its own position and normal.
+fn side_uv(p: Vec3, n: Vec3) -> ([f32; 2], u32) {
+    let a = n.abs();
+    if a.x >= a.y && a.x >= a.z {
+        ([p.z, p.y], 0)
+    } else if a.y >= a.z {
+        ([p.x, p.z], 1)
+    } else {
+        ([p.x, p.y], 2)
+    }
+}
+
+/// Own-space directions that go with [`side_uv`].
+const SIDE_TANGENTS: [[Vec3; 2]; 3] = [[Vec3::Z, Vec3::Y], [Vec3::X, Vec3::Z], [Vec3::X, Vec3::Y]];
+
+/// Any two unit vectors across a normal.
+#[must_use]
+pub fn across(n: Vec3) -> [Vec3; 2] {
+    let (a, b) = n.any_orthonormal_pair();
+    [a, b]
+}
+
+impl Prim {
+    /// Nearest hit before `t_max`.
+    #[inline]
+    pub fn hit(&self, ray: &Ray, index: u32, best: &mut Hit) -> bool {
+        let t = match &self.shape {
+            Shape::Ellipsoid(f) => {
+                let (o, d) = f.ray(ray);
+                hit_ball(o, d, ray.t_min)
+            }
+            Shape::Block(f) => {
+                let (o, d) = f.ray(ray);
+                hit_block(o, d, ray.t_min)
+            }
+            Shape::Frustum(f, top) => {
+                let (o, d) = f.ray(ray);
+                hit_frustum(*top, o, d, ray.t_min)
+            }
+            Shape::Limb(l) => l.hit(ray),
+            Shape::Mesh(f, mesh) => {
+                let (o, d) = f.ray(ray);
+                let own = Ray {
+                    origin: o,
+                    dir: d,
+                    t_min: ray.t_min,
+                };
+                let mut h = *best;
+                if mesh.hit(&own, &mut h) {
+                    h.prim = index;
+                    *best = h;
+                    return true;
+                }
+                None
+            }
+        };
+        match t {
+            Some(t) if t < best.t => {
+                *best = Hit {
+                    t,
+                    prim: index,
+                    tri: 0,
+                    u: 0.0,
+                    v: 0.0,
+                };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Normal and pattern at a hit at world position `p`.
+    #[must_use]
+    pub fn surface(&self, p: Vec3, hit: &Hit) -> Surface {
+        match &self.shape {
+            Shape::Ellipsoid(f) => {
+                let l = f.point(p);
+                let normal = (f.m.transpose() * l).normalize_or(Vec3::Y);
+                let r = self.size.x.max(self.size.z);
+                Surface {
+                    normal,
+                    uv: [l.x.atan2(l.z) * r, l.y * self.size.y],
+                    tangents: across(normal),
+                    slot: 0,
+                    part: 0,
+                }
+            }
+            Shape::Block(f) => {
+                let l = f.point(p);
+                let a = l.abs();
+                let n = if a.x >= a.y && a.x >= a.z {
+                    Vec3::new(l.x.signum(), 0.0, 0.0)
+                } else if a.y >= a.z {
+                    Vec3::new(0.0, l.y.signum(), 0.0)
+                } else {
+                    Vec3::new(0.0, 0.0, l.z.signum())
+                };
+                let (uv, side) = side_uv(l * self.size, n);
+                let back = f.m.transpose();
+                let [tu, tv] = SIDE_TANGENTS[side as usize];
+                Surface {
+                    normal: (back * n).normalize_or(Vec3::Y),
+                    uv,
+                    tangents: [
+                        (back * tu).normalize_or(Vec3::X),
+                        (back * tv).normalize_or(Vec3::Z),
+                    ],
+                    slot: 0,
+                    part: 1 + side * 2 + u32::from(n.x + n.y + n.z > 0.0),
+                }
+            }
+            Shape::Frustum(f, top) => {
+                let l = f.point(p);
+                let r = 0.5 * (1.0 + top) + 0.5 * (top - 1.0) * l.y;
+                let cap = l.y.abs() > 0.9995 && l.x * l.x + l.z * l.z < r * r * 0.999;
+                let m = l * self.size;
+                let (n, uv) = if cap {
+                    (Vec3::new(0.0, l.y.signum(), 0.0), [m.x, m.z])
+                } else {
+                    (
+                        Vec3::new(l.x, -0.5 * (top - 1.0) * r, l.z),
+                        [l.x.atan2(l.z) * self.size.x.max(self.size.z), m.y],
+                    )
+                };
+                let normal = (f.m.transpose() * n).normalize_or(Vec3::Y);
+                Surface {
+                    normal,
+                    uv,
+                    tangents: across(normal),
+                    slot: 0,
+                    part: u32::from(cap),
+                }
+            }
+            Shape::Limb(l) => {
+                let s = l.axis_point(p);
+                let ba = l.b - l.a;
+                let normal = (p - l.a - ba * s).normalize_or(Vec3::Y);
+                let [e1, e2] = across(ba.normalize_or(Vec3::Y));
+                let r = l.ra.max(l.rb);
+                Surface {
+                    normal,
+                    uv: [normal.dot(e1).atan2(normal.dot(e2)) * r, s * ba.length()],
+                    tangents: across(normal),
+                    slot: 0,
+                    part: 0,
+                }
+            }
+            Shape::Mesh(f, mesh) => {
+                let l = f.point(p);
+                let s = mesh.surface(hit);
+                let normal = (f.m.transpose() * s.normal).normalize_or(Vec3::Y);
+                let (uv, _) = side_uv(l * self.size, s.normal);
+                Surface {
+                    normal,
+                    uv,
+                    tangents: across(normal),
+                    slot: s.slot,
+                    part: s.part,
+                }
+            }
+        }
+    }
+
+    /// The world box around it.
+    #[must_use]
+    pub fn bounds(&self) -> Aabb {
+        let affine_box = |f: &Affine, lo: Vec3, hi: Vec3| {
+            let back = f.m.inverse();
+            let c = back * ((lo + hi) * 0.5 - f.t);
+            let h = (hi - lo) * 0.5;
+            let e = back.x_axis.abs() * h.x + back.y_axis.abs() * h.y + back.z_axis.abs() * h.z;
+            Aabb {
+                min: c - e,
+                max: c + e,
+            }
+        };
+        match &self.shape {
+            Shape::Ellipsoid(f) => {
+                let back = f.m.inverse();
+                let c = back * -f.t;
+                let rows = back.transpose();
+                let e = Vec3::new(
+                    rows.x_axis.length(),
+                    rows.y_axis.length(),
+                    rows.z_axis.length(),
+                );
+                Aabb {
+                    min: c - e,
+                    max: c + e,
+                }
+            }
+            Shape::Block(f) => affine_box(f, -Vec3::ONE, Vec3::ONE),
+            Shape::Frustum(f, top) => {
+                let w = top.max(1.0);
+                affine_box(f, Vec3::new(-w, -1.0, -w), Vec3::new(w, 1.0, w))
+            }
+            Shape::Limb(l) => Aabb {
+                min: (l.a - l.ra).min(l.b - l.rb),
+                max: (l.a + l.ra).max(l.b + l.rb),
+            },
+            Shape::Mesh(f, mesh) => affine_box(f, mesh.bounds.min, mesh.bounds.max),
+        }
+    }
+
+    /// Whether a point lies inside, or nearly: a camera must not. Meshes count by their box's inner ellipsoid.
+    #[must_use]
+    pub fn contains(&self, p: Vec3) -> bool {
+        match &self.shape {
+            Shape::Ellipsoid(f) => f.point(p).length_squared() < 1.1,
+            Shape::Block(f) => f.point(p).abs().max_element() < 1.03,
+            Shape::Frustum(f, top) => {
+                let l = f.point(p);
+                let r = 0.5 * (1.0 + top) + 0.5 * (top - 1.0) * l.y;
+                l.y.abs() < 1.05 && l.x * l.x + l.z * l.z < r * r * 1.1
+            }
+            Shape::Limb(l) => {
+                let s = l.axis_point(p);
+                let r = l.ra + (l.rb - l.ra) * s;
+                p.distance(l.a.lerp(l.b, s)) < r * 1.05
+            }
+            Shape::Mesh(f, mesh) => {
+                if mesh.open {
+                    return false;
+                }
+                let h = (mesh.bounds.max - mesh.bounds.min) * 0.5;
+                let l = (f.point(p) - (mesh.bounds.max + mesh.bounds.min) * 0.5)
+                    / h.max(Vec3::splat(1e-6));
+                l.length_squared() < 1.0
+            }
+        }
+    }
+}

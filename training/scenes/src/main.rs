@@ -1,0 +1,175 @@
+//! The command line of the scenes.
+
+use clap::{Args, Parser, Subcommand};
+use depth_scenes::sample::{Wanted, sample};
+use depth_scenes::scenes::{self, KINDS};
+use depth_scenes::{sheet, stream};
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Procedural scenes with exact depth.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Args, Clone)]
+struct Which {
+    /// Seed of the stream.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Sizes to draw from: WIDTHxHEIGHT, by commas.
+    #[arg(long, default_value = "288x216", value_delimiter = ',', value_parser = parse_size)]
+    sizes: Vec<(usize, usize)>,
+    /// Only this kind of scene (see `kinds`).
+    #[arg(long)]
+    kind: Option<String>,
+    /// Leave the sensor stage off: sharp, without noise.
+    #[arg(long)]
+    clean: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Write records to standard output.
+    Stream {
+        #[command(flatten)]
+        which: Which,
+        /// Index of the first sample.
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        /// How many; without it there is no end.
+        #[arg(long)]
+        count: Option<u64>,
+    },
+    /// List the kinds of scenes.
+    Kinds,
+    /// Draw a contact sheet: pictures beside their depth.
+    Sheet {
+        #[command(flatten)]
+        which: Which,
+        /// Index of the first sample.
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        /// How many samples.
+        #[arg(long, default_value_t = 24)]
+        count: usize,
+        /// The PNG to write.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Measure images per second on one core.
+    Bench {
+        #[command(flatten)]
+        which: Which,
+        /// How many samples.
+        #[arg(long, default_value_t = 200)]
+        count: u64,
+    },
+}
+
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let wrong = || format!("'{text}' is not a size like 288x216");
+    let (w, h) = text.split_once('x').ok_or_else(wrong)?;
+    let side = |s: &str| s.parse::<usize>().ok().filter(|n| (16..=8192).contains(n));
+    match (side(w), side(h)) {
+        (Some(w), Some(h)) => Ok((w, h)),
+        _ => Err(format!("{}, sides from 16 to 8192", wrong())),
+    }
+}
+
+impl Which {
+    fn wanted(&self) -> Result<Wanted, String> {
+        let kind = match &self.kind {
+            None => None,
+            Some(name) => Some(kind_of(name)?),
+        };
+        Ok(Wanted {
+            seed: self.seed,
+            sizes: self.sizes.clone(),
+            kind,
+            clean: self.clean,
+        })
+    }
+}
+
+fn kind_of(name: &str) -> Result<usize, String> {
+    scenes::find(name).ok_or_else(|| {
+        let names: Vec<_> = KINDS.iter().map(|k| k.name).collect();
+        format!("there is no kind '{name}'; kinds are {}", names.join(", "))
+    })
+}
+
+fn run(cli: Cli) -> Result<(), String> {
+    match cli.verb {
+        Verb::Stream {
+            which,
+            first,
+            count,
+        } => {
+            let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+            stream::stream(&mut out, &which.wanted()?, first, count)
+                .map_err(|e| format!("cannot write: {e}"))
+        }
+        Verb::Kinds => {
+            for (i, k) in KINDS.iter().enumerate() {
+                println!("{i:3} {}", k.name);
+            }
+            Ok(())
+        }
+        Verb::Sheet {
+            which,
+            first,
+            count,
+            out,
+        } => sheet::sheet(&out, &which.wanted()?, first, count)
+            .map_err(|e| format!("cannot write {}: {e}", out.display())),
+        Verb::Bench { which, count } => {
+            bench(&which.wanted()?, count);
+            Ok(())
+        }
+    }
+}
+
+fn bench(wanted: &Wanted, count: u64) {
+    let start = Instant::now();
+    std::hint::black_box(sample(wanted, u64::MAX));
+    println!(
+        "first image (with patterns and meshes): {:.2} s",
+        start.elapsed().as_secs_f64()
+    );
+    let mut by_kind = vec![(0u32, 0f64); KINDS.len()];
+    let start = Instant::now();
+    for index in 0..count {
+        let t = Instant::now();
+        let s = std::hint::black_box(sample(wanted, index));
+        by_kind[s.kind].0 += 1;
+        by_kind[s.kind].1 += t.elapsed().as_secs_f64();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    for (k, (n, t)) in KINDS.iter().zip(&by_kind) {
+        if *n > 0 {
+            println!(
+                "{:>14} {:4} images, {:6.2} ms each",
+                k.name,
+                n,
+                t * 1e3 / f64::from(*n)
+            );
+        }
+    }
+    println!("{:.1} images/s on one core", count as f64 / seconds);
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("depth-scenes: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! From a scene to linear colours and exact depth.
+//!
+//! One primary ray through each pixel's centre gives depth; it alone decides depth, so depth is sharp and exact.
+//! Colour gets one shadow ray, ambient occlusion on a coarse grid, and more primary rays where surfaces meet.
+
+mod occlusion;
+mod shade;
+mod sky;
+
+use crate::geometry::{Hit, Ray};
+use crate::rng::hash01;
+use crate::scene::{Scene, World};
+use glam::Vec3;
+use rayon::prelude::*;
+use shade::{Shader, Spot};
+
+/// Linear colours and inverse depth, row by row.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Linear light, not yet exposed.
+    pub rgb: Vec<Vec3>,
+    /// 1/metres along the camera's axis; 0 is infinitely far.
+    pub inverse_depth: Vec<f32>,
+}
+
+/// How to render.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Use all cores; for large pictures and films.
+    pub parallel: bool,
+    /// Seeds the jitter of shadow rays.
+    pub jitter: u32,
+    /// More rays where surfaces meet.
+    pub antialias: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            parallel: false,
+            jitter: 1,
+            antialias: true,
+        }
+    }
+}
+
+/// What the primary ray of a pixel found.
+#[derive(Clone, Copy)]
+struct Pixel {
+    hit: Hit,
+    spot: Spot,
+    id: u32,
+    lit: f32,
+}
+
+/// Calls `f(row number, row)` for each row, on one core or on all.
+fn rows<T: Send>(parallel: bool, data: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    if parallel {
+        data.par_chunks_mut(width)
+            .enumerate()
+            .for_each(|(y, row)| f(y, row));
+    } else {
+        data.chunks_mut(width)
+            .enumerate()
+            .for_each(|(y, row)| f(y, row));
+    }
+}
+
+/// Only the depth, and which surface each pixel shows (0 is sky): cheap enough to reject a scene by.
+#[must_use]
+pub fn preview(world: &World<'_>, width: usize, height: usize) -> Vec<(f32, u32)> {
+    let camera = &world.scene.camera;
+    (0..width * height)
+        .map(|i| {
+            let (x, y) = (i % width, i / width);
+            let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
+            let hit = world.trace(&primary(camera.at, dir));
+            (inverse(hit.t), hit.prim)
+        })
+        .collect()
+}
+
+fn primary(origin: Vec3, dir: Vec3) -> Ray {
+    Ray {
+        origin,
+        dir,
+        t_min: 1e-3,
+    }
+}
+
+fn inverse(t: f32) -> f32 {
+    if t.is_finite() { 1.0 / t } else { 0.0 }
+}
+
+/// Renders a scene at a size.
+#[must_use]
+pub fn render(scene: &Scene, width: usize, height: usize, options: &Options) -> Image {
+    render_world(&scene.build(), width, height, options)
+}
+
+/// Renders a scene that was built already.
+#[must_use]
+pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Options) -> Image {
+    let scene = world.scene;
+    let camera = scene.camera;
+    let shader = Shader {
+        world,
+        pixel: 1.0 / camera.focal_pixels(width, height),
+    };
+    let nothing = Pixel {
+        hit: Hit::NONE,
+        spot: Spot::NOWHERE,
+        id: 0,
+        lit: 1.0,
+    };
+    let mut pixels = vec![nothing; width * height];
+    rows(options.parallel, &mut pixels, width, |y, row| {
+        for (x, p) in row.iter_mut().enumerate() {
+            let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
+            p.hit = world.trace(&primary(camera.at, dir));
+            p.spot = shader.spot(camera.at, dir, &p.hit);
+            p.id = p.spot.id(&p.hit);
+            let j = (y * width + x) as u32;
+            p.lit = shader.main_light(
+                &p.spot,
+                hash01(j, options.jitter),
+                hash01(j, !options.jitter),
+            );
+        }
+    });
+    let inverse_depth = pixels.iter().map(|p| inverse(p.hit.t)).collect();
+    let shade = occlusion::Grid::new(world, &pixels, width, height, options.jitter);
+    let mut rgb = vec![Vec3::ZERO; width * height];
+    rows(options.parallel, &mut rgb, width, |y, row| {
+        for (x, c) in row.iter_mut().enumerate() {
+            let p = &pixels[y * width + x];
+            let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
+            let lit = smooth_light(&pixels, width, height, x, y);
+            *c = shader.colour(
+                camera.at,
+                dir,
+                &p.hit,
+                &p.spot,
+                lit,
+                shade.at(&p.spot, x, y),
+                true,
+            );
+        }
+    });
+    if options.antialias {
+        antialias(&shader, &pixels, &mut rgb, width, height, options);
+    }
+    Image {
+        width,
+        height,
+        rgb,
+        inverse_depth,
+    }
+}
+
+/// One shadow ray is a yes or no; its neighbours on the same surface know more.
+fn smooth_light(pixels: &[Pixel], width: usize, height: usize, x: usize, y: usize) -> f32 {
+    let p = &pixels[y * width + x];
+    let (mut sum, mut n) = (0.0, 0.0);
+    for v in y.saturating_sub(1)..=(y + 1).min(height - 1) {
+        for q in &pixels[v * width + x.saturating_sub(1)..=v * width + (x + 1).min(width - 1)] {
+            if q.hit.prim == p.hit.prim {
+                sum += q.lit;
+                n += 1.0;
+            }
+        }
+    }
+    sum / n
+}
+
+/// Where surfaces meet, asks a few more rays which surface they see and mixes the colours found next door.
+fn antialias(
+    shader: &Shader<'_>,
+    pixels: &[Pixel],
+    rgb: &mut [Vec3],
+    width: usize,
+    height: usize,
+    options: &Options,
+) {
+    const OFFSETS: [(f32, f32); 4] = [
+        (0.125, 0.375),
+        (0.625, 0.125),
+        (0.875, 0.625),
+        (0.375, 0.875),
+    ];
+    let camera = shader.world.scene.camera;
+    let flat = rgb.to_vec();
+    let luma = |c: Vec3| c.x + c.y + c.z;
+    let differs = |a: usize, b: usize| {
+        if pixels[a].id == pixels[b].id {
+            return false;
+        }
+        let (p, q) = (luma(flat[a]), luma(flat[b]));
+        (p - q).abs() > 0.1 * (p + q)
+    };
+    rows(options.parallel, rgb, width, |y, row| {
+        for (x, c) in row.iter_mut().enumerate() {
+            let i = y * width + x;
+            let edge = (x > 0 && differs(i, i - 1))
+                || (x + 1 < width && differs(i, i + 1))
+                || (y > 0 && differs(i, i - width))
+                || (y + 1 < height && differs(i, i + width));
+            if !edge {
+                continue;
+            }
+            let mut sum = flat[i];
+            for (dx, dy) in OFFSETS {
+                let dir = camera.direction(x as f32 + dx, y as f32 + dy, width, height);
+                let hit = shader.world.trace(&primary(camera.at, dir));
+                let spot = shader.spot(camera.at, dir, &hit);
+                let id = spot.id(&hit);
+                // the same surface next door has the colour already
+                let known = (y.saturating_sub(1)..=(y + 1).min(height - 1))
+                    .flat_map(|v| {
+                        (x.saturating_sub(1)..=(x + 1).min(width - 1)).map(move |u| v * width + u)
+                    })
+                    .find(|&k| pixels[k].id == id);
+                sum += match known {
+                    Some(k) => flat[k],
+                    None => {
+                        let lit = shader.main_light(&spot, 0.5, 0.5);
+                        shader.colour(camera.at, dir, &hit, &spot, lit, 0.8, false)
+                    }
+                };
+            }
+            *c = sum * 0.2;
+        }
+    });
+}

@@ -1,0 +1,307 @@
+//! The colour of one hit.
+
+use super::sky;
+use crate::geometry::prim::Surface;
+use crate::geometry::{Hit, Ray};
+use crate::light::Light;
+use crate::material::Material;
+use crate::rng::hash01;
+use crate::scene::{FAR, GROUND, World};
+use crate::texture::ATLAS;
+use glam::Vec3;
+
+/// A hit, seen from its surface.
+#[derive(Clone, Copy)]
+pub(super) struct Spot {
+    pub at: Vec3,
+    /// Turned towards the viewer.
+    pub normal: Vec3,
+    pub surface: Surface,
+    /// Index into the scene's materials; `u32::MAX` for sky and far layers.
+    pub material: u32,
+}
+
+impl Spot {
+    pub const NOWHERE: Self = Self {
+        at: Vec3::ZERO,
+        normal: Vec3::Y,
+        surface: Surface {
+            normal: Vec3::Y,
+            uv: [0.0; 2],
+            tangents: [Vec3::X, Vec3::Z],
+            slot: 0,
+            part: 0,
+        },
+        material: u32::MAX,
+    };
+
+    /// Tells surfaces apart: shape, slot and part.
+    pub fn id(&self, hit: &Hit) -> u32 {
+        if hit.prim == u32::MAX {
+            return 0;
+        }
+        (hit.prim.wrapping_mul(0x9e37_79b1) ^ (self.surface.part.wrapping_mul(0x85eb_ca6b)))
+            .wrapping_add(self.surface.slot * 77)
+            | 1
+    }
+}
+
+/// Shades hits of one scene.
+pub(super) struct Shader<'a> {
+    pub world: &'a World<'a>,
+    /// Width of a pixel at a depth of 1.
+    pub pixel: f32,
+}
+
+impl Shader<'_> {
+    /// Finds place, normal and material of a hit.
+    pub fn spot(&self, origin: Vec3, dir: Vec3, hit: &Hit) -> Spot {
+        let scene = self.world.scene;
+        if hit.prim >= FAR {
+            return Spot::NOWHERE;
+        }
+        let at = origin + dir * hit.t;
+        if hit.prim == GROUND {
+            let material = scene.ground.map_or(u32::MAX, |g| g.1);
+            return Spot {
+                at,
+                normal: Vec3::Y,
+                surface: Surface {
+                    uv: [at.x, at.z],
+                    ..Spot::NOWHERE.surface
+                },
+                material,
+            };
+        }
+        let prim = &scene.prims[hit.prim as usize];
+        let surface = prim.surface(at, hit);
+        let normal = if surface.normal.dot(dir) > 0.0 {
+            -surface.normal
+        } else {
+            surface.normal
+        };
+        Spot {
+            at,
+            normal,
+            surface,
+            material: (prim.material + surface.slot).min(scene.materials.len() as u32 - 1),
+        }
+    }
+
+    /// A point a little off the surface, to start rays from.
+    pub fn lift(&self, spot: &Spot, distance: f32) -> Vec3 {
+        spot.at + spot.normal * (2e-4 + 1e-3 * distance * (self.pixel * 300.0).min(1.0))
+    }
+
+    fn shadow(&self, spot: &Spot, light: &Light, jx: f32, jy: f32) -> f32 {
+        let (dir, distance, _) = light.at(spot.at);
+        let facing = spot.normal.dot(dir);
+        let through = self
+            .world
+            .scene
+            .materials
+            .get(spot.material as usize)
+            .map_or(0.0, |m| m.through);
+        if facing <= 0.0 && through == 0.0 {
+            return 0.0;
+        }
+        let spread = light.spread(distance);
+        let (a, b) = dir.any_orthonormal_pair();
+        let (s, c) = (jx * std::f32::consts::TAU).sin_cos();
+        let r = jy.sqrt() * spread;
+        let d = (dir + a * (c * r) + b * (s * r)).normalize();
+        let from = self.world.scene.camera.at.distance(spot.at);
+        let lift = 2e-4 + 1e-3 * from.min(30.0);
+        let side = if facing > 0.0 { 1.0 } else { -1.0 };
+        let ray = Ray {
+            origin: spot.at + spot.normal * (lift * side),
+            dir: d,
+            t_min: lift * 0.5,
+        };
+        if self.world.blocked(&ray, (distance - lift).min(1e6)) {
+            0.0
+        } else {
+            1.0
+        }
+    }
+
+    /// Share of the first light that arrives, 0 or 1.
+    pub fn main_light(&self, spot: &Spot, jx: f32, jy: f32) -> f32 {
+        if spot.material == u32::MAX {
+            return 1.0;
+        }
+        match self.world.scene.lights.first() {
+            Some(light) => self.shadow(spot, light, jx, jy),
+            None => 0.0,
+        }
+    }
+
+    /// Colour of a material at a spot whose pixel covers `foot` metres, and the pattern's value there.
+    fn albedo(m: &Material, s: &Surface, foot: f32) -> (Vec3, f32) {
+        let [u, v] = s.uv;
+        let inv = 1.0 / m.tile;
+        let t = if m.mix > 0.0 {
+            ATLAS.sample(
+                m.pattern,
+                u * inv + m.offset[0],
+                m.offset[1] - v * inv,
+                foot * inv,
+            )
+        } else {
+            0.5
+        };
+        let mut c = m.colours[0].lerp(m.colours[1], t * m.mix);
+        if m.wear_amount > 0.0 {
+            let inv = 1.0 / m.wear_tile;
+            let w = ATLAS.sample(
+                m.wear,
+                u * inv + m.offset[1],
+                v * inv + m.offset[0],
+                foot * inv,
+            );
+            c *= 1.0 + m.wear_amount * 1.4 * (w - 0.5);
+        }
+        if m.spread > 0.0 {
+            c *= 1.0 + m.spread * 1.4 * (hash01(s.part, 77) - 0.5);
+        }
+        (c, t)
+    }
+
+    /// The normal with the pattern's relief.
+    fn relief(m: &Material, spot: &Spot, t: f32, foot: f32) -> Vec3 {
+        let inv = 1.0 / m.tile;
+        let e = (foot * inv).max(1.0 / 256.0);
+        if e > 0.06 {
+            return spot.normal;
+        }
+        let [u, v] = spot.surface.uv;
+        let (x, y) = (u * inv + m.offset[0], m.offset[1] - v * inv);
+        let t = if m.mix > 0.0 {
+            t
+        } else {
+            ATLAS.sample(m.pattern, x, y, e)
+        };
+        let du = (ATLAS.sample(m.pattern, x + e, y, e) - t) / e * m.relief;
+        let dv = (ATLAS.sample(m.pattern, x, y - e, e) - t) / e * m.relief;
+        let [tu, tv] = spot.surface.tangents;
+        (spot.normal - tu * du - tv * dv).normalize_or(spot.normal)
+    }
+
+    /// Colour of a hit along `dir`. `lit` is the share of the first light, `open` that of ambient light.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of them differ from pixel to pixel"
+    )]
+    pub fn colour(
+        &self,
+        origin: Vec3,
+        dir: Vec3,
+        hit: &Hit,
+        spot: &Spot,
+        lit: f32,
+        open: f32,
+        reflect: bool,
+    ) -> Vec3 {
+        let scene = self.world.scene;
+        let length = dir.length();
+        let unit = dir / length;
+        if hit.prim == u32::MAX {
+            return sky::colour(scene, unit);
+        }
+        if hit.prim >= FAR {
+            let c = sky::layer(
+                scene,
+                origin + dir * hit.t,
+                (hit.prim - FAR) as usize,
+                self.pixel * hit.t,
+            );
+            return sky::fog(scene, origin, unit, hit.t * length, c);
+        }
+        let m = &scene.materials[spot.material as usize];
+        let cos = spot.normal.dot(-unit).max(0.02);
+        let foot = hit.t * self.pixel / cos.sqrt();
+        let (albedo, t) = Self::albedo(m, &spot.surface, foot);
+        let n = if m.relief > 0.0 {
+            Self::relief(m, spot, t, foot)
+        } else {
+            spot.normal
+        };
+        let mut light = scene.ambient_below.lerp(scene.ambient, 0.5 + 0.5 * n.y) * open;
+        let mut shine = Vec3::ZERO;
+        for (k, l) in scene.lights.iter().enumerate() {
+            let (to, _, colour) = l.at(spot.at);
+            let facing = n.dot(to);
+            if facing <= 0.0 && m.through == 0.0 {
+                continue;
+            }
+            let seen = if k == 0 {
+                lit
+            } else if colour.max_element() < 0.06 {
+                // too faint for its shadow to be seen
+                open
+            } else {
+                self.shadow(spot, l, 0.5, 0.3)
+            };
+            if seen == 0.0 {
+                continue;
+            }
+            let front = facing.max(0.0) + m.through * (-facing).max(0.0);
+            light += colour * (front * seen);
+            if m.gloss > 0.0 {
+                let h = (to - unit).normalize_or(n);
+                let s = n.dot(h).max(0.0).powf(m.sharpness);
+                shine += colour * (m.gloss * s * seen);
+            }
+        }
+        if m.fuzz > 0.0 {
+            let rim = 1.0 - cos;
+            light += (scene.ambient * open + light * 0.5) * (m.fuzz * rim * rim * 1.5);
+        }
+        let mut c = albedo * light + shine * 0.6;
+        if m.emit > 0.0 {
+            let e = if m.lit_panes {
+                // panes are the pattern's dark half; the darkest stay dark
+                if t > 0.16 && t < 0.5 {
+                    m.emit * (0.4 + 1.6 * t)
+                } else {
+                    0.0
+                }
+            } else {
+                m.emit
+            };
+            let tone = if m.lit_panes {
+                Vec3::new(1.0, 0.8, 0.5)
+            } else {
+                albedo
+            };
+            c += tone * e;
+        }
+        if m.mirror > 0.0 && reflect {
+            let c1 = 1.0 - n.dot(-unit).clamp(0.0, 1.0);
+            let fresnel = m.mirror + (1.0 - m.mirror) * c1 * c1 * c1 * c1 * c1;
+            if fresnel > 0.02 {
+                let mut r = unit - 2.0 * unit.dot(n) * n;
+                // relief must not send rays into the surface
+                let sink = r.dot(spot.normal);
+                if sink < 0.02 {
+                    r += spot.normal * (0.02 - sink);
+                }
+                c = c * (1.0 - fresnel) + self.mirrored(spot, r, hit.t * length) * fresnel;
+            }
+        }
+        sky::fog(scene, origin, unit, hit.t * length, c)
+    }
+
+    fn mirrored(&self, spot: &Spot, dir: Vec3, travelled: f32) -> Vec3 {
+        let origin = self.lift(spot, travelled);
+        let ray = Ray {
+            origin,
+            dir,
+            t_min: 1e-4,
+        };
+        let hit = self.world.trace(&ray);
+        let next = self.spot(origin, dir, &hit);
+        let far = Hit { t: hit.t, ..hit };
+        self.colour(origin, dir, &far, &next, 0.6, 0.7, false)
+    }
+}

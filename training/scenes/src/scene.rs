@@ -1,0 +1,249 @@
+//! A scene: shapes, materials, lights, a camera, and the question what a ray hits.
+
+use crate::camera::Camera;
+use crate::geometry::prim::{Affine, Limb};
+use crate::geometry::{Aabb, Bvh, Frame, Hit, Mesh, Prim, Ray, Shape};
+use crate::light::{Light, Sky};
+use crate::material::Material;
+use glam::{Mat3, Vec3};
+use std::sync::Arc;
+
+/// Number of the ground plane where hits name a shape.
+pub const GROUND: u32 = 1 << 30;
+/// The first far layer; the next ones follow.
+pub const FAR: u32 = GROUND + 1;
+
+/// The optics that a scene asks for; the sensor stage reads it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lens {
+    /// Depth that is sharp; 0 leaves everything sharp.
+    pub focus: f32,
+    /// Blur of something infinitely far when `focus` is 1 m, as a share of the longer side.
+    pub aperture: f32,
+}
+
+/// Everything that is needed to make a picture.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// Its shapes.
+    pub prims: Vec<Prim>,
+    /// What they are made of.
+    pub materials: Vec<Material>,
+    /// Lights with shadows, strongest first.
+    pub lights: Vec<Light>,
+    /// Light from above, without shadow.
+    pub ambient: Vec3,
+    /// Light from below.
+    pub ambient_below: Vec3,
+    /// Sky, fog, far hills.
+    pub sky: Sky,
+    /// An endless plane at a height, and its material.
+    pub ground: Option<(f32, u32)>,
+    /// The camera.
+    pub camera: Camera,
+    /// Its optics.
+    pub lens: Lens,
+    /// How far ambient occlusion looks, in metres.
+    pub occlusion: f32,
+    /// Lights are lamps in the dark: keep the picture dark.
+    pub night: bool,
+    /// Closed room: no far layers, sky only through windows.
+    pub indoors: bool,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self {
+            prims: Vec::new(),
+            materials: Vec::new(),
+            lights: Vec::new(),
+            ambient: Vec3::splat(0.5),
+            ambient_below: Vec3::splat(0.25),
+            sky: Sky::default(),
+            ground: None,
+            camera: Camera::new(Vec3::Y, 0.0, 0.0, 0.0, 1.0),
+            lens: Lens::default(),
+            occlusion: 0.6,
+            night: false,
+            indoors: false,
+        }
+    }
+}
+
+impl Scene {
+    /// Adds a material.
+    pub fn material(&mut self, m: Material) -> u32 {
+        self.materials.push(m);
+        self.materials.len() as u32 - 1
+    }
+
+    fn add(&mut self, shape: Shape, material: u32, size: Vec3) {
+        self.prims.push(Prim {
+            shape,
+            material,
+            size,
+        });
+    }
+
+    /// Adds a ball with three half axes.
+    pub fn ball(&mut self, f: &Frame, c: Vec3, half: Vec3, rot: Mat3, material: u32) {
+        let size = half * f.scale;
+        let a = Affine::of(f.point(c), f.rot * rot, size);
+        self.add(Shape::Ellipsoid(a), material, size);
+    }
+
+    /// Adds a box.
+    pub fn block(&mut self, f: &Frame, c: Vec3, half: Vec3, rot: Mat3, material: u32) {
+        let size = half * f.scale;
+        let a = Affine::of(f.point(c), f.rot * rot, size);
+        self.add(Shape::Block(a), material, size);
+    }
+
+    /// Adds a cylinder or cone: half = (radius x, half height, radius z), `top` the share of the radius at the top.
+    pub fn round(&mut self, f: &Frame, c: Vec3, half: Vec3, rot: Mat3, top: f32, material: u32) {
+        let size = half * f.scale;
+        let a = Affine::of(f.point(c), f.rot * rot, size);
+        self.add(Shape::Frustum(a, top), material, size);
+    }
+
+    /// Adds a limb between two points.
+    pub fn limb(&mut self, f: &Frame, a: Vec3, b: Vec3, ra: f32, rb: f32, material: u32) {
+        let l = Limb {
+            a: f.point(a),
+            b: f.point(b),
+            ra: (ra * f.scale).max(1e-5),
+            rb: (rb * f.scale).max(1e-5),
+        };
+        self.add(Shape::Limb(l), material, Vec3::ONE);
+    }
+
+    /// Adds a chain of limbs through points with radii.
+    pub fn chain(&mut self, f: &Frame, points: &[(Vec3, f32)], material: u32) {
+        for w in points.windows(2) {
+            self.limb(f, w[0].0, w[1].0, w[0].1, w[1].1, material);
+        }
+    }
+
+    /// Adds a mesh, stretched by `size`.
+    pub fn mesh(
+        &mut self,
+        f: &Frame,
+        c: Vec3,
+        size: Vec3,
+        rot: Mat3,
+        mesh: &Arc<Mesh>,
+        material: u32,
+    ) {
+        let size = size * f.scale;
+        let a = Affine::of(f.point(c), f.rot * rot, size);
+        self.add(Shape::Mesh(a, Arc::clone(mesh)), material, size);
+    }
+
+    /// Builds the hierarchy.
+    #[must_use]
+    pub fn build(&self) -> World<'_> {
+        let boxes: Vec<Aabb> = self.prims.iter().map(Prim::bounds).collect();
+        World {
+            scene: self,
+            bvh: Bvh::build(&boxes, 1),
+        }
+    }
+}
+
+/// A scene that rays can be sent through.
+#[derive(Debug)]
+pub struct World<'a> {
+    /// The scene.
+    pub scene: &'a Scene,
+    bvh: Bvh,
+}
+
+impl World<'_> {
+    /// The nearest thing on a ray, far layers included.
+    #[inline]
+    #[must_use]
+    pub fn trace(&self, ray: &Ray) -> Hit {
+        let mut best = Hit::NONE;
+        if let Some((y, _)) = self.scene.ground {
+            let t = (y - ray.origin.y) / ray.dir.y;
+            if t > ray.t_min {
+                best.t = t;
+                best.prim = GROUND;
+            }
+        }
+        let mut t_max = best.t;
+        self.bvh.walk(ray, &mut t_max, |first, count, t_max| {
+            for &i in &self.bvh.order[first..first + count] {
+                if self.scene.prims[i as usize].hit(ray, i, &mut best) {
+                    *t_max = best.t;
+                }
+            }
+            false
+        });
+        for (k, layer) in self.scene.sky.layers.iter().enumerate() {
+            let (t, height, y) = far_hit(ray, layer.radius, &layer.profile);
+            if t < best.t && y < height {
+                best = Hit {
+                    t,
+                    prim: FAR + k as u32,
+                    ..Hit::NONE
+                };
+                break;
+            }
+        }
+        best
+    }
+
+    /// Whether anything stands between the ray's start and `t_max`.
+    #[inline]
+    #[must_use]
+    pub fn blocked(&self, ray: &Ray, t_max: f32) -> bool {
+        if let Some((y, _)) = self.scene.ground {
+            let t = (y - ray.origin.y) / ray.dir.y;
+            if t > ray.t_min && t < t_max {
+                return true;
+            }
+        }
+        let mut found = false;
+        let mut limit = t_max;
+        self.bvh.walk(ray, &mut limit, |first, count, t_max| {
+            for &i in &self.bvh.order[first..first + count] {
+                let mut h = Hit {
+                    t: *t_max,
+                    ..Hit::NONE
+                };
+                if self.scene.prims[i as usize].hit(ray, i, &mut h) {
+                    found = true;
+                    return true;
+                }
+            }
+            false
+        });
+        found
+    }
+}
+
+/// Where a ray leaves the cylinder of a far layer: distance, the layer's height there, the ray's height there.
+#[must_use]
+pub fn far_hit(ray: &Ray, radius: f32, profile: &[f32]) -> (f32, f32, f32) {
+    let (o, d) = (ray.origin, ray.dir);
+    let a = d.x * d.x + d.z * d.z;
+    let b = o.x * d.x + o.z * d.z;
+    let c = o.x * o.x + o.z * o.z - radius * radius;
+    let disc = b * b - a * c;
+    if disc <= 0.0 || a < 1e-12 {
+        return (f32::INFINITY, 0.0, 0.0);
+    }
+    let t = (-b + disc.sqrt()) / a;
+    if t <= ray.t_min {
+        return (f32::INFINITY, 0.0, 0.0);
+    }
+    let p = o + d * t;
+    let n = profile.len();
+    let x = (p.x.atan2(p.z) / std::f32::consts::TAU + 0.5) * n as f32;
+    let i = x.floor();
+    let w = x - i;
+    let k = (i as usize).min(n - 1);
+    let h = profile[k] * (1.0 - w) + profile[(k + 1) % n] * w;
+    (t, h, p.y)
+}

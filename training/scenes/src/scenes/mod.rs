@@ -1,0 +1,69 @@
+//! The kinds of scenes, one file per family.
+
+pub mod closeup;
+pub mod common;
+pub mod interior;
+pub mod nature;
+pub mod people;
+pub mod street;
+
+use crate::objects::Maker;
+use crate::scene::Scene;
+
+/// A kind of scene.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// How often it comes, against the others.
+    pub weight: f32,
+    /// Puts one together.
+    pub make: fn(&mut Maker),
+    /// Things may be so near that hardly anything else is seen.
+    pub close: bool,
+}
+
+const fn kind(name: &'static str, weight: f32, make: fn(&mut Maker), close: bool) -> Kind {
+    Kind {
+        name,
+        weight,
+        make,
+        close,
+    }
+}
+
+/// All kinds; the place in the list is the id in the stream, so new ones go to the end.
+pub const KINDS: &[Kind] = &[
+    kind("street", 5.0, street::street, false),
+    kind("road-above", 2.0, street::road_above, false),
+    kind("room", 7.0, interior::room, false),
+    kind("field", 4.0, nature::field, false),
+    kind("forest", 3.0, nature::forest, false),
+    kind("hills", 2.0, nature::hills, false),
+    kind("waterside", 3.0, nature::waterside, false),
+    kind("under-water", 1.0, nature::under_water, false),
+    kind("table", 4.0, closeup::table_top, true),
+    kind("flower", 2.0, closeup::flowers, true),
+    kind("animal", 4.0, closeup::animal, true),
+    kind("clutter", 2.0, closeup::clutter, false),
+    kind("portrait", 5.0, people::portrait, true),
+    kind("crowd", 3.0, people::crowd, false),
+    kind("stairs", 2.0, street::stairs, false),
+    kind("wall", 2.0, street::wall, false),
+    kind("bridge", 1.0, street::bridge, false),
+];
+
+/// The id of a kind by its name.
+#[must_use]
+pub fn find(name: &str) -> Option<usize> {
+    KINDS.iter().position(|k| k.name == name)
+}
+
+/// Puts a scene of a kind together; it may be degenerate.
+#[must_use]
+pub fn make(kind: usize, rng: crate::rng::Rng) -> Scene {
+    let mut m = Maker::new(rng);
+    (KINDS[kind].make)(&mut m);
+    common::drop_what_holds_the_camera(&mut m.s);
+    m.s
+}
