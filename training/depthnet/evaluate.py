@@ -126,7 +126,7 @@ def robustness(model: Model, root: Path, resolution: int = 518) -> dict:
     return out
 
 
-def kinds(model: Model, path: str | None, count: int, size: str = "518x686") -> dict:
+def kinds(model: Model, path: str | None, count: int, size: str = "686x518") -> dict:
     r, rows, out = np.random.default_rng(0), [], {}
     for kind in renderer.kinds(path):
         scores = []
@@ -141,7 +141,7 @@ def kinds(model: Model, path: str | None, count: int, size: str = "518x686") -> 
     return out
 
 
-def detail(model: Model, path: str | None, count: int, size: str = "1036x1386") -> dict:
+def detail(model: Model, path: str | None, count: int, size: str = "1386x1036") -> dict:
     """Edges and large-scale order by resolution, on scenes of thin and small things."""
     scores: dict[int, list] = {r: [] for r in (252, 518, 1036)}
     for s in renderer.stream(path, HELD_OUT, size, count=count, command="detail"):
@@ -158,7 +158,7 @@ def detail(model: Model, path: str | None, count: int, size: str = "1036x1386") 
     return {str(r): v for r, v in means.items()}
 
 
-def steady(model: Model, path: str | None, count: int, frames: int = 8, size: str = "518x924") -> dict:
+def steady(model: Model, path: str | None, count: int, frames: int = 8, size: str = "924x518") -> dict:
     """A still scene with fresh sensor noise in each frame."""
     r, changes = np.random.default_rng(0), []
     for s in renderer.stream(path, HELD_OUT, size, count=count, extra=("--clean",)):

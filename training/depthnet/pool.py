@@ -79,7 +79,7 @@ def fill(
     workers: int = 1,
     count: int | None = None,
 ) -> None:
-    """Render into every `workers`-th slot: as fast as it goes until full once, then `rate` a second.
+    """Render into every `workers`-th slot: as fast as it goes for an eighth of them, then `rate` a second.
 
     Goes on where an earlier run stopped: the serial numbers in the pool say which sample comes next.
     """
@@ -91,7 +91,7 @@ def fill(
     for sample in samples:
         pool.put(int(mine[done % len(mine)]), done + 1, sample)
         done += 1
-        if rate > 0 and done > len(mine):
+        if rate > 0 and done > len(mine) // 8:
             due = max(due + 1 / rate, time.monotonic() - 5)
             time.sleep(max(0.0, due - time.monotonic()))
         if os.getppid() != parent:  # the trainer is gone
@@ -102,12 +102,12 @@ def fill(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pool", type=Path)
-    parser.add_argument("--sizes", default="216x288,288x216,192x324")
+    parser.add_argument("--sizes", default="288x216,288x216,324x192,216x288")
     parser.add_argument("--area", type=int, default=216 * 288)
     parser.add_argument("--capacity", type=int, default=30000)
     parser.add_argument("--renderer")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=0.0, help="samples a second once full; 0: no limit")
+    parser.add_argument("--rate", type=float, default=0.0, help="samples a second after the first eighth; 0: no limit")
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--count", type=int, help="samples to render, then stop")

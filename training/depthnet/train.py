@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader
 from . import metrics
 from .data import Batches, normalise
 from .losses import depth_loss, guide_loss
-from .muon import Muon
 from .network import CELL, Config, DepthNet
 from .pool import Pool
 
@@ -81,10 +80,10 @@ class Trainer:
         self.args, self.device = args, device
         torch.manual_seed(args.seed)
         self.net = DepthNet(Config()).to(device, memory_format=torch.channels_last)
-        if args.optimiser == "muon":
-            self.optimiser = Muon(self.net, args.rate)
-        else:
-            self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=args.rate, betas=(0.9, 0.98), weight_decay=0.05)
+        matrices = [p for p in self.net.parameters() if p.ndim > 1]
+        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.98))
         self.average = copy.deepcopy(self.net).eval()
         self.images = self.steps = 0
 
@@ -165,7 +164,7 @@ def train(args: argparse.Namespace) -> None:
     loader = DataLoader(batches, batch_size=None, num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda")
     began = saved = validated = time.monotonic()
     writers = renderers(args)
-    while args.renderers and not ((args.pool[0] / "pool.json").exists() and len(Pool(args.pool[0]).filled()) >= args.capacity // 20):
+    while args.renderers and not ((args.pool[0] / "pool.json").exists() and len(Pool(args.pool[0]).filled()) >= min(args.capacity, 500)):
         if writers[0].poll() is not None:
             raise RuntimeError("the renderer stopped")
         time.sleep(1)
@@ -213,8 +212,7 @@ def main() -> None:
     parser.add_argument("--name", default="cooled", help="name of the branch's checkpoint")
     parser.add_argument("--source", type=Path, help="start from this checkpoint rather than RUN/last.pt")
     parser.add_argument("--batch", type=int, default=16, help="images of 168x224; more of smaller ones, fewer of larger")
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
+    parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--hold", type=float, default=300_000, help="images after which the rate begins to fall")
     parser.add_argument("--pace", type=float, default=1.0, help="how fast the sizes grow, against the schedule")
     parser.add_argument("--seed", type=int, default=1)
@@ -224,7 +222,7 @@ def main() -> None:
     parser.add_argument("--renderers", type=int, default=0, help="processes that refill the first pool")
     parser.add_argument("--renderer", help="the depth-scenes executable")
     parser.add_argument("--capacity", type=int, default=30000, help="samples the first pool holds")
-    parser.add_argument("--fresh", type=float, default=4.0, help="samples a second from each, once the pool is full")
+    parser.add_argument("--fresh", type=float, default=3.0, help="samples a second from each, once an eighth of the pool is filled; 0: no limit")
     train(parser.parse_args())
 
 
