@@ -2,9 +2,13 @@
 
 mod engine_support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use engine_support::*;
 use gstdepthanything::engine::network::{DepthKind, InputSize};
-use gstdepthanything::engine::{ExecutionProvider, Progress, open as open_network};
+use gstdepthanything::engine::runtime::{LogLevel, set_log_hook};
+use gstdepthanything::engine::{Config, ExecutionProvider, Progress, open as open_network};
+use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::ModelSource;
 
@@ -63,4 +67,145 @@ fn a_batch_gives_what_its_images_give() {
             .fold(0.0, f32::max);
         assert!(difference < 1e-3, "{difference}");
     }
+}
+
+#[test]
+fn providers_that_are_not_built_in_are_told_how_to_get() {
+    let runtime = plain_runtime();
+    for (provider, package) in [
+        (ExecutionProvider::Openvino, "onnxruntime-openvino"),
+        (ExecutionProvider::Cuda, "onnxruntime-gpu"),
+        (ExecutionProvider::Tensorrt, "onnxruntime-gpu"),
+    ] {
+        match refused(&config(ModelSource::Builtin, provider)) {
+            Error::Provider {
+                provider: name,
+                reason,
+            } => {
+                assert_eq!(name, provider.name());
+                assert!(
+                    reason.contains(package) && reason.contains("pip install"),
+                    "{reason}"
+                );
+                assert!(
+                    reason.contains(&runtime.path().display().to_string()),
+                    "{reason}"
+                );
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn auto_is_the_cpu_where_there_is_nothing_else() {
+    plain_runtime();
+    let network = open(&config(ModelSource::Builtin, ExecutionProvider::Auto));
+    assert_eq!(network.description().provider, "CPUExecutionProvider");
+    assert!(network.description().notes.is_empty());
+}
+
+#[test]
+fn the_cpu_has_no_devices() {
+    plain_runtime();
+    for provider in [ExecutionProvider::Cpu, ExecutionProvider::Auto] {
+        let config = Config {
+            device: "GPU.1".to_owned(),
+            ..config(ModelSource::Builtin, provider)
+        };
+        let error = refused(&config).to_string();
+        assert!(
+            error.starts_with("property device: ") && error.contains("GPU.1"),
+            "{error}"
+        );
+    }
+}
+
+static LOGGED: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn the_runtimes_log_comes_through_the_hook() {
+    set_log_hook(LogLevel::Info, |level, category, message| {
+        assert!(level >= LogLevel::Info && !category.is_empty() && !message.is_empty());
+        LOGGED.fetch_add(1, Ordering::Relaxed);
+    });
+    plain_runtime();
+    open(&config(ModelSource::Builtin, ExecutionProvider::Cpu));
+    assert!(LOGGED.load(Ordering::Relaxed) > 0);
+    set_log_hook(LogLevel::Fatal, |_, _, _| {});
+}
+
+/// Resident memory of this process, in MiB.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    let resident: usize = pages
+        .split(' ')
+        .nth(1)
+        .expect("field")
+        .parse()
+        .expect("pages");
+    resident * 4 / 1024
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn opening_again_and_again_keeps_nothing() {
+    let output = in_own_process(
+        "opens_a_hundred_times",
+        &[("ORT_DYLIB_PATH", &plain_library())],
+    );
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "run by another in a process of its own"]
+fn opens_a_hundred_times() {
+    plain_runtime();
+    let builtin = config(ModelSource::Builtin, ExecutionProvider::Cpu);
+    let small = config(zoo("f16"), ExecutionProvider::Cpu);
+    let cycle = |times| {
+        (0..times).for_each(|_| drop(open(&builtin)));
+        (0..5 * times).for_each(|_| drop(open(&small)));
+    };
+    cycle(5);
+    let before = resident();
+    cycle(20);
+    let after = resident();
+    println!("{before} MiB, then {after} MiB");
+    // a leak of the built-in weights alone would be 20 × 14 MiB
+    assert!(after < before + 40, "{before} MiB grew to {after} MiB");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_of_a_large_size_is_given_back() {
+    let output = in_own_process("goes_up_and_down", &[("ORT_DYLIB_PATH", &plain_library())]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "run by another in a process of its own"]
+fn goes_up_and_down() {
+    plain_runtime();
+    let mut network = open(&config(ModelSource::Builtin, ExecutionProvider::Cpu));
+    let mut at = |width, height| {
+        let size = Size::new(width, height);
+        run(&mut *network, &noise(3 * size.area()), 1, size);
+        resident()
+    };
+    at(126, 182);
+    let small = at(126, 182);
+    let large = at(1008, 756);
+    let again = at(126, 182);
+    println!("{small} MiB, then {large} MiB, then {again} MiB");
+    assert!(large > small + 100);
+    assert!(
+        again < small + (large - small) / 3,
+        "{small}, {large}, {again}"
+    );
 }

@@ -15,6 +15,7 @@ use once_cell::sync::OnceCell;
 
 use crate::error::{Error, RuntimeCandidate};
 
+pub(super) use log::capture;
 pub use log::{LogHook, LogLevel, set_log_hook};
 pub use probe::{MINIMUM, Version};
 

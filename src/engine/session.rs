@@ -12,7 +12,7 @@ use ort::value::TensorRef;
 use super::Config;
 use super::network::{DepthMaps, Description, Images, InputSize, Network};
 use super::provider::{self, ExecutionProvider, Placement};
-use super::runtime::Runtime;
+use super::runtime::{Runtime, capture};
 use crate::error::Error;
 use crate::model::{self, ElementType, ImageInput, ModelFacts, ModelSource, Outlet};
 
@@ -54,7 +54,7 @@ impl SessionNetwork {
         let input = model::select_input(facts, &inputs)?;
         let output = model::select_output(facts, &outputs)?;
         let options = Options::new(&outputs[output.index].name, provider)
-            .map_err(|error| failure::load(provider, facts, runtime, &error))?;
+            .map_err(|error| failure::load(provider, facts, runtime, &error, &[]))?;
         let description = Description {
             model: facts.name.clone(),
             kind: facts.kind_of(&outputs[output.index].name),
@@ -103,7 +103,7 @@ impl SessionNetwork {
         let file = self
             .session
             .end_profiling()
-            .map_err(|error| failure::provider(provider, &error))?;
+            .map_err(|error| failure::provider(provider, &error, &[]))?;
         let failed = |reason| Error::Provider {
             provider: provider.name().to_owned(),
             reason,
@@ -287,16 +287,21 @@ fn load(
         }
         ort::Result::Ok(builder)
     };
-    let builder = builder().map_err(|error| failure::load(provider, facts, runtime, &error))?;
+    let (builder, logged) =
+        capture(|| builder().map(|builder| builder.with_execution_providers(registrations)));
     let mut builder = builder
-        .with_execution_providers(registrations)
-        .map_err(|error| failure::provider(provider, &error))?;
-    match &config.model {
+        .map_err(|error| failure::load(provider, facts, runtime, &error, &logged))?
+        .map_err(|error| failure::provider(provider, &error, &logged))?;
+    let embedded = match &config.model {
+        ModelSource::Builtin => config.model.bytes()?,
+        ModelSource::File(_) => bytes::Bytes::new(),
+    };
+    let (session, logged) = capture(|| match &config.model {
+        ModelSource::Builtin => builder.commit_from_memory(&embedded),
         // from the file, so that its external data is found beside it
         ModelSource::File(path) => builder.commit_from_file(path),
-        ModelSource::Builtin => builder.commit_from_memory(&config.model.bytes()?),
-    }
-    .map_err(|error| failure::load(provider, facts, runtime, &error))
+    });
+    session.map_err(|error| failure::load(provider, facts, runtime, &error, &logged))
 }
 
 /// `wanted`, or as many as this process may use.

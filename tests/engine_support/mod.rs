@@ -109,6 +109,21 @@ pub(crate) fn run(
     depth
 }
 
+/// The error of a run that must not succeed, as text.
+#[track_caller]
+pub(crate) fn run_fails(network: &mut dyn Network, batch: usize, size: Size) -> String {
+    let values = noise(batch * 3 * size.area());
+    let images = Images {
+        values: &values,
+        batch,
+        size,
+    };
+    match network.run(images, &mut DepthMaps::default()) {
+        Err(error) => error.to_string(),
+        Ok(()) => panic!("{batch} × {size} ran"),
+    }
+}
+
 /// `count` values between −2 and 2 that repeat from run to run.
 pub(crate) fn noise(count: usize) -> Vec<f32> {
     let mut state = 1_u32;

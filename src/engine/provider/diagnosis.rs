@@ -28,11 +28,19 @@ pub(super) fn not_built_in(provider: ExecutionProvider, runtime: &Runtime) -> Er
     }
 }
 
-/// `provider` failed with ONNX Runtime's `words`.
-pub(in crate::engine) fn provider_error(provider: ExecutionProvider, words: &str) -> Error {
-    let reason = match missing_library(words) {
+/// `provider` failed with ONNX Runtime's `words`; `logged` are the errors that it logged meanwhile, which often say
+/// more.
+pub(in crate::engine) fn provider_error(
+    provider: ExecutionProvider,
+    words: &str,
+    logged: &[String],
+) -> Error {
+    let said = || logged.iter().map(String::as_str).chain([words]);
+    let library = said().find_map(missing_library);
+    let device = said().find_map(missing_device);
+    let reason = match library {
         Some(library) => format!("{library} is missing; {}", remedy(provider, library)),
-        None => match missing_device(words) {
+        None => match device {
             Some(device) => format!(
                 "{device} is not there; leave `device` empty or name another{}",
                 if device.contains("GPU") || device.contains("NPU") {
@@ -41,6 +49,9 @@ pub(in crate::engine) fn provider_error(provider: ExecutionProvider, words: &str
                     ""
                 }
             ),
+            None if words.starts_with("Failed to load provider") => {
+                trimmed(logged.last().map_or(words, String::as_str))
+            }
             None => trimmed(words),
         },
     };
@@ -101,30 +112,43 @@ fn missing_device(words: &str) -> Option<String> {
     None
 }
 
+/// Where a source line such as `file.cc:123` ends its file name, and where the number begins.
+fn source_line(text: &str) -> Option<(usize, usize)> {
+    [".cc:", ".cpp:", ".h:", ".hpp:", ".cu:", ".cuh:"]
+        .iter()
+        .filter_map(|extension| {
+            let start = text.find(extension)?;
+            let end = start + extension.len();
+            text[end..]
+                .starts_with(|c: char| c.is_ascii_digit())
+                .then_some((start, end))
+        })
+        .min()
+}
+
 /// ONNX Runtime's words without source lines and C++ signatures, in one line.
 pub(in crate::engine) fn trimmed(words: &str) -> String {
-    const LONGEST: usize = 400;
+    const LONGEST: usize = 500;
     let mut lines: Vec<&str> = words
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("Exception from "))
         .collect();
     // OpenVINO tells what was wrong last
-    if lines.len() > 1 && lines[0].contains(".cc:") {
+    if lines.len() > 1 && source_line(lines[0]).is_some() {
         lines = lines.split_off(lines.len() - 1);
     }
     let mut text = lines.join(" ");
     // "/onnxruntime/…/file.cc:123 ReturnType Class::function(…) the message"
-    while let Some(start) = text.find(".cc:") {
+    while let Some((start, end)) = source_line(&text) {
         let from = text[..start]
             .rfind(char::is_whitespace)
             .map_or(0, |space| space + 1);
-        let rest = &text[start + 4..];
+        let rest = &text[end..];
         let after = rest
             .find(") ")
-            .map_or_else(|| rest.find(' ').unwrap_or(rest.len()), |end| end + 2);
-        let after = start + 4 + after;
-        text.replace_range(from..after, "");
+            .map_or_else(|| rest.find(' ').unwrap_or(rest.len()), |close| close + 2);
+        text.replace_range(from..end + after, "");
     }
     let text = text.trim();
     let text = text.strip_prefix("const ").unwrap_or(text);
@@ -139,7 +163,7 @@ mod tests {
     use super::*;
 
     fn reason(provider: ExecutionProvider, words: &str) -> String {
-        match provider_error(provider, words) {
+        match provider_error(provider, "Failed to load provider", &[words.to_owned()]) {
             Error::Provider { reason, .. } => reason,
             other => panic!("{other}"),
         }
@@ -187,8 +211,15 @@ mod tests {
         let words = "/onnxruntime_src/onnxruntime/core/framework/op_kernel.cc:83 virtual void \
                      onnxruntime::OpKernel::Compute(int) const Got invalid dimensions";
         assert_eq!(trimmed(words), "Got invalid dimensions");
+        let words = "Status Message: /onnxruntime_src/onnxruntime/core/providers/cpu/tensor/reshape_helper.h:91 \
+                     onnxruntime::ReshapeHelper::ReshapeHelper(const onnxruntime::TensorShape&, bool) a == b was false. \
+                     Input shape:{1,2}";
+        assert_eq!(
+            trimmed(words),
+            "Status Message: a == b was false. Input shape:{1,2}"
+        );
         assert_eq!(trimmed("a\n\n b "), "a b");
-        assert_eq!(trimmed(&"x".repeat(1000)).chars().count(), 401);
+        assert_eq!(trimmed(&"x".repeat(1000)).chars().count(), 501);
         let words = "/onnxruntime/basic_backend.cc:136 f()\nException from src/core.cpp:114:\nNotFound: Unsupported \
                      property NONSENSE by CPU plugin.\n\n";
         assert_eq!(

@@ -1,5 +1,6 @@
 //! ONNX Runtime's own log, handed to whoever asks for it.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, RwLock};
 
@@ -34,6 +35,19 @@ static LOG: RwLock<Log> = RwLock::new(Log {
     environment: None,
 });
 
+thread_local! {
+    /// Errors of this thread, while [`capture`] wants them.
+    static CAPTURED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` and also gives the errors that ONNX Runtime logged meanwhile on this thread: often they say more than
+/// the error it returns ("Failed to load provider").
+pub(in crate::engine) fn capture<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+    CAPTURED.set(Some(Vec::new()));
+    let result = work();
+    (result, CAPTURED.take().unwrap_or_default())
+}
+
 /// Sends ONNX Runtime's messages from `level` up to `hook`. Without a hook they are dropped. May be called before or
 /// after the runtime was loaded. Levels below [`LogLevel::Warning`] slow every run down.
 pub fn set_log_hook(level: LogLevel, hook: LogHook) {
@@ -44,7 +58,7 @@ pub fn set_log_hook(level: LogLevel, hook: LogHook) {
         log.environment.clone()
     };
     if let Some(environment) = environment {
-        environment.set_log_level(level.into());
+        environment.set_log_level(at_least_errors(level));
     }
 }
 
@@ -55,11 +69,23 @@ pub(super) fn attach(environment: &ort::environment::Environment) {
         log.environment = Some(environment.clone());
         log.level
     };
-    environment.set_log_level(level.into());
+    environment.set_log_level(at_least_errors(level));
+}
+
+/// Errors are always wanted, by [`capture`].
+fn at_least_errors(level: LogLevel) -> ort::logging::LogLevel {
+    level.min(LogLevel::Error).into()
 }
 
 /// Passes one message on.
 pub(super) fn forward(level: LogLevel, category: &str, message: &str) {
+    if level >= LogLevel::Error {
+        CAPTURED.with_borrow_mut(|captured| {
+            if let Some(captured) = captured {
+                captured.push(message.to_owned());
+            }
+        });
+    }
     let hook = {
         let log = LOG.read().unwrap_or_else(PoisonError::into_inner);
         log.hook.filter(|_| level >= log.level)

@@ -19,9 +19,13 @@ pub(super) fn run(size: Size, error: &ort::Error) -> Error {
     }
 }
 
-/// A provider could not be registered.
-pub(super) fn provider<R>(provider: ExecutionProvider, error: &ort::Error<R>) -> Error {
-    provider_error(provider, error.message())
+/// A provider could not be registered; `logged` are the errors that ONNX Runtime logged meanwhile.
+pub(super) fn provider<R>(
+    provider: ExecutionProvider,
+    error: &ort::Error<R>,
+    logged: &[String],
+) -> Error {
+    provider_error(provider, error.message(), logged)
 }
 
 /// A session could not be made.
@@ -30,6 +34,7 @@ pub(super) fn load(
     facts: &ModelFacts,
     runtime: &Runtime,
     error: &ort::Error,
+    logged: &[String],
 ) -> Error {
     if is_out_of_memory(error.message()) {
         return Error::OutOfMemory {
@@ -46,7 +51,7 @@ pub(super) fn load(
             | ErrorCode::NoSuchFile
     );
     if provider != ExecutionProvider::Cpu && !is_model && !is_too_new {
-        return provider_error(provider, error.message());
+        return provider_error(provider, error.message(), logged);
     }
     let mut reason = trimmed(error.message());
     if is_too_new {

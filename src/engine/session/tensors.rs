@@ -97,7 +97,8 @@ fn element(element: TensorElementType) -> ElementType {
     match element {
         TensorElementType::Float32 => ElementType::F32,
         TensorElementType::Float16 => ElementType::F16,
-        other => ElementType::Other(other.to_string().to_lowercase()),
+        // `uint8` as in ONNX, not `u8` as in Rust
+        other => ElementType::Other(format!("{other:?}").to_lowercase()),
     }
 }
 

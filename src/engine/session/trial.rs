@@ -5,7 +5,7 @@ use crate::engine::network::{Images, InputSize};
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::geometry::Size;
-use crate::model::{DepthOutput, ModelFacts};
+use crate::model::{self, DepthOutput, ModelFacts};
 
 /// Two small sizes in patches, of different shape and area, so that a side that only seems open shows.
 const SIZES: [(u32, u32); 2] = [(13, 9), (9, 10)];
@@ -82,7 +82,7 @@ impl SessionNetwork {
             return self.try_size(facts, output, provider, second, images);
         }
         let together = self.try_size(facts, output, provider, second, 2);
-        let Err(Error::Inference { .. }) = &together else {
+        let Err(Error::Inference { .. } | Error::ModelUnsupported { .. }) = &together else {
             return together;
         };
         self.try_size(facts, output, provider, second, 1)?;
@@ -139,7 +139,8 @@ impl SessionNetwork {
         })
     }
 
-    /// One trial run: a depth map for each image has to come back.
+    /// One trial run: a depth map for each image has to come back. Of several outputs that could be the depth, what
+    /// comes back decides.
     fn try_size(
         &mut self,
         facts: &ModelFacts,
@@ -154,24 +155,30 @@ impl SessionNetwork {
             batch,
             size,
         };
-        if output.candidates.len() > 1 {
-            self.settle(facts, output, provider, images)?;
+        let mut shapes = Vec::with_capacity(output.candidates.len());
+        let mut finite = Vec::with_capacity(output.candidates.len());
+        for &candidate in &output.candidates {
+            self.select(candidate, provider)?;
+            let (shape, any_finite) = self.run_raw(images, |shape, values| {
+                Ok((shape.to_vec(), values.any_finite()))
+            })?;
+            shapes.push(shape);
+            finite.push((candidate, any_finite));
         }
-        let finite = self.run_raw(images, |shape, values| {
-            let map = crate::model::depth_size(shape, batch)?;
-            if map.width < 2 || map.height < 2 {
-                return Err(format!("a depth map of {map} came back"));
-            }
-            Ok(values.any_finite())
-        })?;
-        if finite {
+        let (depth, _) = model::settle_output(facts, &self.outputs, output, &shapes, batch, size)?;
+        self.select(depth, provider)?;
+        self.description.kind = facts.kind_of(&self.outputs[depth].name);
+        if finite.contains(&(depth, true)) {
             return Ok(());
         }
         if provider == ExecutionProvider::Cpu {
-            self.description.notes.push(format!(
-                "{} gave no number but NaN or infinity on a plain picture",
+            let note = format!(
+                "{} gives nothing but NaN or infinity on a plain picture",
                 facts.label
-            ));
+            );
+            if !self.description.notes.contains(&note) {
+                self.description.notes.push(note);
+            }
             return Ok(());
         }
         Err(Error::Provider {
@@ -181,36 +188,13 @@ impl SessionNetwork {
         })
     }
 
-    /// Chooses among several outputs that could be the depth by what comes back from each.
-    fn settle(
-        &mut self,
-        facts: &ModelFacts,
-        output: &DepthOutput,
-        provider: ExecutionProvider,
-        images: Images<'_>,
-    ) -> Result<(), Error> {
-        let mut shapes = Vec::with_capacity(output.candidates.len());
-        for &candidate in &output.candidates {
-            self.select(candidate, provider)?;
-            shapes.push(self.run_raw(images, |shape, _| Ok(shape.to_vec()))?);
-        }
-        let (depth, _) = crate::model::settle_output(
-            facts,
-            &self.outputs,
-            output,
-            &shapes,
-            images.batch,
-            images.size,
-        )?;
-        self.select(depth, provider)?;
-        self.description.kind = facts.kind_of(&self.outputs[depth].name);
-        Ok(())
-    }
-
     fn select(&mut self, output: usize, provider: ExecutionProvider) -> Result<(), Error> {
+        if self.depth == output {
+            return Ok(());
+        }
         self.depth = output;
         self.options = Options::new(&self.outputs[output].name, provider)
-            .map_err(|error| super::failure::provider(provider, &error))?;
+            .map_err(|error| super::failure::provider(provider, &error, &[]))?;
         Ok(())
     }
 }
@@ -236,22 +220,30 @@ fn picture(batch: usize, size: Size) -> Vec<f32> {
     values
 }
 
-/// Sides that an error message speaks of: a transformer that was frozen at n×n patches complains about n² tokens, or
-/// n² + 1.
+/// Sides that an error message speaks of: a transformer that was frozen at n×n patches complains about n² tokens or
+/// n² + 1, or about a shape that ends in n, n (patches or pixels).
 fn hinted_sides(words: &str, patch: u32) -> Vec<u32> {
-    let mut sides = Vec::new();
-    for number in words
+    let numbers: Vec<u32> = words
         .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|digits| digits.parse::<u32>().ok())
+        .filter_map(|digits| digits.parse().ok())
+        .collect();
+    let grids = numbers.iter().filter_map(|&number| {
+        [number, number.saturating_sub(1)]
+            .into_iter()
+            .find(|tokens| tokens.isqrt().pow(2) == *tokens && *tokens >= 64)
+            .map(u32::isqrt)
+    });
+    let pairs = numbers
+        .windows(2)
+        .filter(|pair| pair[0] == pair[1] && pair[0] > 1)
+        .map(|pair| pair[0]);
+    let mut sides = Vec::new();
+    for side in grids
+        .map(|patches| patches * patch)
+        .chain(pairs.flat_map(|side| [side.saturating_mul(patch), side]))
     {
-        for tokens in [number, number.saturating_sub(1)] {
-            let side = tokens.isqrt();
-            if (8..=300).contains(&side)
-                && side * side == tokens
-                && !sides.contains(&(side * patch))
-            {
-                sides.push(side * patch);
-            }
+        if (32..=1600).contains(&side) && side % patch == 0 && !sides.contains(&side) {
+            sides.push(side);
         }
     }
     sides
@@ -266,6 +258,9 @@ mod tests {
         let words = "Non-zero status code returned while running Add node. Name:'/embeddings/Add' Status Message: left \
                      operand cannot broadcast on dim 1 LeftShape: {1,118,384}, RightShape: {1,1370,384}";
         assert_eq!(hinted_sides(words, 14), [518]);
+        let words = "The input tensor cannot be reshaped to the requested shape. Input shape:{1,1,126,182}, requested \
+                     shape:{1,1,56,56}";
+        assert_eq!(hinted_sides(words, 14), [784, 56]);
         assert!(hinted_sides("status 5", 14).is_empty());
     }
 

@@ -1,0 +1,189 @@
+//! The engine on the OpenVINO execution provider, on its CPU device.
+
+mod engine_support;
+
+use engine_support::*;
+use gstdepthanything::engine::network::InputSize;
+use gstdepthanything::engine::{Config, ExecutionProvider, Progress, open as open_network};
+use gstdepthanything::error::Error;
+use gstdepthanything::geometry::Size;
+use gstdepthanything::model::ModelSource;
+
+fn openvino(model: ModelSource, device: &str) -> Config {
+    Config {
+        device: device.to_owned(),
+        ..config(model, ExecutionProvider::Openvino)
+    }
+}
+
+/// Largest difference, as a part of the range of `a`.
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let (least, most) = a
+        .iter()
+        .fold((f32::MAX, f32::MIN), |(least, most), &value| {
+            (least.min(value), most.max(value))
+        });
+    let worst = std::iter::zip(a, b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    worst / (most - least)
+}
+
+#[test]
+fn the_builtin_model_runs_there_and_gives_what_the_cpu_gives() {
+    openvino_runtime();
+    let mut network = open(&openvino(ModelSource::Builtin, ""));
+    let description = network.description();
+    assert_eq!(description.provider, "OpenVINOExecutionProvider");
+    assert_eq!(description.precision, "fp32");
+    assert_eq!(description.input_size, InputSize::Any);
+    let placement = description.placement.clone().expect("placement");
+    assert!(
+        placement.contains("on OpenVINOExecutionProvider"),
+        "{placement}"
+    );
+    assert!(!placement.contains("CPUExecutionProvider"), "{placement}");
+
+    let mut plain = open(&config(ModelSource::Builtin, ExecutionProvider::Cpu));
+    for (width, height) in [(182, 126), (252, 252), (98, 210)] {
+        let size = Size::new(width, height);
+        let values = noise(3 * size.area());
+        let here = run(&mut *network, &values, 1, size);
+        let there = run(&mut *plain, &values, 1, size);
+        assert_eq!(here.size, size);
+        let difference = difference(&there.values, &here.values);
+        assert!(difference < 1e-3, "{size}: {difference}");
+    }
+}
+
+#[test]
+fn auto_takes_it() {
+    openvino_runtime();
+    let mut stages = Vec::new();
+    let network = open_network(
+        &config(ModelSource::Builtin, ExecutionProvider::Auto),
+        &mut |progress| stages.push(progress),
+    )
+    .expect("the built-in model");
+    assert_eq!(network.description().provider, "OpenVINOExecutionProvider");
+    assert!(
+        matches!(
+            &stages[..],
+            [
+                Progress::Loading {
+                    provider: "openvino"
+                },
+                Progress::Ready {
+                    provider: "openvino",
+                    ..
+                }
+            ]
+        ),
+        "{stages:?}"
+    );
+}
+
+#[test]
+fn auto_goes_on_to_the_cpu_where_it_fails_and_says_so() {
+    openvino_runtime();
+    let mut stages = Vec::new();
+    let config = Config {
+        device: "cpu".to_owned(),
+        ..config(zoo("nan"), ExecutionProvider::Auto)
+    };
+    let network = open_network(&config, &mut |progress| stages.push(progress)).expect("zoo");
+    assert_eq!(network.description().provider, "CPUExecutionProvider");
+    let [
+        Progress::Loading { .. },
+        Progress::Fallback { provider, reason },
+        Progress::Loading { .. },
+        Progress::Ready { .. },
+    ] = &stages[..]
+    else {
+        panic!("{stages:?}");
+    };
+    assert_eq!(*provider, "openvino");
+    assert!(reason.contains("NaN"), "{reason}");
+    assert!(
+        network.description().notes.contains(reason),
+        "{:?}",
+        network.description().notes
+    );
+}
+
+#[test]
+fn devices_that_are_not_there_are_named() {
+    openvino_runtime();
+    for device in ["GPU.7", "NPU"] {
+        match refused(&openvino(ModelSource::Builtin, device)) {
+            Error::Provider { provider, reason } => {
+                assert_eq!(provider, "openvino");
+                assert!(reason.contains(device) && reason.len() < 300, "{reason}");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    match refused(&openvino(ModelSource::Builtin, "XYZ")) {
+        Error::Setting { property, reason } => {
+            assert_eq!(property, "device");
+            assert!(reason.contains("XYZ"), "{reason}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn the_zoo_runs_there() {
+    openvino_runtime();
+    let mut failed = Vec::new();
+    for name in [
+        "image-depth",
+        "pixel-values",
+        "static-square",
+        "rank-2",
+        "rank-4",
+        "one-view",
+        "f16",
+        "f16-inside",
+        "v1",
+        "patch-16",
+        "coarse",
+        "batch-2",
+        "depth-third",
+        "metric-indoor",
+        "metric-if",
+        "external",
+        "int8-qdq",
+    ] {
+        let mut network = match open_network(&openvino(zoo(name), ""), &mut |_| {}) {
+            Ok(network) => network,
+            Err(error) => {
+                failed.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let mut plain = open(&config(zoo(name), ExecutionProvider::Cpu));
+        assert_eq!(
+            network.description().batch,
+            plain.description().batch,
+            "{name}"
+        );
+        let size = match network.description().input_size {
+            InputSize::Fixed(size) => size,
+            InputSize::Any => Size::new(5 * 112, 3 * 112),
+        };
+        let batch = network.description().batch.unwrap_or(1);
+        let values = noise(batch * 3 * size.area());
+        let here = run(&mut *network, &values, batch, size);
+        let there = run(&mut *plain, &values, batch, size);
+        assert_eq!(here.size, there.size, "{name}");
+        let difference = difference(&there.values, &here.values);
+        // integers are rounded elsewhere
+        let tolerance = if name.starts_with("int8") { 0.05 } else { 0.01 };
+        if difference > tolerance {
+            failed.push(format!("{name}: differs by {difference}"));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
