@@ -287,8 +287,13 @@ fn load(
         }
         ort::Result::Ok(builder)
     };
-    let (builder, logged) =
-        capture(|| builder().map(|builder| builder.with_execution_providers(registrations)));
+    let (builder, logged) = capture(|| {
+        builder().map(|builder| {
+            builder
+                .with_execution_providers(registrations)
+                .map_err(ort::Error::<()>::from)
+        })
+    });
     let mut builder = builder
         .map_err(|error| failure::load(provider, facts, runtime, &error, &logged))?
         .map_err(|error| failure::provider(provider, &error, &logged))?;

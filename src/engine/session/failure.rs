@@ -20,9 +20,9 @@ pub(super) fn run(size: Size, error: &ort::Error) -> Error {
 }
 
 /// A provider could not be registered; `logged` are the errors that ONNX Runtime logged meanwhile.
-pub(super) fn provider<R>(
+pub(super) fn provider(
     provider: ExecutionProvider,
-    error: &ort::Error<R>,
+    error: &ort::Error,
     logged: &[String],
 ) -> Error {
     provider_error(provider, error.message(), logged)
