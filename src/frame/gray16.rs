@@ -5,7 +5,7 @@
 //! the frame. The mapping to samples is affine and so commutes with the interpolation; it is applied to the
 //! rows of the smaller picture, before they are resampled across.
 
-use super::kernels::{Kernels, SampleMapping};
+use super::kernels::{Kernels, SLACK, SampleMapping};
 use super::taps::{Grid, LinearTaps};
 use crate::error::Error;
 use crate::geometry::Size;
@@ -104,6 +104,7 @@ pub struct Gray16Writer {
     output: Size,
     across: LinearTaps,
     down: LinearTaps,
+    /// One row of mapped values, and [`SLACK`].
     row: Vec<f32>,
     kernels: Kernels,
 }
@@ -121,7 +122,7 @@ impl Gray16Writer {
             output,
             across: taps(network.width, output.width),
             down: taps(network.height, output.height),
-            row: vec![0.0; network.width as usize],
+            row: vec![0.0; network.width as usize + SLACK],
             kernels: Kernels::detect(),
         }
     }
@@ -156,9 +157,13 @@ impl Gray16Writer {
         let width = self.network.width as usize;
         let depth_row = |row: u32| &depth[row as usize * width..][..width];
         for y in 0..self.output.height as usize {
-            let rows = [self.down.first[y], self.down.second[y]].map(depth_row);
-            self.kernels
-                .map_rows(rows, self.down.fractions[y], mapping, &mut self.row);
+            let rows = [self.down.first()[y], self.down.second()[y]].map(depth_row);
+            self.kernels.map_rows(
+                rows,
+                self.down.fractions()[y],
+                mapping,
+                &mut self.row[..width],
+            );
             let out = &mut plane[y * stride..][..bytes];
             match order {
                 ByteOrder::Little => {

@@ -53,16 +53,18 @@ pub(super) const PADDING: usize = 2;
 #[derive(Debug, Clone, Default)]
 pub(super) struct CubicTaps {
     /// Index of the first of the four, counted from [`PADDING`] samples before the first.
-    pub(super) starts: Vec<u32>,
+    starts: Vec<u32>,
     /// Weights; they sum to 1.
-    pub(super) weights: Vec<[f32; 4]>,
+    weights: Vec<[f32; 4]>,
+    /// See [`Self::reach`].
+    reach: usize,
 }
 
 impl CubicTaps {
     /// Taps for `output` samples out of `source`, beyond whose ends the outermost samples repeat.
     pub(super) fn new(grid: Grid, source: usize, output: usize) -> Self {
         let last = source.saturating_sub(1) as f64;
-        let (starts, weights) = (0..output)
+        let (starts, weights): (Vec<u32>, Vec<[f32; 4]>) = (0..output)
             .map(|index| {
                 // beyond half a sample outside, all taps see the same repeated sample
                 let position = grid.position(index).clamp(-0.999, last + 0.999);
@@ -72,7 +74,26 @@ impl CubicTaps {
                 (start as u32, cubic_weights(position - before))
             })
             .unzip();
-        Self { starts, weights }
+        Self {
+            reach: starts.iter().max().map_or(0, |&most| most as usize + 4),
+            starts,
+            weights,
+        }
+    }
+
+    /// How many samples a row must have, padding included, for all taps to fall on it.
+    pub(super) fn reach(&self) -> usize {
+        self.reach
+    }
+
+    /// Index of the first of each four, counted from [`PADDING`] samples before the first.
+    pub(super) fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
+    /// The weights of each four; they sum to 1.
+    pub(super) fn weights(&self) -> &[[f32; 4]] {
+        &self.weights
     }
 
     /// The four source indices of output sample `index`, held inside 0…`source` − 1.
@@ -92,12 +113,10 @@ fn cubic_weights(t: f64) -> [f32; 4] {
 /// Two neighbouring source samples for each output sample: linear interpolation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LinearTaps {
-    /// Index of the one before.
-    pub(super) first: Vec<u32>,
-    /// Index of the one after; the same again where it has no weight, so that a NaN there does no harm.
-    pub(super) second: Vec<u32>,
-    /// Weight of the second; that of the first is 1 less it.
-    pub(super) fractions: Vec<f32>,
+    first: Vec<u32>,
+    second: Vec<u32>,
+    fractions: Vec<f32>,
+    reach: usize,
 }
 
 impl LinearTaps {
@@ -120,7 +139,33 @@ impl LinearTaps {
             taps.second.push(before + u32::from(fraction > 0.0));
             taps.fractions.push(fraction);
         }
+        taps.reach = taps
+            .second
+            .iter()
+            .max()
+            .map_or(0, |&most| most as usize + 1);
         taps
+    }
+
+    /// Index of the sample before each position.
+    pub(super) fn first(&self) -> &[u32] {
+        &self.first
+    }
+
+    /// Index of the sample after it; the same again where it has no weight, so that a NaN there does no
+    /// harm.
+    pub(super) fn second(&self) -> &[u32] {
+        &self.second
+    }
+
+    /// Weight of the second; that of the first is 1 less it.
+    pub(super) fn fractions(&self) -> &[f32] {
+        &self.fractions
+    }
+
+    /// How many samples a row must have for all taps to fall on it.
+    pub(super) fn reach(&self) -> usize {
+        self.reach
     }
 }
 
@@ -152,7 +197,7 @@ mod tests {
                 ];
                 for (grid, samples) in grids {
                     let taps = CubicTaps::new(grid, samples, output);
-                    let most = taps.starts.iter().max().copied().unwrap_or_default() as usize;
+                    let most = taps.starts().iter().max().copied().unwrap_or_default() as usize;
                     assert!(most + 4 <= samples + 2 * PADDING, "{source} → {output}");
                 }
             }

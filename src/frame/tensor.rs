@@ -9,7 +9,7 @@
 //! Each output row is made in two steps: four source rows are blended into one row of floats, which is
 //! then resampled across. Byte scale, colour matrix and normalisation are one affine function at the end.
 
-use super::kernels::{ChannelAffine, ColourMatrix, Kernels, RgbRows};
+use super::kernels::{ChannelAffine, ColourMatrix, Kernels, RgbRows, SLACK};
 use super::taps::{CubicTaps, Grid, PADDING};
 use super::{Frame, FrameFormat, Packed, PixelFormat, Plane};
 use crate::error::Error;
@@ -301,7 +301,7 @@ struct Resampler {
     source: [usize; 2],
     /// Channels in turn.
     channels: usize,
-    /// One blended row, with its outermost pixels repeated [`PADDING`] times at both ends.
+    /// One blended row, with its outermost pixels repeated [`PADDING`] times at both ends, and [`SLACK`].
     row: Vec<f32>,
 }
 
@@ -312,7 +312,7 @@ impl Resampler {
             down: CubicTaps::new(grids.down, source[1], output[1]),
             source,
             channels,
-            row: vec![0.0; (source[0] + 2 * PADDING) * channels],
+            row: vec![0.0; (source[0] + 2 * PADDING) * channels + SLACK],
         }
     }
 
@@ -326,7 +326,7 @@ impl Resampler {
             .map(|row| plane.row(row, bytes));
         let margin = PADDING * self.channels;
         let inner = margin..margin + bytes;
-        kernels.blend_rows(rows, self.down.weights[y], &mut self.row[inner.clone()]);
+        kernels.blend_rows(rows, self.down.weights()[y], &mut self.row[inner.clone()]);
         for pixel in 0..PADDING {
             let first = inner.start..inner.start + self.channels;
             let last = inner.end - self.channels..inner.end;

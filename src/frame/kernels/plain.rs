@@ -1,4 +1,6 @@
 //! The reference kernels: plain Rust, written so that the compiler vectorises what runs along a row.
+//!
+//! Sums are bracketed as the variants take them, so that all give the same bits.
 
 use super::{ChannelAffine, ColourMatrix, MAPPED_LIMIT, RgbRows, SampleMapping};
 use crate::frame::taps::{CubicTaps, LinearTaps};
@@ -7,39 +9,55 @@ use crate::frame::taps::{CubicTaps, LinearTaps};
 pub(super) fn blend_rows(rows: [&[u8]; 4], weights: [f32; 4], out: &mut [f32]) {
     let [a, b, c, d] = rows.map(|row| &row[..out.len()]);
     for (x, out) in out.iter_mut().enumerate() {
-        *out = f32::from(a[x]) * weights[0]
-            + f32::from(b[x]) * weights[1]
-            + f32::from(c[x]) * weights[2]
-            + f32::from(d[x]) * weights[3];
+        *out = (f32::from(a[x]) * weights[0] + f32::from(b[x]) * weights[1])
+            + (f32::from(c[x]) * weights[2] + f32::from(d[x]) * weights[3]);
     }
 }
 
-/// One output sample of channel `channel` out of `channels`.
+/// One output sample of channel `channel` out of `channels`, as four products to be summed.
 #[inline(always)]
-fn tap(row: &[f32], start: u32, weights: &[f32; 4], channels: usize, channel: usize) -> f32 {
+fn products(
+    row: &[f32],
+    start: u32,
+    weights: &[f32; 4],
+    channels: usize,
+    channel: usize,
+) -> [f32; 4] {
     let samples = &row[start as usize * channels..][..4 * channels];
-    samples[channel] * weights[0]
-        + samples[channels + channel] * weights[1]
-        + samples[2 * channels + channel] * weights[2]
-        + samples[3 * channels + channel] * weights[3]
+    [0, 1, 2, 3].map(|tap| samples[tap * channels + channel] * weights[tap])
 }
 
 pub(super) fn columns(row: &[f32], taps: &CubicTaps, out: &mut [f32]) {
-    for ((out, &start), weights) in out.iter_mut().zip(&taps.starts).zip(&taps.weights) {
-        *out = tap(row, start, weights, 1, 0);
+    columns_from(0, row, taps, out);
+}
+
+/// [`columns`] from output `from` on, here and below: what is left over by whole vectors.
+#[inline(always)]
+pub(super) fn columns_from(from: usize, row: &[f32], taps: &CubicTaps, out: &mut [f32]) {
+    let taps = taps.starts().iter().zip(taps.weights());
+    for (out, (&start, weights)) in out.iter_mut().zip(taps).skip(from) {
+        let [a, b, c, d] = products(row, start, weights, 1, 0);
+        *out = (a + b) + (c + d);
     }
 }
 
 pub(super) fn columns_of_two(row: &[f32], taps: &CubicTaps, out: [&mut [f32]; 2]) {
-    let [first, second] = out;
-    for (((first, second), &start), weights) in first
-        .iter_mut()
-        .zip(second)
-        .zip(&taps.starts)
-        .zip(&taps.weights)
-    {
-        *first = tap(row, start, weights, 2, 0);
-        *second = tap(row, start, weights, 2, 1);
+    columns_of_two_from(0, row, taps, out);
+}
+
+#[inline(always)]
+pub(super) fn columns_of_two_from(
+    from: usize,
+    row: &[f32],
+    taps: &CubicTaps,
+    out: [&mut [f32]; 2],
+) {
+    for (channel, out) in out.into_iter().enumerate() {
+        let taps = taps.starts().iter().zip(taps.weights());
+        for (out, (&start, weights)) in out.iter_mut().zip(taps).skip(from) {
+            let [a, b, c, d] = products(row, start, weights, 2, channel);
+            *out = (a + c) + (b + d);
+        }
     }
 }
 
@@ -52,14 +70,15 @@ pub(super) fn columns_of_packed(
     out: RgbRows<'_>,
 ) {
     if channels == 3 {
-        packed::<3>(row, rgb, taps, affine, out);
+        columns_of_packed_from::<3>(0, row, rgb, taps, affine, out);
     } else {
-        packed::<4>(row, rgb, taps, affine, out);
+        columns_of_packed_from::<4>(0, row, rgb, taps, affine, out);
     }
 }
 
 #[inline(always)]
-fn packed<const CHANNELS: usize>(
+pub(super) fn columns_of_packed_from<const CHANNELS: usize>(
+    from: usize,
     row: &[f32],
     rgb: [usize; 3],
     taps: &CubicTaps,
@@ -67,17 +86,14 @@ fn packed<const CHANNELS: usize>(
     out: RgbRows<'_>,
 ) {
     let [red, green, blue] = out;
-    for ((((red, green), blue), &start), weights) in red
-        .iter_mut()
-        .zip(green)
-        .zip(blue)
-        .zip(&taps.starts)
-        .zip(&taps.weights)
-    {
+    let taps = taps.starts().iter().zip(taps.weights());
+    let out = red.iter_mut().zip(green).zip(blue);
+    for (((red, green), blue), (&start, weights)) in out.zip(taps).skip(from) {
         for ((out, channel), [factor, summand]) in
             [red, green, blue].into_iter().zip(rgb).zip(affine)
         {
-            *out = tap(row, start, weights, CHANNELS, channel) * factor + summand;
+            let [a, b, c, d] = products(row, start, weights, CHANNELS, channel);
+            *out = ((a + b) + (c + d)) * factor + summand;
         }
     }
 }
@@ -131,14 +147,19 @@ pub(super) fn columns_to_samples<const BIG_ENDIAN: bool>(
     taps: &LinearTaps,
     out: &mut [u8],
 ) {
-    for (((out, &first), &second), &fraction) in out
-        .as_chunks_mut::<2>()
-        .0
-        .iter_mut()
-        .zip(&taps.first)
-        .zip(&taps.second)
-        .zip(&taps.fractions)
-    {
+    columns_to_samples_from::<BIG_ENDIAN>(0, row, taps, out);
+}
+
+#[inline(always)]
+pub(super) fn columns_to_samples_from<const BIG_ENDIAN: bool>(
+    from: usize,
+    row: &[f32],
+    taps: &LinearTaps,
+    out: &mut [u8],
+) {
+    let out = out.as_chunks_mut::<2>().0.iter_mut();
+    let taps = taps.first().iter().zip(taps.second()).zip(taps.fractions());
+    for (out, ((&first, &second), &fraction)) in out.zip(taps).skip(from) {
         let (left, right) = (row[first as usize], row[second as usize]);
         let sample = sample(left + (right - left) * fraction);
         *out = if BIG_ENDIAN {
