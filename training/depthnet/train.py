@@ -140,7 +140,7 @@ class Trainer:
 
 def renderers(args: argparse.Namespace) -> list[subprocess.Popen]:
     """Writers that keep the first pool fresh while we learn; they end with us."""
-    command = [sys.executable, "-m", "depthnet.pool", str(args.pool[0]), "--seed", str(args.seed), "--rate", str(args.fresh), "--capacity", str(args.capacity)]
+    command = ["nice", "-n", "4", sys.executable, "-m", "depthnet.pool", str(args.pool[0]), "--seed", str(args.seed), "--rate", str(args.fresh), "--capacity", str(args.capacity)]
     command += ["--renderer", args.renderer] if args.renderer else []
     each = ["--workers", str(args.renderers)]
     return [subprocess.Popen([*command, *each, "--worker", str(i)], cwd=Path(__file__).parent.parent) for i in range(args.renderers)]
