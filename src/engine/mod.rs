@@ -98,16 +98,16 @@ pub fn open(
     let facts = model::inspect(&config.model)?;
     let runtime = runtime::load()?;
     let candidates = provider::candidates(config.provider, runtime)?;
-    let (last, others) = candidates.split_last().ok_or_else(|| Error::Provider {
-        provider: config.provider.name().to_owned(),
-        reason: "this ONNX Runtime has none".to_owned(),
-    })?;
 
     let mut fallbacks = Vec::new();
-    for &provider in others.iter().chain([last]) {
+    let mut failure = Error::Provider {
+        provider: config.provider.name().to_owned(),
+        reason: "this ONNX Runtime has none".to_owned(),
+    };
+    for (index, &provider) in candidates.iter().enumerate() {
         let name = provider.name();
         progress(Progress::Loading { provider: name });
-        let error = match SessionNetwork::open(runtime, config, provider, &facts) {
+        failure = match SessionNetwork::open(runtime, config, provider, &facts) {
             Ok(mut network) => {
                 network.add_notes(fallbacks);
                 progress(Progress::Ready {
@@ -117,17 +117,17 @@ pub fn open(
                 });
                 return Ok(Box::new(network));
             }
+            // no other provider would take this model either
+            Err(error @ Error::ModelUnsupported { .. }) => return Err(error),
             Err(error) => error,
         };
-        // no other provider would take this model either
-        if provider == *last || matches!(error, Error::ModelUnsupported { .. }) {
-            return Err(error);
+        if index + 1 < candidates.len() {
+            fallbacks.push(failure.to_string());
+            progress(Progress::Fallback {
+                provider: name,
+                reason: failure.to_string(),
+            });
         }
-        fallbacks.push(error.to_string());
-        progress(Progress::Fallback {
-            provider: name,
-            reason: error.to_string(),
-        });
     }
-    unreachable!("the last candidate returns")
+    Err(failure)
 }

@@ -12,6 +12,7 @@ use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProv
 use super::Config;
 use super::runtime::Runtime;
 use crate::error::Error;
+use crate::model::{ElementType, ImageInput, ModelFacts};
 
 pub(super) use diagnosis::{provider_error, trimmed};
 pub use placement::{Placement, Share};
@@ -156,14 +157,23 @@ fn nvidia_device(provider: ExecutionProvider, device: &str) -> Result<i32, Error
         })
 }
 
+/// As OpenVINO spells it: `CPU`, `GPU.1`, `AUTO:GPU,CPU`.
+fn openvino_device(device: &str) -> String {
+    match device.trim() {
+        "" => "CPU".to_owned(),
+        device => device.to_ascii_uppercase(),
+    }
+}
+
+/// The kind of a device: `GPU` of `GPU.1`.
+fn openvino_kind(device: &str) -> &str {
+    device.split(['.', ':']).next().unwrap_or_default()
+}
+
 fn openvino(device: &str, threads: usize) -> Result<ExecutionProviderDispatch, Error> {
-    let device = if device.is_empty() {
-        "CPU".to_owned()
-    } else {
-        device.to_ascii_uppercase()
-    };
+    let device = openvino_device(device);
     // a name that OpenVINO does not know is not refused, it just runs nothing
-    let kind = device.split(['.', ':']).next().unwrap_or_default();
+    let kind = openvino_kind(&device);
     if !["CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH"].contains(&kind) {
         return Err(Error::Setting {
             property: "device",
@@ -184,11 +194,48 @@ fn openvino_config(kind: &str, threads: usize) -> String {
     let mut settings = serde_json::json!({
         "PERFORMANCE_HINT": "LATENCY",
     });
-    if kind == "CPU" {
+    // a GPU would choose f16 by itself, a CPU that has it bf16
+    if takes_precision(kind) {
         settings["INFERENCE_PRECISION_HINT"] = "f32".into();
+    }
+    if kind == "CPU" {
         settings["INFERENCE_NUM_THREADS"] = threads.to_string().into();
     }
     serde_json::json!({ kind: settings }).to_string()
+}
+
+fn takes_precision(openvino_device: &str) -> bool {
+    matches!(openvino_device, "CPU" | "GPU")
+}
+
+/// The arithmetic that a provider really does: `fp32`, `fp16`, `int8`, or `unknown` where that is left to the device.
+pub(super) fn precision(
+    provider: ExecutionProvider,
+    device: &str,
+    facts: &ModelFacts,
+    input: &ImageInput,
+) -> &'static str {
+    let small_weights_only = facts
+        .contrib_operators
+        .iter()
+        .any(|operator| operator.ends_with("NBits") || operator.ends_with("Bnb4"));
+    if facts.quantized && !small_weights_only {
+        return "int8";
+    }
+    match provider {
+        ExecutionProvider::Cuda | ExecutionProvider::Tensorrt
+            if input.element == ElementType::F16 =>
+        {
+            "fp16"
+        }
+        ExecutionProvider::Openvino => match openvino_kind(&openvino_device(device)) {
+            kind if takes_precision(kind) => "fp32",
+            "NPU" => "fp16",
+            _ => "unknown",
+        },
+        // the CPU kernels have no f16 and cast to f32 around each node
+        _ => "fp32",
+    }
 }
 
 #[cfg(test)]
@@ -267,6 +314,9 @@ mod tests {
             serde_json::from_str(&openvino_config("CPU", 3)).expect("JSON");
         assert_eq!(config["CPU"]["INFERENCE_PRECISION_HINT"], "f32");
         assert_eq!(config["CPU"]["INFERENCE_NUM_THREADS"], "3");
-        assert!(openvino_config("GPU", 3).starts_with("{\"GPU\""));
+        let config: serde_json::Value =
+            serde_json::from_str(&openvino_config("GPU", 3)).expect("JSON");
+        assert_eq!(config["GPU"]["INFERENCE_PRECISION_HINT"], "f32");
+        assert!(config["GPU"].get("INFERENCE_NUM_THREADS").is_none());
     }
 }

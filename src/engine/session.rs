@@ -1,9 +1,11 @@
 //! A [`Network`] on ONNX Runtime.
 
+mod arena;
 mod failure;
 mod tensors;
 mod trial;
 
+use arena::Arena;
 use half::f16;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
@@ -26,8 +28,7 @@ pub(super) struct SessionNetwork {
     options: Options,
     /// The input as `f16`, for models that want it so.
     half: Vec<f16>,
-    /// Values of the last input; less than before means that memory can be given back.
-    last_area: usize,
+    arena: Arena,
     description: Description,
 }
 
@@ -62,7 +63,7 @@ impl SessionNetwork {
             input_size: input.input_size(),
             batch: input.batch,
             provider: provider.ort_name().to_owned(),
-            precision: precision(provider, facts, &input).to_owned(),
+            precision: provider::precision(provider, &config.device, facts, &input).to_owned(),
             runtime: format!(
                 "ONNX Runtime {} ({})",
                 runtime.version(),
@@ -78,7 +79,7 @@ impl SessionNetwork {
             outputs,
             options,
             half: Vec::new(),
-            last_area: 0,
+            arena: Arena::default(),
             description,
         };
         network.try_out(facts, &output, provider)?;
@@ -139,7 +140,7 @@ impl SessionNetwork {
             input,
             options,
             half,
-            last_area,
+            arena,
             ..
         } = self;
         let failed = |error: ort::Error| failure::run(images.size, &error);
@@ -154,16 +155,20 @@ impl SessionNetwork {
                 .map_err(failed)?
                 .into()
         };
-        let area = images.batch * images.size.area();
-        let options = if area < *last_area {
+        let options = if arena.count(images.batch * images.size.area()) {
             &options.shrink
         } else {
             &options.run
         };
-        *last_area = area;
         let outputs = session
             .run_with_options(vec![(input.name.as_str(), tensor)], options)
-            .map_err(failed)?;
+            .map_err(|error| {
+                let error = failed(error);
+                if matches!(error, Error::OutOfMemory { .. }) {
+                    arena.overflowed();
+                }
+                error
+            })?;
         let result = match outputs.values().next() {
             Some(value) => tensors::values(&value).and_then(|(shape, values)| read(shape, values)),
             None => Err("nothing came back".to_owned()),
@@ -316,22 +321,4 @@ fn threads(wanted: usize) -> usize {
     }
     // a number of its own, because with 0 ONNX Runtime would pin each thread to a core
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// The arithmetic that the provider really does.
-fn precision(provider: ExecutionProvider, facts: &ModelFacts, input: &ImageInput) -> &'static str {
-    let weights_only = facts
-        .contrib_operators
-        .iter()
-        .any(|operator| operator.ends_with("NBits") || operator.ends_with("Bnb4"));
-    match provider {
-        // the CPU kernels have no f16 and cast to f32 around each node; so does OpenVINO on a CPU with an f32 hint
-        _ if facts.quantized && !weights_only => "int8",
-        ExecutionProvider::Cuda | ExecutionProvider::Tensorrt
-            if input.element == ElementType::F16 =>
-        {
-            "fp16"
-        }
-        _ => "fp32",
-    }
 }
