@@ -158,6 +158,8 @@ fn runnable() -> Vec<(&'static str, Expected)> {
                 ..plain()
             },
         ),
+        ("unsorted", plain()),
+        ("metric-optimized", Expected::metric(20.0)),
         ("v1", plain()),
         (
             "patch-16",

@@ -117,11 +117,13 @@ fn activation(graph: &Graph<'_>, node: &Node<'_>, scaling: Scaling) -> Option<En
         "Softmax" => Ending::Probability,
         "Exp" => Ending::Exp,
         // ONNX Runtime's own optimiser merges an activation into the convolution before it
-        "FusedConv" | "NhwcFusedConv" | "FusedGemm" => match node.attribute("activation")?.s() {
-            b"Relu" => Ending::Relu,
-            b"Sigmoid" => scaling.sigmoid(),
-            _ => return None,
-        },
+        "Conv" | "FusedConv" | "NhwcFusedConv" | "FusedGemm" => {
+            match node.attribute("activation")?.s() {
+                b"Relu" => Ending::Relu,
+                b"Sigmoid" => scaling.sigmoid(),
+                _ => return None,
+            }
+        }
         _ => return None,
     })
 }
@@ -150,9 +152,8 @@ fn pass(graph: &Graph<'_>, node: &Node<'_>) -> Option<(Value, f64, bool)> {
     match node.op() {
         "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" | "Transpose" | "Resize" | "Upsample"
         | "Cast" | "CastLike" | "Identity" | "Slice" | "Gather" | "Split" | "Expand"
-        | "Dropout" | "QuantizeLinear" | "DequantizeLinear" | "DepthToSpace" | "Clip" | "Pad" => {
-            Some((node.input(0)?, 1.0, false))
-        }
+        | "Dropout" | "QuantizeLinear" | "DequantizeLinear" | "DepthToSpace" | "Clip" | "Pad"
+        | "ReorderOutput" => Some((node.input(0)?, 1.0, false)),
         "Mul" => split(0, 1).map(|(value, constant)| (value, constant, false)),
         "Add" | "Sub" => split(0, 1).map(|(value, constant)| (value, 1.0, constant != 0.0)),
         "Div" => Some((node.input(0)?, scalar(1)?.recip(), false)),

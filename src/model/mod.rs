@@ -11,6 +11,7 @@ mod facts;
 mod format;
 mod graph;
 mod input;
+mod number;
 mod outlet;
 mod output;
 mod patch;

@@ -69,7 +69,7 @@ pub fn settle_output(
         .filter_map(|(index, outlet, shape)| Some((index, outlet, depth_size(shape, batch).ok()?)))
         // a vector is no picture
         .filter(|(_, _, size)| size.width > 1 && size.height > 1)
-        .rev_max_by_key(|(_, outlet, size)| {
+        .first_max_by_key(|(_, outlet, size)| {
             (alike(*size, input), likelihood(facts, outlet), size.area())
         })
         .map(|(index, _, size)| (index, size))
@@ -83,7 +83,7 @@ pub fn settle_output(
 
 trait FirstMax: Iterator + Sized {
     /// As `max_by_key`, but the first among equals.
-    fn rev_max_by_key<K: Ord>(self, key: impl Fn(&Self::Item) -> K) -> Option<Self::Item> {
+    fn first_max_by_key<K: Ord>(self, key: impl Fn(&Self::Item) -> K) -> Option<Self::Item> {
         self.reduce(|best, item| if key(&item) > key(&best) { item } else { best })
     }
 }
@@ -209,4 +209,174 @@ fn alike(map: Size, image: Size) -> bool {
     let across = f64::from(map.width) * f64::from(image.height);
     let down = f64::from(map.height) * f64::from(image.width);
     (across / down).ln().abs() < 0.25
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DepthKind, ElementType, OutputFacts};
+    use super::*;
+
+    fn facts(outputs: &[(&str, &[i64], Ending)]) -> (ModelFacts, Vec<Outlet>) {
+        let outputs: Vec<_> = outputs
+            .iter()
+            .map(|(name, dims, ending)| OutputFacts {
+                outlet: Outlet::new(
+                    *name,
+                    ElementType::F32,
+                    dims.iter().map(|&length| Dim::new(length, "")).collect(),
+                ),
+                ending: ending.clone(),
+            })
+            .collect();
+        let outlets = outputs.iter().map(|output| output.outlet.clone()).collect();
+        let facts = ModelFacts {
+            name: "test".to_owned(),
+            label: "test.onnx".to_owned(),
+            kind: DepthKind::Relative,
+            patch: 14,
+            has_patch_embedding: true,
+            channels: Some(3),
+            producer: String::new(),
+            ir_version: 8,
+            opsets: Vec::new(),
+            contrib_operators: Default::default(),
+            quantized: false,
+            external_data: Vec::new(),
+            inputs: Vec::new(),
+            outputs,
+        };
+        (facts, outlets)
+    }
+
+    #[track_caller]
+    fn check(outputs: &[(&str, &[i64], Ending)], candidates: &[usize]) {
+        let (facts, outlets) = facts(outputs);
+        let found = select_output(&facts, &outlets).map_or(Vec::new(), |depth| depth.candidates);
+        assert_eq!(found, candidates);
+    }
+
+    #[test]
+    fn form_goes_first_then_ending_then_name() {
+        let other = || Ending::Other("Conv".to_owned());
+        check(
+            &[
+                ("depth", &[1, 64, 37, 37], Ending::Relu),
+                ("a", &[1, 1, -1, -1], other()),
+            ],
+            &[1],
+        );
+        check(
+            &[
+                ("depth", &[-1, -1, -1, -1], Ending::Relu),
+                ("a", &[1, 1, -1, -1], other()),
+            ],
+            &[1, 0],
+        );
+        check(
+            &[
+                ("depth", &[1, -1, -1], Ending::Probability),
+                ("a", &[1, -1, -1], other()),
+            ],
+            &[1, 0],
+        );
+        check(
+            &[
+                ("a", &[1, -1, -1], other()),
+                ("depth", &[1, -1, -1], other()),
+            ],
+            &[1, 0],
+        );
+        check(
+            &[
+                ("depth_conf", &[1, -1, -1], other()),
+                ("a", &[1, -1, -1], other()),
+            ],
+            &[1, 0],
+        );
+        check(
+            &[("b", &[1, -1, -1], other()), ("a", &[1, -1, -1], other())],
+            &[0, 1],
+        );
+        check(
+            &[
+                ("pose", &[1, 1, 3, 4], other()),
+                ("a", &[-1, -1, -1], other()),
+            ],
+            &[1, 0],
+        );
+        check(
+            &[
+                ("class", &[1, 1000], other()),
+                ("points", &[1, 3, 518, 518], other()),
+            ],
+            &[],
+        );
+        check(&[], &[]);
+    }
+
+    #[test]
+    fn of_several_scales_the_largest_is_taken() {
+        let map = |name| (name, &[1_i64, 1, -1, -1][..], Ending::Relu);
+        let (facts, outlets) = facts(&[map("disp_3"), map("disp_0"), map("disp_1")]);
+        let depth = select_output(&facts, &outlets).unwrap();
+        let shapes = [vec![1, 1, 7, 14], vec![1, 1, 56, 112], vec![1, 1, 28, 56]];
+        let settled = settle_output(&facts, &outlets, &depth, &shapes, 1, Size::new(112, 56));
+        assert_eq!(settled.unwrap(), (1, Size::new(112, 56)));
+    }
+
+    #[test]
+    fn maps_of_other_proportions_come_last() {
+        let map = |name| (name, &[1_i64, -1, -1][..], Ending::Relu);
+        let (facts, outlets) = facts(&[map("a"), map("b")]);
+        let depth = select_output(&facts, &outlets).unwrap();
+        let settled = |shapes: [Vec<i64>; 2]| {
+            settle_output(&facts, &outlets, &depth, &shapes, 1, Size::new(112, 56))
+        };
+        let tokens = vec![1, 257, 384];
+        assert_eq!(
+            settled([tokens.clone(), vec![1, 28, 56]]).unwrap(),
+            (1, Size::new(56, 28))
+        );
+        // where it is all there is
+        assert_eq!(settled([tokens, vec![1, 5]]).unwrap().0, 0);
+    }
+
+    #[test]
+    fn size_of_depth() {
+        let size = |dims: &[i64], batch| depth_size(dims, batch).ok();
+        let expected = Some(Size::new(70, 42));
+        for dims in [
+            &[42, 70][..],
+            &[1, 42, 70],
+            &[1, 1, 42, 70],
+            &[1, 1, 1, 42, 70],
+            &[1, 42, 70, 1],
+            &[42, 70, 1],
+        ] {
+            assert_eq!(size(dims, 1), expected, "{dims:?}");
+        }
+        for dims in [
+            &[2, 42, 70][..],
+            &[2, 1, 42, 70],
+            &[2, 42, 70, 1],
+            &[2, 1, 1, 42, 70],
+        ] {
+            assert_eq!(size(dims, 2), expected, "{dims:?}");
+            assert_eq!(size(dims, 3), None, "{dims:?}");
+        }
+        assert_eq!(size(&[1, 1, 1, 1], 1), Some(Size::new(1, 1)));
+        assert_eq!(size(&[1, 1, 1, 70], 1), Some(Size::new(70, 1)));
+        for dims in [
+            &[][..],
+            &[70],
+            &[1, 3, 42, 70],
+            &[1, 1, 1, 1, 42, 70],
+            &[1, 0, 70],
+            &[1, -1, 70],
+            &[42, 70, 3],
+        ] {
+            assert_eq!(size(dims, 1), None, "{dims:?}");
+        }
+        assert_eq!(size(&[42, 70], 2), None);
+    }
 }

@@ -1,0 +1,333 @@
+//! Scopes resolved: names become values, function calls the nodes of the function.
+
+use std::collections::HashMap;
+
+use super::{Graph, Node, Value, fed_inputs};
+use crate::model::proto::{FunctionProto, GraphProto, ModelProto, NodeProto};
+
+type Scope<'a> = HashMap<&'a str, Value>;
+
+/// Functions call each other and conditionals nest only so deep in sound models.
+const MAX_NESTING: u32 = 32;
+/// More nodes and calls than any depth network has; stops a crafted file whose functions double at each level.
+const MAX_STEPS: usize = 1 << 18;
+
+/// Fills an empty graph from `model`.
+pub(super) fn flatten<'a>(model: &'a ModelProto, graph: Graph<'a>) -> Graph<'a> {
+    let key =
+        |function: &'a FunctionProto| (function.domain(), function.name(), function.overload());
+    let mut builder = Builder {
+        graph,
+        functions: model
+            .functions
+            .iter()
+            .map(|function| (key(function), function))
+            .collect(),
+        steps: 0,
+    };
+    if let Some(main) = &model.graph {
+        let mut scopes = vec![Scope::new()];
+        let outputs = builder.subgraph(main, &mut scopes, 0);
+        builder.graph.outputs = main
+            .output
+            .iter()
+            .map(|output| output.name())
+            .zip(outputs)
+            .collect();
+        builder.graph.inputs = fed_inputs(main)
+            .filter_map(|info| Some((info.name(), *scopes[0].get(info.name())?)))
+            .collect();
+    }
+    builder.graph
+}
+
+struct Builder<'a> {
+    graph: Graph<'a>,
+    functions: HashMap<(&'a str, &'a str, &'a str), &'a FunctionProto>,
+    /// Nodes and calls so far.
+    steps: usize,
+}
+
+impl<'a> Builder<'a> {
+    fn value(&mut self) -> Value {
+        self.graph.producers.push(None);
+        self.graph.producers.len() - 1
+    }
+
+    /// Adds a graph's nodes and returns its outputs. `scopes`: names seen from inside, innermost last.
+    fn subgraph(
+        &mut self,
+        graph: &'a GraphProto,
+        scopes: &mut Vec<Scope<'a>>,
+        depth: u32,
+    ) -> Vec<Option<Value>> {
+        for tensor in &graph.initializer {
+            let value = self.value();
+            self.graph.constants.insert(value, tensor);
+            define(scopes, tensor.name(), value);
+        }
+        for info in fed_inputs(graph) {
+            let value = self.value();
+            define(scopes, info.name(), value);
+        }
+        self.add_nodes(&graph.node, scopes, depth);
+        graph
+            .output
+            .iter()
+            .map(|output| find(scopes, output.name()))
+            .collect()
+    }
+
+    fn add_nodes(&mut self, nodes: &'a [NodeProto], scopes: &mut Vec<Scope<'a>>, depth: u32) {
+        for proto in sorted(nodes) {
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                return;
+            }
+            let inputs: Vec<_> = proto.input.iter().map(|name| find(scopes, name)).collect();
+            let key = (proto.domain(), proto.op_type(), proto.overload());
+            match self.functions.get(&key) {
+                Some(&function) if depth < MAX_NESTING => {
+                    let results = self.call(function, &inputs, depth + 1);
+                    for (name, result) in proto.output.iter().zip(results) {
+                        let value = result.unwrap_or_else(|| self.value());
+                        define(scopes, name, value);
+                    }
+                }
+                _ => self.add_node(proto, inputs, scopes, depth),
+            }
+        }
+    }
+
+    fn add_node(
+        &mut self,
+        proto: &'a NodeProto,
+        inputs: Vec<Option<Value>>,
+        scopes: &mut Vec<Scope<'a>>,
+        depth: u32,
+    ) {
+        let mut branches = Vec::new();
+        if depth < MAX_NESTING && proto.op_type() == "If" {
+            for graph in proto
+                .attribute
+                .iter()
+                .filter_map(|attribute| attribute.g.as_ref())
+            {
+                scopes.push(Scope::new());
+                let outputs = self.subgraph(graph, scopes, depth + 1);
+                scopes.pop();
+                branches.push(outputs.into_iter().flatten().collect());
+            }
+        }
+        let index = self.graph.nodes.len();
+        let outputs = (0..proto.output.len())
+            .map(|_| self.value())
+            .collect::<Vec<_>>();
+        for (number, (name, &value)) in proto.output.iter().zip(&outputs).enumerate() {
+            self.graph.producers[value] = Some((index, number));
+            define(scopes, name, value);
+        }
+        self.graph.nodes.push(Node {
+            proto,
+            inputs,
+            outputs,
+            branches,
+        });
+    }
+
+    /// Adds a function's nodes, its inputs bound to values of the caller, and returns its outputs.
+    fn call(
+        &mut self,
+        function: &'a FunctionProto,
+        inputs: &[Option<Value>],
+        depth: u32,
+    ) -> Vec<Option<Value>> {
+        let bound = function
+            .input
+            .iter()
+            .zip(inputs)
+            .filter_map(|(name, value)| Some((name.as_str(), (*value)?)));
+        // a function does not see its caller's names
+        let mut scopes = vec![bound.collect()];
+        self.add_nodes(&function.node, &mut scopes, depth);
+        function
+            .output
+            .iter()
+            .map(|name| find(&scopes, name))
+            .collect()
+    }
+}
+
+/// Nodes in an order in which each comes after those that make its inputs. They should be so in the file, but
+/// converters append casts at the end, and runtimes sort for themselves.
+fn sorted(nodes: &[NodeProto]) -> Vec<&NodeProto> {
+    let makers: HashMap<&str, usize> = nodes
+        .iter()
+        .enumerate()
+        .flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)))
+        .filter(|(name, _)| !name.is_empty())
+        .collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    let mut entered = vec![false; nodes.len()];
+    for root in 0..nodes.len() {
+        // depth first; a node is listed when its pending makers are
+        let mut pending = vec![(root, false)];
+        while let Some((index, ready)) = pending.pop() {
+            if ready {
+                order.push(&nodes[index]);
+            } else if !std::mem::replace(&mut entered[index], true) {
+                pending.push((index, true));
+                each_used_name(&nodes[index], &mut |name| {
+                    if let Some(&maker) = makers.get(name)
+                        && !entered[maker]
+                    {
+                        pending.push((maker, false));
+                    }
+                });
+            }
+        }
+    }
+    order
+}
+
+/// Calls `visit` with the names that a node takes, also from inside its subgraphs.
+fn each_used_name<'a>(node: &'a NodeProto, visit: &mut impl FnMut(&'a str)) {
+    node.input.iter().for_each(|name| visit(name));
+    for graph in node
+        .attribute
+        .iter()
+        .filter_map(|attribute| attribute.g.as_ref())
+    {
+        graph
+            .node
+            .iter()
+            .for_each(|inner| each_used_name(inner, visit));
+        graph.output.iter().for_each(|output| visit(output.name()));
+    }
+}
+
+fn define<'a>(scopes: &mut [Scope<'a>], name: &'a str, value: Value) {
+    if let Some(scope) = scopes.last_mut()
+        && !name.is_empty()
+    {
+        scope.insert(name, value);
+    }
+}
+
+fn find(scopes: &[Scope<'_>], name: &str) -> Option<Value> {
+    scopes
+        .iter()
+        .rev()
+        .find_map(|scope| scope.get(name).copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::proto::ValueInfoProto;
+    use super::*;
+
+    fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            op_type: Some(op.to_owned()),
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            ..NodeProto::default()
+        }
+    }
+
+    fn model(nodes: Vec<NodeProto>) -> ModelProto {
+        let value = |name: &str| ValueInfoProto {
+            name: Some(name.to_owned()),
+            ..ValueInfoProto::default()
+        };
+        ModelProto {
+            graph: Some(GraphProto {
+                node: nodes,
+                input: vec![value("x")],
+                output: vec![value("y")],
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
+        }
+    }
+
+    #[test]
+    fn nodes_may_come_in_any_order() {
+        let nodes = vec![
+            node("Relu", &["a"], "y"),
+            node("Neg", &["b"], "a"),
+            node("Exp", &["x"], "b"),
+        ];
+        let model = model(nodes);
+        let graph = Graph::new(&model, None);
+        let order: Vec<_> = graph.nodes.iter().map(Node::op).collect();
+        assert_eq!(order, ["Exp", "Neg", "Relu"]);
+    }
+
+    #[test]
+    fn loops_and_chains_of_any_length_end() {
+        let mut nodes = vec![
+            node("Cast", &["b"], "a"),
+            node("Cast", &["a"], "b"),
+            node("Cast", &["a"], "l0"),
+        ];
+        for index in 0..100_000 {
+            nodes.push(node(
+                "Cast",
+                &[&format!("l{index}")],
+                &format!("l{}", index + 1),
+            ));
+        }
+        nodes.push(node("Mul", &["l100000", "x"], "y"));
+        let model = model(nodes);
+        let graph = Graph::new(&model, None);
+        let value = graph.outputs[0].1.unwrap();
+        assert_eq!(graph.scalar(value), None);
+        assert_eq!(
+            super::super::super::ending::of(&graph, value),
+            super::super::super::Ending::Other("Mul".to_owned())
+        );
+    }
+
+    #[test]
+    fn functions_that_call_themselves_or_double_end() {
+        let function = FunctionProto {
+            name: Some("f".to_owned()),
+            domain: Some("own".to_owned()),
+            input: vec!["x".to_owned()],
+            output: vec!["y".to_owned()],
+            node: ["a", "y"]
+                .map(|output| NodeProto {
+                    domain: Some("own".to_owned()),
+                    ..node("f", &["x"], output)
+                })
+                .to_vec(),
+            ..FunctionProto::default()
+        };
+        let mut model = model(function.node[1..].to_vec());
+        model.functions = vec![function];
+        assert!(Graph::new(&model, None).nodes.len() <= MAX_STEPS);
+
+        let call = |level: u32, output: &str| NodeProto {
+            domain: Some("own".to_owned()),
+            ..node(&format!("f{level}"), &["x"], output)
+        };
+        model.functions = (0..MAX_NESTING)
+            .map(|level| FunctionProto {
+                name: Some(format!("f{level}")),
+                domain: Some("own".to_owned()),
+                input: vec!["x".to_owned()],
+                output: vec!["x".to_owned()],
+                // the innermost has no nodes at all
+                node: ["a", "y"].map(|output| call(level + 1, output))
+                    [..if level + 1 < MAX_NESTING { 2 } else { 0 }]
+                    .to_vec(),
+                ..FunctionProto::default()
+            })
+            .collect();
+        if let Some(graph) = &mut model.graph {
+            graph.node = vec![call(0, "y")];
+        }
+        assert!(Graph::new(&model, None).nodes.is_empty());
+    }
+}
