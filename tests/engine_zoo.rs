@@ -131,6 +131,7 @@ runs! {
     f16: "f16", Relative, relative, HALF;
     f16_inside: "f16-inside", Relative, relative, HALF;
     f16_in_f32_out: "f16-in-f32-out", Relative, relative, HALF;
+    unsorted: "unsorted", Relative, relative, HALF;
     v1: "v1", Relative, relative, SINGLE;
     patch_16: "patch-16", Relative, relative, SINGLE;
     coarse: "coarse", Relative, relative, SINGLE;
@@ -143,6 +144,7 @@ runs! {
     metric_divided: "metric-divided", Metric, |l| 20.0 * sigmoid(l), SINGLE;
     metric_function: "metric-function", Metric, |l| 20.0 * sigmoid(l), SINGLE;
     metric_if: "metric-if", Metric, |l| 20.0 * sigmoid(l), SINGLE;
+    metric_optimized: "metric-optimized", Metric, |l| 20.0 * sigmoid(l), SINGLE;
     disparity: "disparity", Relative, sigmoid, SINGLE;
     scaled_disparity: "scaled-disparity", Relative, |l| 0.01 + 9.99 * sigmoid(l), SINGLE;
     int8_dynamic: "int8-dynamic", Relative, relative, BYTES;

@@ -90,7 +90,16 @@ impl ModelFacts {
 ///   the model's folder.
 /// - [`Error::ModelInvalid`]: not an ONNX model, or a damaged one.
 pub fn inspect(source: &ModelSource) -> Result<ModelFacts, Error> {
-    let model = decode(source, source.bytes()?)?;
+    inspect_bytes(source, source.bytes()?)
+}
+
+/// As [`inspect`], of bytes that are there already ([`ModelSource::bytes`]). External data is looked for beside the
+/// file of `source`.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, Error> {
+    let model = decode(source, bytes)?;
     let external_data = external::check(&model, source.path())?;
     let graph = Graph::new(&model, source.path().map(external::folder));
     let invalid = |reason: String| Error::ModelInvalid {

@@ -128,12 +128,15 @@ fn image_input(facts: &ModelFacts, input: &Outlet) -> Result<ImageInput, String>
         if views.is_some_and(|views| views.fixed() == Some(3)) {
             return Err("with channels before frames: a window of frames".to_owned());
         }
-        return Err(format!("with {channels} channels"));
+        return Err(format!("with {}", channels_of(channels)));
     }
     if let (None, Some(taken)) = (channels.fixed(), facts.channels)
         && taken != 3
     {
-        return Err(format!("whose first convolution takes {taken} channels"));
+        return Err(format!(
+            "whose first convolution takes {}",
+            channels_of(taken)
+        ));
     }
     if let Some(views) = views
         && !views.admits(1)
@@ -159,10 +162,71 @@ fn image_input(facts: &ModelFacts, input: &Outlet) -> Result<ImageInput, String>
     })
 }
 
+fn channels_of(count: impl std::fmt::Display) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} channel{plural} instead of 3")
+}
+
 fn side(dim: &Dim) -> Result<Option<u32>, String> {
     match dim.fixed() {
         None => Ok(None),
         Some(length @ 1..=MAX_SIDE) => Ok(u32::try_from(length).ok()),
         Some(length) => Err(format!("with a side of {length} pixels")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ModelSource, inspect};
+    use super::*;
+
+    fn judge(dims: &[i64]) -> Result<ImageInput, String> {
+        let dims = dims.iter().map(|&length| Dim::new(length, "")).collect();
+        let facts = ModelFacts {
+            channels: None,
+            ..inspect(&ModelSource::Builtin).unwrap()
+        };
+        image_input(&facts, &Outlet::new("image", ElementType::F32, dims))
+    }
+
+    #[track_caller]
+    fn refused(dims: &[i64], words: &str) {
+        let reason = judge(dims).expect_err("an image");
+        assert!(reason.contains(words), "{reason}");
+    }
+
+    #[test]
+    fn forms_of_an_image() {
+        let image = judge(&[-1, 3, 518, -1]).unwrap();
+        assert_eq!(
+            (image.batch, image.height, image.width),
+            (None, Some(518), None)
+        );
+        assert_eq!(image.input_size(), InputSize::Fixed(Size::new(518, 518)));
+        assert_eq!(judge(&[16, 3, -1, -1]).unwrap().batch, Some(16));
+        assert!(judge(&[-1; 5]).unwrap().has_views);
+        assert!(
+            judge(&[1, 3, 224, 3]).is_ok(),
+            "three columns, channels first"
+        );
+    }
+
+    #[test]
+    fn what_is_no_image() {
+        refused(&[3, -1, -1], "of rank 3");
+        refused(&[1, 1, 1, 3, -1, -1], "of rank 6");
+        refused(&[1, -1, -1, 3], "NHWC");
+        refused(&[1, 1, -1, -1, 3], "NHWC");
+        refused(&[1, 3, 8, -1, -1], "a window of frames");
+        refused(&[1, 1, -1, -1], "with 1 channel instead of 3");
+        refused(&[1, 9, -1, -1], "with 9 channels instead of 3");
+        refused(&[0, 3, -1, -1], "room for no image");
+        refused(&[17, 3, -1, -1], "a window of 17 frames");
+        refused(&[1, 3, 0, -1], "a side of 0 pixels");
+        refused(
+            &[1, 3, i64::MAX, -1],
+            "a side of 9223372036854775807 pixels",
+        );
     }
 }

@@ -19,7 +19,7 @@ pub mod proto;
 mod source;
 
 pub use ending::Ending;
-pub use facts::{ModelFacts, OutputFacts, inspect};
+pub use facts::{ModelFacts, OutputFacts, inspect, inspect_bytes};
 pub use input::{ImageInput, select_input};
 pub use outlet::{Dim, ElementType, Outlet};
 pub use output::{DepthOutput, depth_size, select_output, settle_output};
