@@ -1,0 +1,129 @@
+//! From settings to a network that has run once, with its story told on the bus and in the log.
+
+use std::sync::LazyLock;
+use std::time::Instant;
+
+use gst::prelude::*;
+
+use super::messages::{self, EngineNews};
+use super::settings::LoadSettings;
+use super::{CAT, ExecutionProvider};
+use crate::engine::network::{InputSize, Network};
+use crate::engine::runtime::{self, LogLevel};
+use crate::engine::{self, Progress};
+use crate::error::Error;
+use crate::model::ModelSource;
+
+/// What ONNX Runtime itself has to say.
+static CAT_RUNTIME: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "onnxruntime",
+        gst::DebugColorFlags::empty(),
+        Some("ONNX Runtime's own log"),
+    )
+});
+
+/// Opens the network that `settings` ask for.
+///
+/// # Errors
+/// See [`engine::open`].
+pub(super) fn load(
+    element: &super::DepthAnything,
+    settings: &LoadSettings,
+) -> Result<Box<dyn Network>, Error> {
+    runtime::set_log_hook(runtime_log_level(), log_of_runtime);
+    let config = engine::Config {
+        model: match &settings.model_file {
+            Some(path) => ModelSource::File(path.clone()),
+            None => ModelSource::Builtin,
+        },
+        provider: settings.execution_provider.into(),
+        device: settings.device.clone(),
+        threads: settings.num_threads as usize,
+    };
+    let start = Instant::now();
+    let tell = |stage, provider: &str, precision: &str, reason: &str| {
+        gst::info!(
+            CAT,
+            obj = element,
+            "{stage} {provider} {precision} {reason}"
+        );
+        let news = EngineNews {
+            stage,
+            provider: provider.into(),
+            precision: precision.into(),
+            elapsed: start.elapsed(),
+            reason: reason.into(),
+        };
+        messages::post_engine(element.upcast_ref(), &news);
+    };
+    let network = engine::open(&config, &mut |progress| match progress {
+        Progress::Loading { provider } => tell("loading", provider, "", ""),
+        Progress::Fallback { provider, reason } => tell("fallback", provider, "", &reason),
+        Progress::Ready {
+            provider,
+            precision,
+            ..
+        } => tell("ready", provider, &precision, ""),
+    })?;
+    let description = network.description();
+    gst::info!(
+        CAT,
+        obj = element,
+        "{} runs on {}",
+        description.model,
+        description.runtime
+    );
+    if let Some(placement) = &description.placement {
+        gst::debug!(CAT, obj = element, "nodes: {placement}");
+    }
+    if let InputSize::Fixed(size) = description.input_size {
+        gst::element_info!(
+            element,
+            gst::StreamError::Format,
+            (
+                "model {} takes {size} only: frames are stretched to it, and `resolution` has no effect",
+                description.model
+            )
+        );
+    }
+    for note in &description.notes {
+        gst::element_info!(
+            element,
+            gst::StreamError::Format,
+            ("model {}: {note}", description.model)
+        );
+    }
+    Ok(network)
+}
+
+impl From<ExecutionProvider> for engine::ExecutionProvider {
+    fn from(provider: ExecutionProvider) -> Self {
+        match provider {
+            ExecutionProvider::Auto => Self::Auto,
+            ExecutionProvider::Cpu => Self::Cpu,
+            ExecutionProvider::Cuda => Self::Cuda,
+            ExecutionProvider::Tensorrt => Self::Tensorrt,
+            ExecutionProvider::Openvino => Self::Openvino,
+        }
+    }
+}
+
+/// ONNX Runtime writes only what somebody reads.
+fn runtime_log_level() -> LogLevel {
+    match CAT_RUNTIME.threshold() {
+        gst::DebugLevel::None | gst::DebugLevel::Error => LogLevel::Error,
+        gst::DebugLevel::Warning | gst::DebugLevel::Fixme => LogLevel::Warning,
+        gst::DebugLevel::Info => LogLevel::Info,
+        _ => LogLevel::Verbose,
+    }
+}
+
+fn log_of_runtime(level: LogLevel, category: &str, message: &str) {
+    match level {
+        LogLevel::Fatal | LogLevel::Error => gst::error!(CAT_RUNTIME, "{category}: {message}"),
+        LogLevel::Warning => gst::warning!(CAT_RUNTIME, "{category}: {message}"),
+        LogLevel::Info => gst::info!(CAT_RUNTIME, "{category}: {message}"),
+        LogLevel::Verbose => gst::debug!(CAT_RUNTIME, "{category}: {message}"),
+    }
+}

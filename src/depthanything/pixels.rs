@@ -1,0 +1,143 @@
+//! GStreamer frames as the frames of [`crate::frame`]: directly where the kernels read the format, through
+//! GStreamer's own video converter where they do not.
+
+use gst_video::prelude::*;
+use gst_video::{
+    VideoColorMatrix, VideoConverter, VideoFormat, VideoFrame, VideoFrameRef, VideoInfo,
+};
+
+use crate::error::Error;
+use crate::frame::{ChromaSite, Colorimetry, Frame, FrameFormat, PixelFormat, Plane};
+use crate::geometry::Size;
+
+/// Reads the frames of one caps.
+pub(super) struct Reader {
+    format: FrameFormat,
+    conversion: Option<Conversion>,
+}
+
+/// To RGB of the same size, into a frame that is kept.
+struct Conversion {
+    converter: VideoConverter,
+    rgb: VideoFrame<gst_video::video_frame::Writable>,
+}
+
+impl Reader {
+    /// For frames described by `info`.
+    ///
+    /// # Errors
+    /// When GStreamer can't convert such frames.
+    pub(super) fn new(info: &VideoInfo) -> Result<Self, glib::BoolError> {
+        // chroma of interlaced 4:2:0 lies between the lines of a field, which only the converter knows
+        if !info.is_interlaced()
+            && let Some(format) = direct(info)
+        {
+            return Ok(Self {
+                format,
+                conversion: None,
+            });
+        }
+        let rgb = VideoInfo::builder(VideoFormat::Rgb, info.width(), info.height())
+            .fps(info.fps())
+            .interlace_mode(info.interlace_mode())
+            .build()?;
+        let mut config = gst_video::VideoConverterConfig::new();
+        config.set_dither_method(gst_video::VideoDitherMethod::None);
+        config.set_threads(0);
+        let converter = VideoConverter::new(info, &rgb, Some(config))?;
+        let buffer = gst::Buffer::with_size(rgb.size())?;
+        let format = direct(&rgb).ok_or_else(|| glib::bool_error!("RGB is read directly"))?;
+        let rgb = VideoFrame::from_buffer_writable(buffer, &rgb)
+            .map_err(|_| glib::bool_error!("can't map a frame of {} bytes", rgb.size()))?;
+        Ok(Self {
+            format,
+            conversion: Some(Conversion { converter, rgb }),
+        })
+    }
+
+    /// What [`Self::read`] hands on.
+    pub(super) fn format(&self) -> &FrameFormat {
+        &self.format
+    }
+
+    /// Whether frames are converted first.
+    pub(super) fn converts(&self) -> bool {
+        self.conversion.is_some()
+    }
+
+    /// Hands the pixels of `frame` to `reader`.
+    pub(super) fn read<T>(
+        &mut self,
+        frame: &VideoFrameRef<&gst::BufferRef>,
+        reader: impl FnOnce(&Frame<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match &mut self.conversion {
+            None => reader(&planes(frame)?),
+            Some(Conversion { converter, rgb }) => {
+                converter.frame_ref(frame, &mut rgb.as_mut_video_frame_ref());
+                reader(&planes(&rgb.as_video_frame_ref())?)
+            }
+        }
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::Frame {
+        reason: error.to_string(),
+    }
+}
+
+fn planes<'a>(frame: &'a VideoFrameRef<&gst::BufferRef>) -> Result<Frame<'a>, Error> {
+    let mut planes = [Plane::default(); 3];
+    let count = planes.len().min(frame.n_planes() as usize);
+    for (index, plane) in planes.iter_mut().enumerate().take(count) {
+        let stride = frame.plane_stride()[index];
+        *plane = Plane {
+            data: frame.plane_data(index as u32).map_err(unreadable)?,
+            stride: usize::try_from(stride)
+                .map_err(|_| unreadable(format_args!("stride {stride} of plane {index}")))?,
+        };
+    }
+    Ok(Frame { planes })
+}
+
+/// As the kernels name it; `None` for what they do not read.
+fn direct(info: &VideoInfo) -> Option<FrameFormat> {
+    let pixels = match info.format() {
+        VideoFormat::Rgb => PixelFormat::Rgb,
+        VideoFormat::Bgr => PixelFormat::Bgr,
+        VideoFormat::Rgbx => PixelFormat::Rgbx,
+        VideoFormat::Bgrx => PixelFormat::Bgrx,
+        VideoFormat::Xrgb => PixelFormat::Xrgb,
+        VideoFormat::Xbgr => PixelFormat::Xbgr,
+        VideoFormat::Rgba => PixelFormat::Rgba,
+        VideoFormat::Bgra => PixelFormat::Bgra,
+        VideoFormat::Argb => PixelFormat::Argb,
+        VideoFormat::Abgr => PixelFormat::Abgr,
+        VideoFormat::Gray8 => PixelFormat::Gray8,
+        VideoFormat::Nv12 => PixelFormat::Nv12,
+        VideoFormat::Nv21 => PixelFormat::Nv21,
+        VideoFormat::I420 => PixelFormat::I420,
+        VideoFormat::Yv12 => PixelFormat::Yv12,
+        _ => return None,
+    };
+    let colorimetry = info.colorimetry();
+    let full_range = colorimetry.range() == gst_video::VideoColorRange::Range0_255;
+    let colorimetry = match colorimetry.matrix() {
+        VideoColorMatrix::Bt709 => Colorimetry::bt709(full_range),
+        VideoColorMatrix::Bt2020 => Colorimetry::bt2020(full_range),
+        VideoColorMatrix::Smpte240m => Colorimetry::smpte240m(full_range),
+        // GStreamer fills in what caps leave out: all else is BT.601 but in name, or has no use for a matrix
+        _ => Colorimetry::bt601(full_range),
+    };
+    let site = info.chroma_site();
+    Some(FrameFormat {
+        size: Size::new(info.width(), info.height()),
+        pixels,
+        colorimetry,
+        chroma_site: ChromaSite {
+            horizontally_cosited: site.contains(gst_video::VideoChromaSite::H_COSITED),
+            vertically_cosited: site.contains(gst_video::VideoChromaSite::V_COSITED),
+        },
+    })
+}

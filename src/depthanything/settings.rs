@@ -1,0 +1,405 @@
+//! The element's properties: one table, one source of defaults, what may change when.
+
+use std::path::PathBuf;
+
+use gst::prelude::*;
+
+use super::{DepthOutput, DepthRange, ExecutionProvider};
+
+/// What is read when the element starts.
+#[derive(Debug, Clone)]
+pub(super) struct LoadSettings {
+    /// The model's path; `None`: the built-in model.
+    pub(super) model_file: Option<PathBuf>,
+    /// Who runs the network.
+    pub(super) execution_provider: ExecutionProvider,
+    /// The provider's device; empty: its first.
+    pub(super) device: String,
+    /// Threads for inference on the CPU; 0: all.
+    pub(super) num_threads: u32,
+    /// What the samples mean.
+    pub(super) output: DepthOutput,
+    /// Metres per step of metric output.
+    pub(super) depth_unit: f64,
+}
+
+/// What is read anew with each frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LiveSettings {
+    /// Short side of what the network sees, in pixels.
+    pub(super) resolution: u32,
+    /// The network runs on each n-th frame.
+    pub(super) inference_interval: u32,
+    /// Near is black.
+    pub(super) invert: bool,
+    /// How relative values are laid on the samples.
+    pub(super) range: DepthRange,
+    /// Weight of the past in the smooth range.
+    pub(super) smoothing: f64,
+    /// Ends of the fixed range, in the model's units.
+    pub(super) range_min: f64,
+    /// See `range_min`.
+    pub(super) range_max: f64,
+}
+
+/// All of them.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    /// Changes up to READY.
+    pub(super) load: LoadSettings,
+    /// Changes at any time.
+    pub(super) live: LiveSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            load: LoadSettings {
+                model_file: None,
+                execution_provider: ExecutionProvider::Auto,
+                device: String::new(),
+                num_threads: 0,
+                output: DepthOutput::Auto,
+                depth_unit: 0.001,
+            },
+            live: LiveSettings {
+                resolution: 518,
+                inference_interval: 1,
+                invert: false,
+                range: DepthRange::Smooth,
+                smoothing: 0.9,
+                range_min: 0.0,
+                range_max: 0.0,
+            },
+        }
+    }
+}
+
+/// In which states a property may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changes {
+    /// Up to READY: the model is not loaded yet.
+    Ready,
+    /// In every state.
+    Playing,
+}
+
+/// A row of the table.
+pub(super) struct Property {
+    name: &'static str,
+    changes: Changes,
+    spec: fn(&Settings) -> glib::ParamSpec,
+    get: fn(&Settings) -> glib::Value,
+    set: fn(&mut Settings, &glib::Value),
+}
+
+/// Puts `value` into `field`; GObject has checked its type and range before.
+fn put<T: for<'v> glib::value::FromValue<'v>>(field: &mut T, value: &glib::Value) {
+    if let Ok(value) = value.get() {
+        *field = value;
+    }
+}
+
+/// As [`put`], but leaves NaN out, which passes GObject's range check.
+fn put_number(field: &mut f64, value: &glib::Value) {
+    if let Ok(value) = value.get::<f64>()
+        && value.is_finite()
+    {
+        *field = value;
+    }
+}
+
+static TABLE: [Property; 13] = [
+    Property {
+        name: "model-file",
+        changes: Changes::Ready,
+        spec: |_| {
+            glib::ParamSpecString::builder("model-file")
+                .nick("Model file")
+                .blurb(
+                    "Path of an ONNX model: any export of Depth Anything V2 or V1, relative or metric. \
+                     Unset: the small built-in model",
+                )
+                .mutable_ready()
+                .build()
+        },
+        get: |s| {
+            let path = s.load.model_file.as_ref();
+            path.map(|path| path.to_string_lossy().into_owned())
+                .to_value()
+        },
+        set: |s, value| {
+            if let Ok(path) = value.get::<Option<String>>() {
+                s.load.model_file = path.filter(|path| !path.is_empty()).map(PathBuf::from);
+            }
+        },
+    },
+    Property {
+        name: "resolution",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecUInt::builder("resolution")
+                .nick("Test-time resolution")
+                .blurb(
+                    "Short side of what the network sees, in pixels, whatever it was trained at; both \
+                     sides are made multiples of the model's patch (14). Higher: sharper edges and finer \
+                     structures, more time and memory. 252 is quick, 518 usual, 1036 fine",
+                )
+                .minimum(14)
+                .maximum(4200)
+                .default_value(s.live.resolution)
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.resolution.to_value(),
+        set: |s, value| put(&mut s.live.resolution, value),
+    },
+    Property {
+        name: "execution-provider",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecEnum::builder_with_default(
+                "execution-provider",
+                s.load.execution_provider,
+            )
+            .nick("Execution provider")
+            .blurb(
+                "Who runs the network. auto takes the best that really works on this machine and model \
+                 and says which; a named one works or the element fails",
+            )
+            .mutable_ready()
+            .build()
+        },
+        get: |s| s.load.execution_provider.to_value(),
+        set: |s, value| put(&mut s.load.execution_provider, value),
+    },
+    Property {
+        name: "device",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecString::builder("device")
+                .nick("Device")
+                .blurb(
+                    "The execution provider's device: \"1\" is the second GPU of cuda and tensorrt, \
+                     \"GPU.1\" that of openvino. Empty: its first",
+                )
+                .default_value(Some(s.load.device.as_str()))
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.device.to_value(),
+        set: |s, value| {
+            if let Ok(device) = value.get::<Option<String>>() {
+                s.load.device = device.unwrap_or_default();
+            }
+        },
+    },
+    Property {
+        name: "num-threads",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecUInt::builder("num-threads")
+                .nick("CPU threads")
+                .blurb("Threads for inference on the CPU. 0: one for each core")
+                .maximum(1024)
+                .default_value(s.load.num_threads)
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.num_threads.to_value(),
+        set: |s, value| put(&mut s.load.num_threads, value),
+    },
+    Property {
+        name: "inference-interval",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecUInt::builder("inference-interval")
+                .nick("Inference interval")
+                .blurb(
+                    "Run the network on each n-th frame and repeat its depth for those between, \
+                     which GstDepthMeta marks as repeated",
+                )
+                .minimum(1)
+                .default_value(s.live.inference_interval)
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.inference_interval.to_value(),
+        set: |s, value| put(&mut s.live.inference_interval, value),
+    },
+    Property {
+        name: "output",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecEnum::builder_with_default("output", s.load.output)
+                .nick("Output")
+                .blurb("What the samples mean. auto: metric for a metric model, else inverse")
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.output.to_value(),
+        set: |s, value| put(&mut s.load.output, value),
+    },
+    Property {
+        name: "invert",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecBoolean::builder("invert")
+                .nick("Invert")
+                .blurb("Near is black instead of white, in inverse output")
+                .default_value(s.live.invert)
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.invert.to_value(),
+        set: |s, value| put(&mut s.live.invert, value),
+    },
+    Property {
+        name: "range",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecEnum::builder_with_default("range", s.live.range)
+                .nick("Range")
+                .blurb("Which of the model's values become black and white in inverse output")
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.range.to_value(),
+        set: |s, value| put(&mut s.live.range, value),
+    },
+    Property {
+        name: "smoothing",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecDouble::builder("smoothing")
+                .nick("Smoothing")
+                .blurb("Weight of the past in range=smooth: 0 is range=frame, 1 never moves")
+                .minimum(0.0)
+                .maximum(1.0)
+                .default_value(s.live.smoothing)
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.smoothing.to_value(),
+        set: |s, value| put_number(&mut s.live.smoothing, value),
+    },
+    Property {
+        name: "range-min",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecDouble::builder("range-min")
+                .nick("Range minimum")
+                .blurb("Value that range=fixed makes black, in the model's units")
+                .default_value(s.live.range_min)
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.range_min.to_value(),
+        set: |s, value| put_number(&mut s.live.range_min, value),
+    },
+    Property {
+        name: "range-max",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecDouble::builder("range-max")
+                .nick("Range maximum")
+                .blurb("Value that range=fixed makes white, in the model's units")
+                .default_value(s.live.range_max)
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.range_max.to_value(),
+        set: |s, value| put_number(&mut s.live.range_max, value),
+    },
+    Property {
+        name: "depth-unit",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecDouble::builder("depth-unit")
+                .nick("Depth unit")
+                .blurb(
+                    "Metres per sample step of metric output: 0.001 is the millimetre of depth cameras \
+                     and reaches 65 m",
+                )
+                .minimum(1e-6)
+                .maximum(1e3)
+                .default_value(s.load.depth_unit)
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.depth_unit.to_value(),
+        set: |s, value| put_number(&mut s.load.depth_unit, value),
+    },
+];
+
+/// The specifications of all properties, `stats` included.
+pub(super) fn specs() -> Vec<glib::ParamSpec> {
+    let defaults = Settings::default();
+    let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+        .nick("Statistics")
+        .blurb(
+            "frames, inferences, repeated, dropped (by QoS), invalid-values (NaN or infinite), provider, \
+             precision, network-width, network-height, and the 50th and 99th percentile of \
+             inference-time and convert-time in nanoseconds",
+        )
+        .read_only()
+        .build();
+    let settable = TABLE.iter().map(|property| (property.spec)(&defaults));
+    settable.chain([stats]).collect()
+}
+
+/// When the property `name` may change; `None`: there is no such settable property.
+pub(super) fn changes(name: &str) -> Option<Changes> {
+    row(name).map(|property| property.changes)
+}
+
+fn row(name: &str) -> Option<&'static Property> {
+    TABLE.iter().find(|property| property.name == name)
+}
+
+impl Settings {
+    /// The value of the property `name`.
+    pub(super) fn get(&self, name: &str) -> Option<glib::Value> {
+        row(name).map(|property| (property.get)(self))
+    }
+
+    /// Gives the property `name` a value.
+    pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
+        if let Some(property) = row(name) {
+            (property.set)(self, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_of_table_and_specs_agree() {
+        gst::init().unwrap();
+        let settings = Settings::default();
+        let specs = specs();
+        for property in &TABLE {
+            let spec = specs.iter().find(|spec| spec.name() == property.name);
+            let spec = spec.expect("a spec for each row");
+            let default = spec.default_value();
+            let held = settings.get(property.name).expect("a value for each row");
+            assert_eq!(
+                format!("{:?}", default),
+                format!("{:?}", held),
+                "{}",
+                property.name
+            );
+            let mutable_playing = spec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
+            assert_eq!(mutable_playing, property.changes == Changes::Playing);
+        }
+    }
+
+    #[test]
+    fn nan_is_not_taken() {
+        let mut settings = Settings::default();
+        settings.set("smoothing", &f64::NAN.to_value());
+        assert_eq!(settings.live.smoothing, 0.9);
+    }
+}

@@ -1,0 +1,200 @@
+//! What the tests of the element share.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+/// Longer than anything here takes on a busy machine; reached only by a hang.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Initialises GStreamer, registers the elements, finds an ONNX Runtime.
+pub fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        use_runtime("onnxruntime");
+        gst::init().expect("GStreamer starts");
+        gstdepthanything::plugin_register_static().expect("the plugin registers");
+    });
+}
+
+/// Points `ORT_DYLIB_PATH` to the runtime of this name in `.runtime`, unless it is set.
+pub fn use_runtime(name: &str) {
+    if std::env::var_os("ORT_DYLIB_PATH").is_some() {
+        return;
+    }
+    let library = runtime_library(name).unwrap_or_else(|| {
+        panic!("no ONNX Runtime in .runtime/{name}: run ./check, which installs it")
+    });
+    // SAFETY: called once, before GStreamer or ONNX Runtime start threads that read the environment
+    unsafe { std::env::set_var("ORT_DYLIB_PATH", library) };
+}
+
+/// The shared library of a runtime that `./check` installs.
+pub fn runtime_library(name: &str) -> Option<PathBuf> {
+    let folder = root().join(".runtime").join(name).join("onnxruntime/capi");
+    let mut libraries: Vec<_> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("libonnxruntime.so.")
+        })
+        .collect();
+    libraries.sort();
+    libraries.pop()
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A model of the zoo.
+pub fn model(name: &str) -> String {
+    let path = root().join("tests/models").join(name);
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// A pipeline that is shut down when it goes out of scope.
+pub struct Pipeline(pub gst::Pipeline);
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
+impl Pipeline {
+    pub fn new(description: &str) -> Self {
+        init();
+        let pipeline = gst::parse::launch(description)
+            .unwrap_or_else(|error| panic!("{description}: {error}"))
+            .downcast()
+            .expect("more than one element");
+        Self(pipeline)
+    }
+
+    pub fn element(&self, name: &str) -> gst::Element {
+        self.0
+            .by_name(name)
+            .unwrap_or_else(|| panic!("no element {name}"))
+    }
+
+    pub fn appsink(&self, name: &str) -> gst_app::AppSink {
+        self.element(name).downcast().expect("an appsink")
+    }
+
+    pub fn play(&self) -> &Self {
+        // a failure comes as an error message too, which the caller waits for
+        let _ = self.0.set_state(gst::State::Playing);
+        self
+    }
+
+    /// Runs to the end; the text of the error if there is one.
+    pub fn run(&self) -> Result<Vec<gst::Message>, String> {
+        self.play();
+        let messages = self.messages_until(|message| {
+            matches!(
+                message.view(),
+                gst::MessageView::Eos(_) | gst::MessageView::Error(_)
+            )
+        });
+        match messages.last().map(|message| message.view()) {
+            Some(gst::MessageView::Error(error)) => Err(error.error().to_string()),
+            _ => Ok(messages),
+        }
+    }
+
+    /// All messages up to and with the first that `last` is true for.
+    pub fn messages_until(&self, last: impl Fn(&gst::Message) -> bool) -> Vec<gst::Message> {
+        let bus = self.0.bus().expect("a pipeline has a bus");
+        let end = Instant::now() + PATIENCE;
+        let mut messages = Vec::new();
+        while Instant::now() < end {
+            if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
+                let is_last = last(&message);
+                if let (false, gst::MessageView::Error(error)) = (is_last, message.view()) {
+                    panic!("{}: {:?}", error.error(), error.debug());
+                }
+                messages.push(message);
+                if is_last {
+                    return messages;
+                }
+            }
+        }
+        let types: Vec<_> = messages.iter().map(|message| message.type_()).collect();
+        panic!("nothing in {PATIENCE:?}; messages so far: {types:?}");
+    }
+}
+
+/// Runs `description`, whose appsink is called `out`, and gives what arrived there.
+pub fn samples(description: &str) -> Vec<gst::Sample> {
+    let pipeline = Pipeline::new(description);
+    let sink = pipeline.appsink("out");
+    sink.set_property("sync", false);
+    pipeline.play();
+    let mut samples = Vec::new();
+    let bus = pipeline.0.bus().expect("a pipeline has a bus");
+    loop {
+        match sink.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
+            Some(sample) => samples.push(sample),
+            None => {
+                let error = bus.pop_filtered(&[gst::MessageType::Error]);
+                if let Some(gst::MessageView::Error(error)) =
+                    error.as_ref().map(|error| error.view())
+                {
+                    panic!("{description}: {}", error.error());
+                }
+                if sink.is_eos() {
+                    return samples;
+                }
+            }
+        }
+    }
+}
+
+/// A depth frame's samples, rows without padding, whatever the byte order.
+pub fn depth(sample: &gst::Sample) -> Vec<u16> {
+    let info = gst_video::VideoInfo::from_caps(sample.caps().expect("caps")).expect("video caps");
+    depth_of(sample.buffer().expect("a buffer"), &info)
+}
+
+pub fn depth_of(buffer: &gst::BufferRef, info: &gst_video::VideoInfo) -> Vec<u16> {
+    use gst_video::VideoFrameExt;
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info).expect("mapped");
+    let from_bytes = match info.format() {
+        gst_video::VideoFormat::Gray16Le => u16::from_le_bytes,
+        gst_video::VideoFormat::Gray16Be => u16::from_be_bytes,
+        format => panic!("{format:?} is not depth"),
+    };
+    let stride = frame.plane_stride()[0] as usize;
+    let width = frame.width() as usize;
+    let data = frame.plane_data(0).expect("a plane");
+    (0..frame.height() as usize)
+        .flat_map(|row| data[row * stride..][..2 * width].chunks_exact(2))
+        .map(|pair| from_bytes([pair[0], pair[1]]))
+        .collect()
+}
+
+pub fn meta(sample: &gst::Sample) -> gstdepthanything::depth_meta::DepthMeta {
+    gstdepthanything::depth_meta::DepthMeta::read(sample.buffer().expect("a buffer"))
+        .expect("a GstDepthMeta")
+}
+
+/// Mean absolute difference of two pictures in shares of the range.
+pub fn difference(a: &[u16], b: &[u16]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let sum: f64 = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| f64::from(a.abs_diff(*b)))
+        .sum();
+    sum / a.len() as f64 / 65535.0
+}
