@@ -134,6 +134,7 @@ runs! {
     unsorted: "unsorted", Relative, relative, HALF;
     v1: "v1", Relative, relative, SINGLE;
     patch_16: "patch-16", Relative, relative, SINGLE;
+    patch_rearranged: "patch-rearranged", Relative, relative, SINGLE;
     coarse: "coarse", Relative, relative, SINGLE;
     batch_2: "batch-2", Relative, relative, SINGLE;
     depth_third: "depth-third", Relative, relative, SINGLE;
@@ -148,6 +149,7 @@ runs! {
     disparity: "disparity", Relative, sigmoid, SINGLE;
     scaled_disparity: "scaled-disparity", Relative, |l| 0.01 + 9.99 * sigmoid(l), SINGLE;
     int8_dynamic: "int8-dynamic", Relative, relative, BYTES;
+    int8_operators: "int8-operators", Metric, |l| 20.0 * sigmoid(l), 2.0 * BYTES;
     int8_qdq: "int8-qdq", Metric, |l| 20.0 * sigmoid(l), BYTES;
     q4: "q4", Relative, relative, BYTES;
     bnb4: "bnb4", Relative, relative, BYTES;

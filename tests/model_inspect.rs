@@ -169,6 +169,13 @@ fn runnable() -> Vec<(&'static str, Expected)> {
             },
         ),
         (
+            "patch-rearranged",
+            Expected {
+                patch: Some(16),
+                ..plain()
+            },
+        ),
+        (
             "no-patch",
             Expected {
                 patch: None,
@@ -224,6 +231,13 @@ fn runnable() -> Vec<(&'static str, Expected)> {
                 depth: "predicted_depth",
                 quantized: true,
                 ..plain()
+            },
+        ),
+        (
+            "int8-operators",
+            Expected {
+                quantized: true,
+                ..Expected::metric(20.0)
             },
         ),
         (
@@ -305,7 +319,8 @@ fn models_that_run() {
         );
         assert_eq!(facts.patch, expected.patch.unwrap_or(14), "{name}");
         assert_eq!(facts.quantized, expected.quantized, "{name}");
-        assert_eq!(facts.channels, Some(3), "{name}");
+        let channels = (name != "patch-rearranged").then_some(3);
+        assert_eq!(facts.channels, channels, "{name}");
 
         let image =
             select_input(&facts, &facts.inputs).unwrap_or_else(|error| panic!("{name}: {error}"));

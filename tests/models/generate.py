@@ -183,10 +183,11 @@ def _():
     return net.model([("image", F32, ["batch", 3, *IMAGE])], [("depth", F32, ["batch", 1, *IMAGE])])
 
 
-@entry("channel-last-depth", "depth as [1,H,W,1]", RUNS)
+@entry("channel-last-depth", "depth as [1,H,W,1]; Clip from 0 is a Relu in other words", RUNS)
 def _():
     net = Net()
-    net.op("Transpose", net.relu("image"), perm=[0, 2, 3, 1], out="depth")
+    depth = net.op("Clip", net.enlarge(net.luma("image")), net.const(0.0))
+    net.op("Transpose", depth, perm=[0, 2, 3, 1], out="depth")
     return net.model([("image", F32, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE, 1])])
 
 
@@ -274,6 +275,17 @@ def _():
 def _():
     net = Net()
     net.squeeze(net.relu("image", 16), out="depth")
+    return net.model([("image", F32, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE])])
+
+
+@entry("patch-rearranged", "patches made by SpaceToDepth instead of a convolution", "relative, patch 16", sizes=[(64, 64), (80, 48)])
+def _():
+    net = Net()
+    # the pixels of a patch one after the other, each with its three channels
+    kernel = np.tile(GAIN * LUMA * STD / 256, 256)[None, :, None, None]
+    patches = net.op("SpaceToDepth", "image", blocksize=16)
+    luma = net.op("Conv", patches, net.const(kernel), net.const([GAIN * float(LUMA @ MEAN)]), kernel_shape=[1, 1])
+    net.squeeze(net.op("Relu", net.enlarge(luma, 16)), out="depth")
     return net.model([("image", F32, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE])])
 
 
@@ -373,7 +385,8 @@ def _():
 def _():
     net = Net()
     depth = net.op("Div", net.op("Sigmoid", net.logits("image")), net.scalar(0.05))
-    net.squeeze(net.op("Clip", depth, net.const(0.001), net.const(20.0)), out="depth")
+    depth = net.op("Clip", depth, net.const(0.001), net.const(20.0))
+    net.squeeze(net.op("Max", net.const(0.001), depth), out="depth")
     return net.model([("image", F32, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE])])
 
 
@@ -468,6 +481,23 @@ def _():
     top = net.op("DequantizeLinear", net.const(200, np.uint8), net.const(0.1), net.const(0, np.uint8))
     net.squeeze(through(net.op("Mul", unit, top), 20 / 255, 0), out="depth")
     return net.model([("image", F32, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE])])
+
+
+@entry("int8-operators", "static int8 in quantised operators: QLinearConv and com.microsoft QLinearSigmoid, QLinearMul", METRIC(20) + ", quantised, com.microsoft", value=metric(20))
+def _():
+    net = Net()
+    kernel = GAIN * LUMA * STD / 196
+    step = kernel.max() / 127
+    weight = net.const(np.broadcast_to(np.rint(kernel / step)[None, :, None, None], (1, 3, 14, 14)), np.int8)
+    scale = lambda step, zero: (net.const(step), net.const(zero, np.uint8))
+    image, logits, unit, top, metres = scale(5 / 255, 115), scale(8 / 255, 128), scale(1 / 255, 0), scale(0.1, 0), scale(20 / 255, 0)
+    bias = net.const([round(GAIN * (float(LUMA @ MEAN) - 0.5) / (5 / 255 * step))], np.int32)
+    value = net.op("QuantizeLinear", "image", *image)
+    value = net.op("QLinearConv", value, *image, weight, net.const(step), net.const(0, np.int8), *logits, bias, kernel_shape=[14, 14], strides=[14, 14])
+    value = net.op("QLinearSigmoid", value, *logits, *unit, domain="com.microsoft")
+    value = net.op("QLinearMul", value, *unit, net.const(200, np.uint8), *top, *metres, domain="com.microsoft")
+    net.squeeze(net.enlarge(net.op("DequantizeLinear", value, *metres)), out="depth")
+    return net.model([("image", F32, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE])], domains=["com.microsoft"])
 
 
 def four_bit(op):
@@ -758,7 +788,7 @@ def check():
         which = names.index(item.depth) if item.depth else 0
         for size in [*item.sizes, *item.fails]:
             batch = image.shape[0] if isinstance(image.shape[0], int) else 1
-            patch = 16 if item.name == "patch-16" else 14
+            patch = 16 if "patch 16" in item.expected else 14
             rgb = random.rand(batch, 3, size[0] // patch, size[1] // patch).repeat(patch, 2).repeat(patch, 3)
             luma = np.tensordot(LUMA, rgb, (0, 1))
             value = (rgb - MEAN[:, None, None]) / STD[:, None, None]
