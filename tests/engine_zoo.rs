@@ -6,6 +6,10 @@ use engine_support::*;
 use gstdepthanything::engine::network::{DepthKind, InputSize};
 use gstdepthanything::engine::{ExecutionProvider, Network};
 use gstdepthanything::geometry::Size;
+use gstdepthanything::model::ModelSource;
+use gstdepthanything::model::proto::tensor_proto::DataType;
+use gstdepthanything::model::proto::{ModelProto, NodeProto, TensorProto};
+use prost::Message;
 
 const LUMA: [f32; 3] = [0.25, 0.5, 0.25];
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -296,6 +300,86 @@ fn what_is_no_depth_network_is_refused() {
             "{name}: {error}"
         );
     }
+}
+
+/// A copy of the zoo's `image-depth`, changed.
+fn changed(change: impl FnOnce(&mut ModelProto)) -> (tempfile::TempDir, ModelSource) {
+    let bytes = zoo("image-depth").bytes().expect("zoo");
+    let mut model = ModelProto::decode(bytes).expect("ONNX");
+    change(&mut model);
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("changed.onnx");
+    std::fs::write(&file, model.encode_to_vec()).expect("file");
+    (folder, ModelSource::File(file))
+}
+
+#[test]
+fn models_from_the_future_ask_for_a_newer_runtime() {
+    let version = plain_runtime().version().to_string();
+    let too_new: [fn(&mut ModelProto); 3] = [
+        |model| model.ir_version = Some(99),
+        |model| model.opset_import[0].version = Some(99),
+        |model| {
+            let graph = model.graph.as_mut().expect("graph");
+            graph.node[0].op_type = Some("DepthFromAPicture".to_owned());
+        },
+    ];
+    for change in too_new {
+        let (_folder, source) = changed(change);
+        let error = refused(&config(source, ExecutionProvider::Cpu)).to_string();
+        assert!(
+            error.contains("changed.onnx is not a usable ONNX model"),
+            "{error}"
+        );
+        assert!(
+            error.contains(&version) && error.contains("update it"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_output_that_was_frozen_in_export_is_told() {
+    plain_runtime();
+    let (_folder, source) = changed(|model| {
+        let graph = model.graph.as_mut().expect("graph");
+        graph.node.last_mut().expect("node").output[0] = "open".to_owned();
+        graph.initializer.push(TensorProto {
+            name: Some("frozen".to_owned()),
+            dims: vec![3],
+            data_type: Some(DataType::Int64 as i32),
+            int64_data: vec![1, 56, 70],
+            ..TensorProto::default()
+        });
+        graph.node.push(NodeProto {
+            op_type: Some("Resize".to_owned()),
+            input: ["open", "", "", "frozen"].map(str::to_owned).to_vec(),
+            output: vec!["depth".to_owned()],
+            ..NodeProto::default()
+        });
+    });
+    let mut network = open(&config(source, ExecutionProvider::Cpu));
+    assert_eq!(network.description().input_size, InputSize::Any);
+    let notes = network.description().notes.concat();
+    assert!(
+        notes.contains("always gives a depth map of 70×56"),
+        "{notes}"
+    );
+    let size = Size::new(140, 140);
+    let depth = run(&mut *network, &noise(3 * size.area()), 1, size);
+    assert_eq!(depth.size, Size::new(70, 56));
+}
+
+#[test]
+fn graphs_that_do_not_fit_together_are_refused() {
+    plain_runtime();
+    let (_folder, source) = changed(|model| {
+        let graph = model.graph.as_mut().expect("graph");
+        graph.node[0].input[0] = "nothing_makes_this".to_owned();
+    });
+    let error = refused(&config(source, ExecutionProvider::Cpu)).to_string();
+    assert!(error.contains("not a usable ONNX model"), "{error}");
+    assert!(error.contains("nothing_makes_this"), "{error}");
 }
 
 /// Every file of the zoo is in one of these tests.

@@ -261,7 +261,8 @@ impl Profile {
             .map_err(|error| Error::Provider {
                 provider: provider.name().to_owned(),
                 reason: format!(
-                    "where the nodes go can't be checked: no temporary folder can be made in {}: {error}",
+                    "where the nodes go can't be checked: no temporary folder can be made in {} ({error}); \
+                     set TMPDIR to one that can be written",
                     std::env::temp_dir().display()
                 ),
             })?;

@@ -73,6 +73,7 @@ fn is_too_new(words: &str) -> bool {
         "only *guarantees* support for models stamped with official released onnx opset versions",
         "Unsupported model IR version",
         "is not a registered function/op",
+        "No Op registered for",
         "Could not find an implementation for",
     ]
     .iter()

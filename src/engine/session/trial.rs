@@ -1,6 +1,6 @@
 //! Trial runs at load: does depth come back, from which output, and are the open sides really open?
 
-use super::{Options, SessionNetwork};
+use super::{Options, SessionNetwork, failure};
 use crate::engine::network::{Images, InputSize};
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
@@ -15,177 +15,25 @@ const STRIDES: [u32; 3] = [32, 64, 16];
 const USUAL_SIDES: [u32; 10] = [518, 384, 256, 224, 512, 392, 252, 504, 336, 448];
 
 impl SessionNetwork {
-    /// Runs the network on a picture of its own and settles what the file leaves open: the output, the sizes.
+    /// Runs the network on a picture of its own and settles what the file leaves open: the output, the sizes, the
+    /// number of images.
+    ///
+    /// # Errors
+    /// [`Error::ModelUnsupported`] when no depth comes back, [`Error::ModelInvalid`] when no size works,
+    /// [`Error::Provider`] when nothing but NaN comes back, and those of a run.
     pub(super) fn try_out(
         &mut self,
         facts: &ModelFacts,
         output: &DepthOutput,
         provider: ExecutionProvider,
     ) -> Result<(), Error> {
-        match self.description.input_size {
-            InputSize::Fixed(size) => self.try_size(facts, output, provider, size, self.images()),
-            InputSize::Any => self.try_any(facts, output, provider),
+        Trial {
+            network: self,
+            facts,
+            output,
+            provider,
         }
-    }
-
-    /// Images of a trial run: as many as the model wants.
-    fn images(&self) -> usize {
-        self.description.batch.unwrap_or(1)
-    }
-
-    fn try_any(
-        &mut self,
-        facts: &ModelFacts,
-        output: &DepthOutput,
-        provider: ExecutionProvider,
-    ) -> Result<(), Error> {
-        let mut steps = vec![self.description.patch];
-        if !facts.has_patch_embedding {
-            steps.extend(STRIDES);
-        }
-        let mut first_error = None;
-        for &step in &steps {
-            match self.try_step(facts, output, provider, step) {
-                Ok(()) => {
-                    if step != self.description.patch {
-                        self.description.patch = step;
-                        self.description.notes.push(format!(
-                            "{} takes sides that are multiples of {step}",
-                            facts.label
-                        ));
-                    }
-                    return Ok(());
-                }
-                Err(error @ Error::Inference { .. }) => first_error.get_or_insert(error),
-                // not a matter of size
-                Err(error) => return Err(error),
-            };
-        }
-        let Some(first_error) = first_error else {
-            return Ok(());
-        };
-        self.find_size(facts, output, provider, first_error)
-    }
-
-    /// Whether both small sizes of multiples of `step` work, and then whether a batch does.
-    fn try_step(
-        &mut self,
-        facts: &ModelFacts,
-        output: &DepthOutput,
-        provider: ExecutionProvider,
-        step: u32,
-    ) -> Result<(), Error> {
-        let [first, second] = SIZES.map(|(columns, rows)| Size::new(columns * step, rows * step));
-        let images = self.images();
-        self.try_size(facts, output, provider, first, images)?;
-        if self.description.batch.is_some() {
-            return self.try_size(facts, output, provider, second, images);
-        }
-        let together = self.try_size(facts, output, provider, second, 2);
-        let Err(Error::Inference { .. } | Error::ModelUnsupported { .. }) = &together else {
-            return together;
-        };
-        self.try_size(facts, output, provider, second, 1)?;
-        self.description.batch = Some(1);
-        self.description.notes.push(format!(
-            "{} says it takes any number of images at a time, but fails with more than one",
-            facts.label
-        ));
-        Ok(())
-    }
-
-    /// The sides are open in the file only: finds the size that works.
-    fn find_size(
-        &mut self,
-        facts: &ModelFacts,
-        output: &DepthOutput,
-        provider: ExecutionProvider,
-        error: Error,
-    ) -> Result<(), Error> {
-        let patch = self.description.patch;
-        let hinted = match &error {
-            Error::Inference { reason, .. } => hinted_sides(reason, patch),
-            _ => Vec::new(),
-        };
-        let mut tried = Vec::new();
-        for side in hinted.into_iter().chain(USUAL_SIDES) {
-            if tried.contains(&side) {
-                continue;
-            }
-            tried.push(side);
-            let size = Size::new(side, side);
-            match self.try_size(facts, output, provider, size, self.images()) {
-                Ok(()) => {
-                    self.description.input_size = InputSize::Fixed(size);
-                    self.description.notes.push(format!(
-                        "{} says it takes any size, but works at {size} only: frames are stretched to that",
-                        facts.label
-                    ));
-                    return Ok(());
-                }
-                Err(Error::Inference { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let Error::Inference { size, reason } = error else {
-            return Err(error);
-        };
-        Err(Error::ModelInvalid {
-            model: facts.label.clone(),
-            reason: format!(
-                "it fails at {size} ({reason}), and no other size was found that works; export it again, with open \
-                 height and width or with fixed ones"
-            ),
-        })
-    }
-
-    /// One trial run: a depth map for each image has to come back. Of several outputs that could be the depth, what
-    /// comes back decides.
-    fn try_size(
-        &mut self,
-        facts: &ModelFacts,
-        output: &DepthOutput,
-        provider: ExecutionProvider,
-        size: Size,
-        batch: usize,
-    ) -> Result<(), Error> {
-        let values = picture(batch, size);
-        let images = Images {
-            values: &values,
-            batch,
-            size,
-        };
-        let mut shapes = Vec::with_capacity(output.candidates.len());
-        let mut finite = Vec::with_capacity(output.candidates.len());
-        for &candidate in &output.candidates {
-            self.select(candidate, provider)?;
-            let (shape, any_finite) = self.run_raw(images, |shape, values| {
-                Ok((shape.to_vec(), values.any_finite()))
-            })?;
-            shapes.push(shape);
-            finite.push((candidate, any_finite));
-        }
-        let (depth, _) = model::settle_output(facts, &self.outputs, output, &shapes, batch, size)?;
-        self.select(depth, provider)?;
-        self.description.kind = facts.kind_of(&self.outputs[depth].name);
-        if finite.contains(&(depth, true)) {
-            return Ok(());
-        }
-        if provider == ExecutionProvider::Cpu {
-            let note = format!(
-                "{} gives nothing but NaN or infinity on a plain picture",
-                facts.label
-            );
-            if !self.description.notes.contains(&note) {
-                self.description.notes.push(note);
-            }
-            return Ok(());
-        }
-        Err(Error::Provider {
-            provider: provider.name().to_owned(),
-            reason: "this model gives nothing but NaN or infinity with it; use another provider"
-                .to_owned(),
-        })
+        .run()
     }
 
     fn select(&mut self, output: usize, provider: ExecutionProvider) -> Result<(), Error> {
@@ -194,8 +42,164 @@ impl SessionNetwork {
         }
         self.depth = output;
         self.options = Options::new(&self.outputs[output].name, provider)
-            .map_err(|error| super::failure::provider(provider, &error, &[]))?;
+            .map_err(|error| failure::provider(provider, &error, &[]))?;
         Ok(())
+    }
+}
+
+/// A network that is being tried.
+struct Trial<'a> {
+    network: &'a mut SessionNetwork,
+    facts: &'a ModelFacts,
+    output: &'a DepthOutput,
+    provider: ExecutionProvider,
+}
+
+impl Trial<'_> {
+    fn run(&mut self) -> Result<(), Error> {
+        match self.network.description.input_size {
+            InputSize::Fixed(size) => self.at(size, self.images()).map(drop),
+            InputSize::Any => self.any_size(),
+        }
+    }
+
+    /// Images of a run: as many as the model wants.
+    fn images(&self) -> usize {
+        self.network.description.batch.unwrap_or(1)
+    }
+
+    fn note(&mut self, text: &str) {
+        let note = format!("{} {text}", self.facts.label);
+        let notes = &mut self.network.description.notes;
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+
+    fn any_size(&mut self) -> Result<(), Error> {
+        let patch = self.network.description.patch;
+        let mut steps = vec![patch];
+        if !self.facts.has_patch_embedding {
+            steps.extend(STRIDES);
+        }
+        let mut first_error = None;
+        for step in steps {
+            match self.multiples_of(step) {
+                Ok(()) => {
+                    if step != patch {
+                        self.network.description.patch = step;
+                        self.note(&format!("takes sides that are multiples of {step}"));
+                    }
+                    return Ok(());
+                }
+                Err(error @ Error::Inference { .. }) => first_error.get_or_insert(error),
+                // not a matter of size
+                Err(error) => return Err(error),
+            };
+        }
+        first_error.map_or(Ok(()), |error| self.find_size(error))
+    }
+
+    /// Whether both small sizes of multiples of `step` work, and whether a batch does.
+    fn multiples_of(&mut self, step: u32) -> Result<(), Error> {
+        let [first, second] = SIZES.map(|(columns, rows)| Size::new(columns * step, rows * step));
+        let images = self.images();
+        let first_map = self.at(first, images)?;
+        let second_map = if self.network.description.batch.is_some() {
+            self.at(second, images)?
+        } else {
+            match self.at(second, 2) {
+                Err(Error::Inference { .. } | Error::ModelUnsupported { .. }) => {
+                    let map = self.at(second, 1)?;
+                    self.network.description.batch = Some(1);
+                    self.note(
+                        "says it takes any number of images at a time, but fails with more than one",
+                    );
+                    map
+                }
+                result => result?,
+            }
+        };
+        if first_map == second_map {
+            self.note(&format!(
+                "takes any size, but always gives a depth map of {first_map}: its output was frozen in export, and a \
+                 higher resolution gives no more detail than that"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The sides are open in the file only: finds the size that works.
+    fn find_size(&mut self, error: Error) -> Result<(), Error> {
+        let Error::Inference { size, reason } = error else {
+            return Err(error);
+        };
+        let hinted = hinted_sides(&reason, self.network.description.patch);
+        let usual = USUAL_SIDES
+            .into_iter()
+            .filter(|side| !hinted.contains(side));
+        for side in hinted.iter().copied().chain(usual) {
+            let size = Size::new(side, side);
+            match self.at(size, self.images()) {
+                Ok(_) => {
+                    self.network.description.input_size = InputSize::Fixed(size);
+                    self.note(&format!(
+                        "says it takes any size, but works at {size} only: frames are stretched to that"
+                    ));
+                    return Ok(());
+                }
+                Err(Error::Inference { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::ModelInvalid {
+            model: self.facts.label.clone(),
+            reason: format!(
+                "it fails at {size} ({reason}), and no other size was found that works; export it again, with open \
+                 height and width or with fixed ones"
+            ),
+        })
+    }
+
+    /// One run: a depth map for each image has to come back, whose size this gives. Of several outputs that could be
+    /// the depth, what comes back decides.
+    fn at(&mut self, size: Size, batch: usize) -> Result<Size, Error> {
+        let values = picture(batch, size);
+        let images = Images {
+            values: &values,
+            batch,
+            size,
+        };
+        let candidates = &self.output.candidates;
+        let mut shapes = Vec::with_capacity(candidates.len());
+        let mut with_numbers = Vec::new();
+        for &candidate in candidates {
+            self.network.select(candidate, self.provider)?;
+            let (shape, any_finite) = self.network.run_raw(images, |shape, values| {
+                Ok((shape.to_vec(), values.any_finite()))
+            })?;
+            shapes.push(shape);
+            if any_finite {
+                with_numbers.push(candidate);
+            }
+        }
+        let outputs = &self.network.outputs;
+        let (depth, map) =
+            model::settle_output(self.facts, outputs, self.output, &shapes, batch, size)?;
+        self.network.description.kind = self.facts.kind_of(&outputs[depth].name);
+        self.network.select(depth, self.provider)?;
+        if with_numbers.contains(&depth) {
+            return Ok(map);
+        }
+        if self.provider == ExecutionProvider::Cpu {
+            self.note("gives nothing but NaN or infinity on a plain picture");
+            return Ok(map);
+        }
+        Err(Error::Provider {
+            provider: self.provider.name().to_owned(),
+            reason: "this model gives nothing but NaN or infinity with it; use another provider"
+                .to_owned(),
+        })
     }
 }
 
