@@ -115,10 +115,11 @@ class Block(nn.Module):
 
 def hat_weights(n: Tensor | int, m: Tensor | int, like: Tensor) -> Tensor:
     """[m,n] rows that resample n points to m with a triangle as wide as the step: no aliasing."""
-    step = torch.as_tensor(n, device=like.device).float() / torch.as_tensor(m, device=like.device).float()
+    step = n / m
+    reach = step.clamp(min=1.0) if isinstance(step, Tensor) else max(step, 1.0)
     centre = (torch.arange(m, device=like.device).float() + 0.5) * step - 0.5
     distance = (torch.arange(n, device=like.device).float()[None] - centre[:, None]).abs()
-    weights = F.relu(1 - distance / step.clamp(min=1.0))
+    weights = F.relu(1 - distance / reach)
     return weights / weights.sum(1, keepdim=True)
 
 

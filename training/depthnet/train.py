@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -164,11 +165,14 @@ def train(args: argparse.Namespace) -> None:
     loader = DataLoader(batches, batch_size=None, num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda")
     began = saved = validated = time.monotonic()
     writers = renderers(args)
-    while args.renderers and not ((args.pool[0] / "pool.json").exists() and len(Pool(args.pool[0]).filled()) >= min(args.capacity, 500)):
+    while args.renderers and not ((args.pool[0] / "pool.json").exists() and len(Pool(args.pool[0]).filled()) >= min(args.capacity, args.start)):
         if writers[0].poll() is not None:
             raise RuntimeError("the renderer stopped")
         time.sleep(1)
     shown: list[dict[str, Tensor]] = []
+    told: list[int] = []  # to stop: the step is finished and saved
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda n, _: told.append(n))
     with open(args.run / f"{name}.jsonl", "a", buffering=1) as log, contextlib.ExitStack() as stack:
         for writer in writers:
             stack.callback(writer.kill)
@@ -186,8 +190,8 @@ def train(args: argparse.Namespace) -> None:
                 means = {k: round(torch.stack([s[k] for s in shown]).mean().item(), 4) for k in shown[0]}
                 note(rate=round(rate, 7), speed=round((trainer.images - start) / (now - began), 1), **means)
                 shown = []
-            done = trainer.images >= stop or (args.minutes and now - began > 60 * args.minutes)
-            if validation and (done or now - validated > 60 * args.every):
+            done = trainer.images >= stop or (args.minutes and now - began > 60 * args.minutes) or told
+            if validation and not told and (done or now - validated > 60 * args.every):
                 validated = now
                 note(**validation.run(trainer.average, device))
             if done or now - saved > args.save:
@@ -222,6 +226,7 @@ def main() -> None:
     parser.add_argument("--renderers", type=int, default=0, help="processes that refill the first pool")
     parser.add_argument("--renderer", help="the depth-scenes executable")
     parser.add_argument("--capacity", type=int, default=30000, help="samples the first pool holds")
+    parser.add_argument("--start", type=int, default=500, help="samples it must hold before training begins")
     parser.add_argument("--fresh", type=float, default=3.0, help="samples a second from each, once an eighth of the pool is filled; 0: no limit")
     train(parser.parse_args())
 
