@@ -116,18 +116,18 @@ impl Error {
     /// As an error message for [`gst::Element::post_error_message`] or a failed `start`.
     pub fn to_message(&self) -> gst::ErrorMessage {
         match self {
-            Self::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ["{self}"]),
-            Self::ModelFile { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ["{self}"]),
-            Self::ModelInvalid { .. } => gst::error_msg!(gst::StreamError::Format, ["{self}"]),
+            Self::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ("{self}")),
+            Self::ModelFile { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ("{self}")),
+            Self::ModelInvalid { .. } => gst::error_msg!(gst::StreamError::Format, ("{self}")),
             Self::ModelUnsupported { .. } => {
-                gst::error_msg!(gst::StreamError::WrongType, ["{self}"])
+                gst::error_msg!(gst::StreamError::WrongType, ("{self}"))
             }
-            Self::Provider { .. } => gst::error_msg!(gst::LibraryError::Init, ["{self}"]),
-            Self::Setting { .. } => gst::error_msg!(gst::LibraryError::Settings, ["{self}"]),
-            Self::Frame { .. } => gst::error_msg!(gst::StreamError::Format, ["{self}"]),
-            Self::Inference { .. } => gst::error_msg!(gst::StreamError::Failed, ["{self}"]),
+            Self::Provider { .. } => gst::error_msg!(gst::LibraryError::Init, ("{self}")),
+            Self::Setting { .. } => gst::error_msg!(gst::LibraryError::Settings, ("{self}")),
+            Self::Frame { .. } => gst::error_msg!(gst::StreamError::Format, ("{self}")),
+            Self::Inference { .. } => gst::error_msg!(gst::StreamError::Failed, ("{self}")),
             Self::OutOfMemory { .. } => {
-                gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{self}"])
+                gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{self}"))
             }
         }
     }
