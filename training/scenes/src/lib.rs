@@ -2,9 +2,11 @@
 //!
 //! The way of a picture: [`scenes`] put [`objects`] of some [`material`] into a [`scene`], [`render`] sends rays
 //! through it, [`sensor`] makes of it what a camera would have saved. [`sample`] ties that to a seed and an
-//! index, [`stream`] and [`sheet`] hand it out.
+//! index, [`stream`], [`sheet`] and [`film`] hand it out.
 
 pub mod camera;
+pub mod files;
+pub mod film;
 pub mod geometry;
 pub mod light;
 pub mod material;

@@ -62,6 +62,8 @@ pub struct FarLayer {
     pub radius: f32,
     /// Height around the circle.
     pub profile: Vec<f32>,
+    /// The greatest of these heights.
+    pub top: f32,
     /// The two colours of its pattern.
     pub colours: [Vec3; 2],
     /// Its pattern.

@@ -1,6 +1,7 @@
 //! The command line of the scenes.
 
 use clap::{Args, Parser, Subcommand};
+use depth_scenes::film::{self, Film, Motion};
 use depth_scenes::sample::{Wanted, sample};
 use depth_scenes::scenes::{self, KINDS};
 use depth_scenes::{sheet, stream};
@@ -62,6 +63,48 @@ enum Verb {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Render a film with exact depth and known cameras: frame_*.png, depth_*.pfm (inverse depth), film.json.
+    Film {
+        /// Seed of the scene.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Kind of the scene (see `kinds`).
+        #[arg(long, default_value = "street")]
+        kind: String,
+        /// WIDTHxHEIGHT.
+        #[arg(long, default_value = "640x360", value_parser = parse_size)]
+        size: (usize, usize),
+        /// How many frames.
+        #[arg(long, default_value_t = 60)]
+        frames: usize,
+        /// Frames per second.
+        #[arg(long, default_value_t = 30.0, value_parser = parse_fps)]
+        fps: f32,
+        /// What moves.
+        #[arg(long, value_enum, default_value_t = Motion::Walk)]
+        motion: Motion,
+        /// Put sensor noise on the frames, another on each.
+        #[arg(long)]
+        noise: bool,
+        /// Folder to write to; it is made.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Render scenes of thin and small things: detail_*.png, detail_*.pfm (inverse depth), detail_*.json.
+    Detail {
+        /// Seed of the scenes.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// WIDTHxHEIGHT; the same scene at another size has the same depth.
+        #[arg(long, default_value = "1280x720", value_parser = parse_size)]
+        size: (usize, usize),
+        /// How many scenes.
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+        /// Folder to write to; it is made.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Measure images per second on one core.
     Bench {
         #[command(flatten)]
@@ -79,6 +122,15 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
     match (side(w), side(h)) {
         (Some(w), Some(h)) => Ok((w, h)),
         _ => Err(format!("{}, sides from 16 to 8192", wrong())),
+    }
+}
+
+fn parse_fps(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(f) if f > 0.0 && f <= 1000.0 => Ok(f),
+        _ => Err(format!(
+            "'{text}' is not a rate between 0 and 1000 frames per second"
+        )),
     }
 }
 
@@ -128,6 +180,35 @@ fn run(cli: Cli) -> Result<(), String> {
             out,
         } => sheet::sheet(&out, &which.wanted()?, first, count)
             .map_err(|e| format!("cannot write {}: {e}", out.display())),
+        Verb::Film {
+            seed,
+            kind,
+            size,
+            frames,
+            fps,
+            motion,
+            noise,
+            out,
+        } => {
+            let film = Film {
+                seed,
+                kind: kind_of(&kind)?,
+                size,
+                frames,
+                fps,
+                motion,
+                noise,
+            };
+            film.write(&out)
+                .map_err(|e| format!("cannot write to {}: {e}", out.display()))
+        }
+        Verb::Detail {
+            seed,
+            size,
+            count,
+            out,
+        } => film::write_details(&out, seed, size, count)
+            .map_err(|e| format!("cannot write to {}: {e}", out.display())),
         Verb::Bench { which, count } => {
             bench(&which.wanted()?, count);
             Ok(())

@@ -119,7 +119,9 @@ pub fn colour(r: &mut Rng, tint: Tint) -> Vec3 {
             } else if r.chance(0.3) {
                 colour(r, Tint::Earth)
             } else {
-                hsv(r.unit(), r.range(0.1, 1.0), r.range(0.12, 0.95))
+                // most things that are coloured are not loud
+                let s = r.unit();
+                hsv(r.unit(), 0.1 + 0.85 * s * s, r.range(0.12, 0.9))
             }
         }
     }
@@ -197,8 +199,8 @@ impl Material {
     /// One colour, nearly smooth.
     pub fn plain(r: &mut Rng, tint: Tint) -> Self {
         let mut m = Self::random(r, &PLAIN, tint, (0.2, 1.5));
-        m.mix = r.range(0.0, 0.3);
-        m.wear_amount *= 0.4;
+        m.mix = r.range(0.0, 0.25);
+        m.wear_amount *= 0.2;
         m.relief = 0.0;
         m
     }

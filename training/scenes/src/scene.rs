@@ -3,9 +3,10 @@
 use crate::camera::Camera;
 use crate::geometry::prim::{Affine, Limb};
 use crate::geometry::{Aabb, Bvh, Frame, Hit, Mesh, Prim, Ray, Shape};
-use crate::light::{Light, Sky};
+use crate::light::{FarLayer, Light, Sky};
 use crate::material::Material;
 use glam::{Mat3, Vec3};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Number of the ground plane where hits name a shape.
@@ -181,7 +182,7 @@ impl World<'_> {
             false
         });
         for (k, layer) in self.scene.sky.layers.iter().enumerate() {
-            let (t, height, y) = far_hit(ray, layer.radius, &layer.profile);
+            let (t, height, y) = far_hit(ray, layer, best.t);
             if t < best.t && y < height {
                 best = Hit {
                     t,
@@ -194,10 +195,19 @@ impl World<'_> {
         best
     }
 
-    /// Whether anything stands between the ray's start and `t_max`.
+    /// Whether anything stands between the ray's start and `t_max`. `last` remembers what stood in the way of the
+    /// ray before: the next one is often stopped by the same thing.
     #[inline]
     #[must_use]
-    pub fn blocked(&self, ray: &Ray, t_max: f32) -> bool {
+    pub fn blocked(&self, ray: &Ray, t_max: f32, last: &Cell<u32>) -> bool {
+        let stops = |i: u32, t: f32| {
+            let mut h = Hit { t, ..Hit::NONE };
+            self.scene.prims[i as usize].hit(ray, i, &mut h)
+        };
+        let guess = last.get();
+        if (guess as usize) < self.scene.prims.len() && stops(guess, t_max) {
+            return true;
+        }
         if let Some((y, _)) = self.scene.ground {
             let t = (y - ray.origin.y) / ray.dir.y;
             if t > ray.t_min && t < t_max {
@@ -208,11 +218,8 @@ impl World<'_> {
         let mut limit = t_max;
         self.bvh.walk(ray, &mut limit, |first, count, t_max| {
             for &i in &self.bvh.order[first..first + count] {
-                let mut h = Hit {
-                    t: *t_max,
-                    ..Hit::NONE
-                };
-                if self.scene.prims[i as usize].hit(ray, i, &mut h) {
+                if i != guess && stops(i, *t_max) {
+                    last.set(i);
                     found = true;
                     return true;
                 }
@@ -224,26 +231,27 @@ impl World<'_> {
 }
 
 /// Where a ray leaves the cylinder of a far layer: distance, the layer's height there, the ray's height there.
-#[must_use]
-pub fn far_hit(ray: &Ray, radius: f32, profile: &[f32]) -> (f32, f32, f32) {
+/// Infinitely far if something nearer than the layer is known.
+fn far_hit(ray: &Ray, layer: &FarLayer, nearer: f32) -> (f32, f32, f32) {
+    const MISS: (f32, f32, f32) = (f32::INFINITY, 0.0, 0.0);
     let (o, d) = (ray.origin, ray.dir);
     let a = d.x * d.x + d.z * d.z;
     let b = o.x * d.x + o.z * d.z;
-    let c = o.x * o.x + o.z * o.z - radius * radius;
+    let c = o.x * o.x + o.z * o.z - layer.radius * layer.radius;
     let disc = b * b - a * c;
     if disc <= 0.0 || a < 1e-12 {
-        return (f32::INFINITY, 0.0, 0.0);
+        return MISS;
     }
     let t = (-b + disc.sqrt()) / a;
-    if t <= ray.t_min {
-        return (f32::INFINITY, 0.0, 0.0);
-    }
     let p = o + d * t;
-    let n = profile.len();
+    if t <= ray.t_min || t >= nearer || p.y > layer.top {
+        return MISS;
+    }
+    let n = layer.profile.len();
     let x = (p.x.atan2(p.z) / std::f32::consts::TAU + 0.5) * n as f32;
     let i = x.floor();
     let w = x - i;
     let k = (i as usize).min(n - 1);
-    let h = profile[k] * (1.0 - w) + profile[(k + 1) % n] * w;
+    let h = layer.profile[k] * (1.0 - w) + layer.profile[(k + 1) % n] * w;
     (t, h, p.y)
 }

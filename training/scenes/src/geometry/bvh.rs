@@ -225,6 +225,23 @@ impl Bvh {
         )
     }
 
+    /// Gives each leaf a block of `width` places of its own in `order`, so that a leaf can be tested as one vector.
+    /// Places without a box hold `u32::MAX`.
+    pub fn align_leaves(&mut self, width: usize) {
+        let mut order = Vec::with_capacity(self.order.len() * 2);
+        for child in self.nodes.iter_mut().flat_map(|n| &mut n.child) {
+            if *child == EMPTY || *child & LEAF == 0 {
+                continue;
+            }
+            let count = ((*child >> COUNT_SHIFT) & 15) as usize;
+            let start = (*child & START_MASK) as usize;
+            *child = (*child & !START_MASK) | order.len() as u32;
+            order.extend_from_slice(&self.order[start..start + count]);
+            order.resize(order.len().next_multiple_of(width), u32::MAX);
+        }
+        self.order = order;
+    }
+
     /// Walks the leaves that the ray may hit nearer than `t_max`, nearest first. `visit(first, count, t_max)`
     /// looks at `order[first..first + count]`, may lower `t_max`, and returns true to stop the walk.
     #[inline]

@@ -121,7 +121,7 @@ pub fn leaf(
     slot: u16,
     part: u16,
 ) {
-    let rows = [(0.0f32, 0.12f32), (0.35, 1.0), (0.75, 0.65), (1.0, 0.02)];
+    let rows = [(0.0f32, 0.15f32), (0.45, 1.0), (1.0, 0.03)];
     let mut last: Option<(u32, u32)> = None;
     for (s, w) in rows {
         let y = bend * s * s * length;

@@ -3,6 +3,7 @@
 use super::bvh::{Aabb, Bvh, Ray};
 use super::prim::Hit;
 use glam::Vec3;
+use wide::{CmpGe, CmpGt, CmpLe, CmpLt, f32x4};
 
 /// One triangle while a mesh is put together.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +48,24 @@ impl Draft {
     }
 }
 
+/// Four triangles side by side: a corner and two edges of each, by coordinate. Unused ones have no area.
 #[derive(Clone, Copy, Debug)]
-struct Face {
-    v0: Vec3,
-    e1: Vec3,
-    e2: Vec3,
+struct Faces {
+    v0: [f32x4; 3],
+    e1: [f32x4; 3],
+    e2: [f32x4; 3],
+}
+
+fn cross(a: [f32x4; 3], b: [f32x4; 3]) -> [f32x4; 3] {
+    [
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    ]
+}
+
+fn dot(a: [f32x4; 3], b: [f32x4; 3]) -> f32x4 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
 /// How a mesh looks at a hit, in its own space.
@@ -70,7 +84,7 @@ pub struct MeshSurface {
 pub struct Mesh {
     bvh: Bvh,
     /// In the order of the hierarchy's leaves.
-    faces: Vec<Face>,
+    faces: Vec<Faces>,
     corners: Vec<[Vec3; 3]>,
     labels: Vec<(u16, u16)>,
     /// The box around it.
@@ -103,25 +117,38 @@ impl Mesh {
             })
             .collect();
         let bounds = boxes.iter().fold(Aabb::EMPTY, |a, b| a.union(*b));
-        let bvh = Bvh::build(&boxes, 3);
-        let ordered = || bvh.order.iter().map(|&i| &d.tris[i as usize]);
-        let faces = ordered()
-            .map(|t| Face {
-                v0: corner(t, 0),
-                e1: corner(t, 1) - corner(t, 0),
-                e2: corner(t, 2) - corner(t, 0),
-            })
-            .collect();
-        let corners = ordered()
-            .map(|t| {
-                if smooth {
-                    t.v.map(|v| normals[v as usize].normalize_or(Vec3::Y))
-                } else {
-                    [face_normal(t).normalize_or(Vec3::Y); 3]
+        let mut bvh = Bvh::build(&boxes, 4);
+        bvh.align_leaves(4);
+        let tri = |i: u32| d.tris.get(i as usize);
+        let faces = bvh
+            .order
+            .chunks_exact(4)
+            .map(|four| {
+                let lanes = |f: &dyn Fn(&Tri) -> Vec3| {
+                    let p: [Vec3; 4] = std::array::from_fn(|k| tri(four[k]).map_or(Vec3::ZERO, f));
+                    std::array::from_fn(|a| f32x4::from(p.map(|q| q[a])))
+                };
+                Faces {
+                    v0: lanes(&|t| corner(t, 0)),
+                    e1: lanes(&|t| corner(t, 1) - corner(t, 0)),
+                    e2: lanes(&|t| corner(t, 2) - corner(t, 0)),
                 }
             })
             .collect();
-        let labels = ordered().map(|t| (t.slot, t.part)).collect();
+        let corners = bvh
+            .order
+            .iter()
+            .map(|&i| match tri(i) {
+                None => [Vec3::Y; 3],
+                Some(t) if smooth => t.v.map(|v| normals[v as usize].normalize_or(Vec3::Y)),
+                Some(t) => [face_normal(t).normalize_or(Vec3::Y); 3],
+            })
+            .collect();
+        let labels = bvh
+            .order
+            .iter()
+            .map(|&i| tri(i).map_or((0, 0), |t| (t.slot, t.part)))
+            .collect();
         Self {
             faces,
             corners,
@@ -132,51 +159,47 @@ impl Mesh {
         }
     }
 
-    /// How many triangles.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.faces.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.faces.is_empty()
-    }
-
     /// Nearest hit before `best.t`; both sides count.
     #[inline]
     pub fn hit(&self, ray: &Ray, best: &mut Hit) -> bool {
         let mut found = false;
         let mut t_max = best.t;
-        self.bvh.walk(ray, &mut t_max, |first, count, t_max| {
-            for i in first..first + count {
-                let f = &self.faces[i];
-                let p = ray.dir.cross(f.e2);
-                let det = f.e1.dot(p);
-                let inv = 1.0 / det;
-                let s = ray.origin - f.v0;
-                let u = s.dot(p) * inv;
-                // written so that NaN fails
-                if !(0.0..=1.0).contains(&u) {
-                    continue;
-                }
-                let q = s.cross(f.e1);
-                let v = ray.dir.dot(q) * inv;
-                if !(v >= 0.0 && u + v <= 1.0) {
-                    continue;
-                }
-                let t = f.e2.dot(q) * inv;
-                if t > ray.t_min && t < *t_max {
-                    *t_max = t;
-                    *best = Hit {
-                        t,
-                        prim: best.prim,
-                        tri: i as u32,
-                        u,
-                        v,
-                    };
-                    found = true;
+        let splat = |p: Vec3| [f32x4::splat(p.x), f32x4::splat(p.y), f32x4::splat(p.z)];
+        let (o, dir) = (splat(ray.origin), splat(ray.dir));
+        let zero = f32x4::splat(0.0);
+        let t_min = f32x4::splat(ray.t_min);
+        self.bvh.walk(ray, &mut t_max, |first, _, t_max| {
+            let f = &self.faces[first / 4];
+            let p = cross(dir, f.e2);
+            let inv = f32x4::splat(1.0) / dot(f.e1, p);
+            let s = [o[0] - f.v0[0], o[1] - f.v0[1], o[2] - f.v0[2]];
+            let u = dot(s, p) * inv;
+            let q = cross(s, f.e1);
+            let v = dot(dir, q) * inv;
+            let t = dot(f.e2, q) * inv;
+            // NaN of a triangle without area fails each comparison
+            let hit = u.cmp_ge(zero)
+                & v.cmp_ge(zero)
+                & (u + v).cmp_le(f32x4::splat(1.0))
+                & t.cmp_gt(t_min)
+                & t.cmp_lt(f32x4::splat(*t_max));
+            let mut mask = hit.move_mask();
+            if mask != 0 {
+                let (t, u, v) = (t.to_array(), u.to_array(), v.to_array());
+                while mask != 0 {
+                    let k = mask.trailing_zeros() as usize;
+                    mask &= mask - 1;
+                    if t[k] < *t_max {
+                        *t_max = t[k];
+                        *best = Hit {
+                            t: t[k],
+                            prim: best.prim,
+                            tri: (first + k) as u32,
+                            u: u[k],
+                            v: v[k],
+                        };
+                        found = true;
+                    }
                 }
             }
             false

@@ -13,6 +13,7 @@ use crate::scene::{Scene, World};
 use glam::Vec3;
 use rayon::prelude::*;
 use shade::{Shader, Spot};
+use std::cell::Cell;
 
 /// Linear colours and inverse depth, row by row.
 #[derive(Clone, Debug)]
@@ -47,6 +48,9 @@ impl Default for Options {
         }
     }
 }
+
+/// The light of a pixel that has not asked for its shadow.
+const UNKNOWN: f32 = -1.0;
 
 /// What the primary ray of a pixel found.
 #[derive(Clone, Copy)]
@@ -119,27 +123,32 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
     };
     let mut pixels = vec![nothing; width * height];
     rows(options.parallel, &mut pixels, width, |y, row| {
+        let last = Cell::new(0);
         for (x, p) in row.iter_mut().enumerate() {
             let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
             p.hit = world.trace(&primary(camera.at, dir));
             p.spot = shader.spot(camera.at, dir, &p.hit);
             p.id = p.spot.id(&p.hit);
-            let j = (y * width + x) as u32;
-            p.lit = shader.main_light(
-                &p.spot,
-                hash01(j, options.jitter),
-                hash01(j, !options.jitter),
-            );
+            // every second pixel asks for its shadow; the others take it from their neighbours
+            p.lit = if (x + y) % 2 == 0 {
+                let j = (y * width + x) as u32;
+                let (a, b) = (hash01(j, options.jitter), hash01(j, !options.jitter));
+                shader.main_light(&p.spot, a, b, &last)
+            } else {
+                UNKNOWN
+            };
         }
     });
     let inverse_depth = pixels.iter().map(|p| inverse(p.hit.t)).collect();
     let shade = occlusion::Grid::new(world, &pixels, width, height, options.jitter);
     let mut rgb = vec![Vec3::ZERO; width * height];
     rows(options.parallel, &mut rgb, width, |y, row| {
+        let last = Cell::new(0);
         for (x, c) in row.iter_mut().enumerate() {
             let p = &pixels[y * width + x];
             let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
-            let lit = smooth_light(&pixels, width, height, x, y);
+            let lit = smooth_light(&pixels, width, height, x, y)
+                .unwrap_or_else(|| shader.main_light(&p.spot, 0.5, 0.5, &last));
             *c = shader.colour(
                 camera.at,
                 dir,
@@ -162,19 +171,19 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
     }
 }
 
-/// One shadow ray is a yes or no; its neighbours on the same surface know more.
-fn smooth_light(pixels: &[Pixel], width: usize, height: usize, x: usize, y: usize) -> f32 {
+/// One shadow ray is a yes or no; its neighbours on the same surface know more. `None` if none of them asked.
+fn smooth_light(pixels: &[Pixel], width: usize, height: usize, x: usize, y: usize) -> Option<f32> {
     let p = &pixels[y * width + x];
     let (mut sum, mut n) = (0.0, 0.0);
     for v in y.saturating_sub(1)..=(y + 1).min(height - 1) {
         for q in &pixels[v * width + x.saturating_sub(1)..=v * width + (x + 1).min(width - 1)] {
-            if q.hit.prim == p.hit.prim {
+            if q.id == p.id && q.lit >= 0.0 {
                 sum += q.lit;
                 n += 1.0;
             }
         }
     }
-    sum / n
+    (n > 0.0).then(|| sum / n)
 }
 
 /// Where surfaces meet, asks a few more rays which surface they see and mixes the colours found next door.
@@ -186,12 +195,8 @@ fn antialias(
     height: usize,
     options: &Options,
 ) {
-    const OFFSETS: [(f32, f32); 4] = [
-        (0.125, 0.375),
-        (0.625, 0.125),
-        (0.875, 0.625),
-        (0.375, 0.875),
-    ];
+    // together with the centre four samples of a rotated grid
+    const OFFSETS: [(f32, f32); 3] = [(0.2, 0.1), (0.9, 0.3), (0.3, 0.9)];
     let camera = shader.world.scene.camera;
     let flat = rgb.to_vec();
     let luma = |c: Vec3| c.x + c.y + c.z;
@@ -203,6 +208,7 @@ fn antialias(
         (p - q).abs() > 0.1 * (p + q)
     };
     rows(options.parallel, rgb, width, |y, row| {
+        let last = Cell::new(0);
         for (x, c) in row.iter_mut().enumerate() {
             let i = y * width + x;
             let edge = (x > 0 && differs(i, i - 1))
@@ -227,12 +233,12 @@ fn antialias(
                 sum += match known {
                     Some(k) => flat[k],
                     None => {
-                        let lit = shader.main_light(&spot, 0.5, 0.5);
+                        let lit = shader.main_light(&spot, 0.5, 0.5, &last);
                         shader.colour(camera.at, dir, &hit, &spot, lit, 0.8, false)
                     }
                 };
             }
-            *c = sum * 0.2;
+            *c = sum * 0.25;
         }
     });
 }

@@ -36,6 +36,7 @@ impl Grid {
         let step = ((width * height) as f32 / 4200.0).sqrt().round().max(2.0) as usize;
         let (cols, rows) = (width.div_ceil(step), height.div_ceil(step));
         let reach = world.scene.occlusion;
+        let last = std::cell::Cell::new(0);
         let mut cells = Vec::with_capacity(cols * rows);
         for j in 0..rows {
             for i in 0..cols {
@@ -60,7 +61,7 @@ impl Grid {
                             dir,
                             t_min: lift * 0.5,
                         };
-                        if world.blocked(&ray, reach) {
+                        if world.blocked(&ray, reach, &last) {
                             blocked += 1.0;
                         }
                     }

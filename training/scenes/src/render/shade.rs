@@ -1,7 +1,6 @@
 //! The colour of one hit.
 
 use super::sky;
-use crate::geometry::prim::Surface;
 use crate::geometry::{Hit, Ray};
 use crate::light::Light;
 use crate::material::Material;
@@ -9,6 +8,7 @@ use crate::rng::hash01;
 use crate::scene::{FAR, GROUND, World};
 use crate::texture::ATLAS;
 use glam::Vec3;
+use std::cell::Cell;
 
 /// A hit, seen from its surface.
 #[derive(Clone, Copy)]
@@ -16,7 +16,10 @@ pub(super) struct Spot {
     pub at: Vec3,
     /// Turned towards the viewer.
     pub normal: Vec3,
-    pub surface: Surface,
+    /// Pattern coordinates in metres.
+    pub uv: [f32; 2],
+    /// Face, leaf or slot within the shape.
+    pub part: u32,
     /// Index into the scene's materials; `u32::MAX` for sky and far layers.
     pub material: u32,
 }
@@ -25,13 +28,8 @@ impl Spot {
     pub const NOWHERE: Self = Self {
         at: Vec3::ZERO,
         normal: Vec3::Y,
-        surface: Surface {
-            normal: Vec3::Y,
-            uv: [0.0; 2],
-            tangents: [Vec3::X, Vec3::Z],
-            slot: 0,
-            part: 0,
-        },
+        uv: [0.0; 2],
+        part: 0,
         material: u32::MAX,
     };
 
@@ -40,8 +38,8 @@ impl Spot {
         if hit.prim == u32::MAX {
             return 0;
         }
-        (hit.prim.wrapping_mul(0x9e37_79b1) ^ (self.surface.part.wrapping_mul(0x85eb_ca6b)))
-            .wrapping_add(self.surface.slot * 77)
+        (hit.prim.wrapping_mul(0x9e37_79b1) ^ (self.part.wrapping_mul(0x85eb_ca6b)))
+            .wrapping_add(self.material.wrapping_mul(77))
             | 1
     }
 }
@@ -66,10 +64,8 @@ impl Shader<'_> {
             return Spot {
                 at,
                 normal: Vec3::Y,
-                surface: Surface {
-                    uv: [at.x, at.z],
-                    ..Spot::NOWHERE.surface
-                },
+                uv: [at.x, at.z],
+                part: 0,
                 material,
             };
         }
@@ -83,7 +79,8 @@ impl Shader<'_> {
         Spot {
             at,
             normal,
-            surface,
+            uv: surface.uv,
+            part: surface.part,
             material: (prim.material + surface.slot).min(scene.materials.len() as u32 - 1),
         }
     }
@@ -93,7 +90,7 @@ impl Shader<'_> {
         spot.at + spot.normal * (2e-4 + 1e-3 * distance * (self.pixel * 300.0).min(1.0))
     }
 
-    fn shadow(&self, spot: &Spot, light: &Light, jx: f32, jy: f32) -> f32 {
+    fn shadow(&self, spot: &Spot, light: &Light, jx: f32, jy: f32, last: &Cell<u32>) -> f32 {
         let (dir, distance, _) = light.at(spot.at);
         let facing = spot.normal.dot(dir);
         let through = self
@@ -118,7 +115,7 @@ impl Shader<'_> {
             dir: d,
             t_min: lift * 0.5,
         };
-        if self.world.blocked(&ray, (distance - lift).min(1e6)) {
+        if self.world.blocked(&ray, (distance - lift).min(1e6), last) {
             0.0
         } else {
             1.0
@@ -126,18 +123,18 @@ impl Shader<'_> {
     }
 
     /// Share of the first light that arrives, 0 or 1.
-    pub fn main_light(&self, spot: &Spot, jx: f32, jy: f32) -> f32 {
+    pub fn main_light(&self, spot: &Spot, jx: f32, jy: f32, last: &Cell<u32>) -> f32 {
         if spot.material == u32::MAX {
             return 1.0;
         }
         match self.world.scene.lights.first() {
-            Some(light) => self.shadow(spot, light, jx, jy),
+            Some(light) => self.shadow(spot, light, jx, jy, last),
             None => 0.0,
         }
     }
 
     /// Colour of a material at a spot whose pixel covers `foot` metres, and the pattern's value there.
-    fn albedo(m: &Material, s: &Surface, foot: f32) -> (Vec3, f32) {
+    fn albedo(m: &Material, s: &Spot, foot: f32) -> (Vec3, f32) {
         let [u, v] = s.uv;
         let inv = 1.0 / m.tile;
         let t = if m.mix > 0.0 {
@@ -168,13 +165,13 @@ impl Shader<'_> {
     }
 
     /// The normal with the pattern's relief.
-    fn relief(m: &Material, spot: &Spot, t: f32, foot: f32) -> Vec3 {
+    fn relief(m: &Material, spot: &Spot, [tu, tv]: [Vec3; 2], t: f32, foot: f32) -> Vec3 {
         let inv = 1.0 / m.tile;
         let e = (foot * inv).max(1.0 / 256.0);
         if e > 0.06 {
             return spot.normal;
         }
-        let [u, v] = spot.surface.uv;
+        let [u, v] = spot.uv;
         let (x, y) = (u * inv + m.offset[0], m.offset[1] - v * inv);
         let t = if m.mix > 0.0 {
             t
@@ -183,7 +180,6 @@ impl Shader<'_> {
         };
         let du = (ATLAS.sample(m.pattern, x + e, y, e) - t) / e * m.relief;
         let dv = (ATLAS.sample(m.pattern, x, y - e, e) - t) / e * m.relief;
-        let [tu, tv] = spot.surface.tangents;
         (spot.normal - tu * du - tv * dv).normalize_or(spot.normal)
     }
 
@@ -220,9 +216,16 @@ impl Shader<'_> {
         let m = &scene.materials[spot.material as usize];
         let cos = spot.normal.dot(-unit).max(0.02);
         let foot = hit.t * self.pixel / cos.sqrt();
-        let (albedo, t) = Self::albedo(m, &spot.surface, foot);
+        let (albedo, t) = Self::albedo(m, spot, foot);
         let n = if m.relief > 0.0 {
-            Self::relief(m, spot, t, foot)
+            let tangents = if hit.prim == GROUND {
+                [Vec3::X, Vec3::Z]
+            } else {
+                scene.prims[hit.prim as usize]
+                    .surface(spot.at, hit)
+                    .tangents
+            };
+            Self::relief(m, spot, tangents, t, foot)
         } else {
             spot.normal
         };
@@ -240,7 +243,7 @@ impl Shader<'_> {
                 // too faint for its shadow to be seen
                 open
             } else {
-                self.shadow(spot, l, 0.5, 0.3)
+                self.shadow(spot, l, 0.5, 0.3, &Cell::new(0))
             };
             if seen == 0.0 {
                 continue;

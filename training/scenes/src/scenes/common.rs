@@ -179,7 +179,7 @@ pub fn far_layers(m: &mut Maker, radius: (f32, f32)) {
         let ground = m.s.camera.at.y * 0.2;
         let count = 1024;
         let towers = r.int(60, 240);
-        let profile = (0..count)
+        let profile: Vec<f32> = (0..count)
             .map(|i| {
                 let x = i as f32 / count as f32;
                 if city && l == 0 {
@@ -200,6 +200,7 @@ pub fn far_layers(m: &mut Maker, radius: (f32, f32)) {
         };
         m.s.sky.layers.push(FarLayer {
             radius: at,
+            top: profile.iter().copied().fold(0.0, f32::max),
             profile,
             colours: [tint * 0.5, tint * 1.3],
             pattern: ATLAS.pick(r, families),

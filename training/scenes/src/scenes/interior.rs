@@ -47,8 +47,8 @@ pub fn shell(m: &mut Maker, room: Room, windows: usize) {
         (0.3, 2.0),
     );
     if plain {
-        wall.mix *= 0.15;
-        wall.wear_amount *= 0.3;
+        wall.mix *= 0.12;
+        wall.wear_amount *= 0.12;
         wall.relief = 0.0;
     }
     wall.gloss = 0.0;
@@ -360,7 +360,7 @@ pub fn room(m: &mut Maker) {
     };
     let pitch = m.r.range(-0.08, 0.35);
     common::camera(m, height, pitch);
-    furnish(m, &room, if hall { 3 } else { 6 });
+    furnish(m, &room, if hall { 4 } else { 8 });
     if m.r.chance(0.35) {
         let g = room
             .frame

@@ -2,6 +2,7 @@
 
 pub mod closeup;
 pub mod common;
+pub mod detail;
 pub mod interior;
 pub mod nature;
 pub mod people;
@@ -51,6 +52,8 @@ pub const KINDS: &[Kind] = &[
     kind("stairs", 2.0, street::stairs, false),
     kind("wall", 2.0, street::wall, false),
     kind("bridge", 1.0, street::bridge, false),
+    kind("lattice", 3.0, detail::lattice, true),
+    kind("machine", 1.5, detail::machine, true),
 ];
 
 /// The id of a kind by its name.

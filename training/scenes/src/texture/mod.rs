@@ -122,9 +122,14 @@ impl Atlas {
         let base = id as usize * self.stride + self.offsets[level];
         let x = u * n as f32 - 0.5;
         let y = v * n as f32 - 0.5;
-        let (fx, fy) = (x.floor(), y.floor());
-        let (wx, wy) = (x - fx, y - fy);
-        let (ix, iy) = (fx as i32 as usize & mask, fy as i32 as usize & mask);
+        // floor by hand: without SSE4.1 the standard one is a call
+        let floor = |a: f32| {
+            let i = a as i32;
+            i - i32::from((i as f32) > a)
+        };
+        let (fx, fy) = (floor(x), floor(y));
+        let (wx, wy) = (x - fx as f32, y - fy as f32);
+        let (ix, iy) = (fx as usize & mask, fy as usize & mask);
         let (jx, jy) = ((ix + 1) & mask, (iy + 1) & mask);
         let at = |a: usize, b: usize| f32::from(self.texels[base + b * n + a]);
         let top = at(ix, iy) * (1.0 - wx) + at(jx, iy) * wx;
