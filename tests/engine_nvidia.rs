@@ -76,7 +76,7 @@ fn auto_takes_what_works_and_keeps_the_reasons() {
         },
     )
     .expect("the CPU at least");
-    assert_eq!(network.description().notes, reasons);
+    assert_eq!(network.description().fallbacks, reasons);
     if network.description().provider == ExecutionProvider::Cpu.ort_name() {
         assert_eq!(reasons.len(), 2, "{reasons:?}");
     }

@@ -109,7 +109,7 @@ pub fn open(
         progress(Progress::Loading { provider: name });
         failure = match SessionNetwork::open(runtime, config, provider, &facts) {
             Ok(mut network) => {
-                network.add_notes(fallbacks);
+                network.set_fallbacks(fallbacks);
                 progress(Progress::Ready {
                     provider: name,
                     precision: network.description().precision.clone(),

@@ -28,8 +28,10 @@ pub struct Description {
     pub runtime: String,
     /// How many nodes of the graph went to which provider, where that was checked.
     pub placement: Option<String>,
-    /// What a user should know of this network and could not have expected, in sentences.
+    /// What a user should know of this model and could not have expected, in sentences.
     pub notes: Vec<String>,
+    /// Providers that `auto` tried before, and why each does not work here.
+    pub fallbacks: Vec<String>,
 }
 
 /// Images to run: `[batch, 3, height, width]`, RGB, already normalised, contiguous.

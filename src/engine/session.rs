@@ -71,6 +71,7 @@ impl SessionNetwork {
             ),
             placement: None,
             notes: Vec::new(),
+            fallbacks: Vec::new(),
         };
         let mut network = Self {
             session,
@@ -87,9 +88,9 @@ impl SessionNetwork {
         Ok(network)
     }
 
-    /// Adds sentences to [`Description::notes`].
-    pub(super) fn add_notes(&mut self, notes: Vec<String>) {
-        self.description.notes.extend(notes);
+    /// Sets [`Description::fallbacks`].
+    pub(super) fn set_fallbacks(&mut self, fallbacks: Vec<String>) {
+        self.description.fallbacks = fallbacks;
     }
 
     /// Sees whether the nodes went to the provider that was asked for.

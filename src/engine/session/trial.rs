@@ -69,10 +69,9 @@ impl Trial<'_> {
     }
 
     fn note(&mut self, text: &str) {
-        let note = format!("{} {text}", self.facts.label);
         let notes = &mut self.network.description.notes;
-        if !notes.contains(&note) {
-            notes.push(note);
+        if !notes.iter().any(|note| note == text) {
+            notes.push(text.to_owned());
         }
     }
 
@@ -88,7 +87,7 @@ impl Trial<'_> {
                 Ok(()) => {
                     if step != patch {
                         self.network.description.patch = step;
-                        self.note(&format!("takes sides that are multiples of {step}"));
+                        self.note(&format!("it takes sides that are multiples of {step}"));
                     }
                     return Ok(());
                 }
@@ -113,7 +112,7 @@ impl Trial<'_> {
                     let map = self.at(second, 1)?;
                     self.network.description.batch = Some(1);
                     self.note(
-                        "says it takes any number of images at a time, but fails with more than one",
+                        "it says it takes any number of images at a time, but fails with more than one",
                     );
                     map
                 }
@@ -122,7 +121,7 @@ impl Trial<'_> {
         };
         if first_map == second_map {
             self.note(&format!(
-                "takes any size, but always gives a depth map of {first_map}: its output was frozen in export, and a \
+                "it takes any size, but always gives a depth map of {first_map}: its output was frozen in export, and a \
                  higher resolution gives no more detail than that"
             ));
         }
@@ -144,7 +143,7 @@ impl Trial<'_> {
                 Ok(_) => {
                     self.network.description.input_size = InputSize::Fixed(size);
                     self.note(&format!(
-                        "says it takes any size, but works at {size} only: frames are stretched to that"
+                        "it says it takes any size, but works at {size} only: frames are stretched to that"
                     ));
                     return Ok(());
                 }
@@ -192,7 +191,7 @@ impl Trial<'_> {
             return Ok(map);
         }
         if self.provider == ExecutionProvider::Cpu {
-            self.note("gives nothing but NaN or infinity on a plain picture");
+            self.note("it gives nothing but NaN or infinity on a plain picture");
             return Ok(map);
         }
         Err(Error::Provider {
