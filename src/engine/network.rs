@@ -1,7 +1,7 @@
 //! The seam between the element and whatever runs the network.
 //!
 //! A [`Network`] describes itself and turns a batch of normalised images into depth maps. ONNX Runtime
-//! is one way of doing that ([`super::session`]); a remote server could be another.
+//! is one way of doing that (`session.rs`); a remote server could be another.
 
 use crate::error::Error;
 use crate::geometry::Size;
