@@ -6,7 +6,8 @@
 # FFV1 and most decoders in "libav").
 # shellcheck disable=SC2034 # used by those who source this
 PACKAGES=(
-    build-essential
+    gcc
+    libc6-dev
     pkg-config
     libgstreamer1.0-dev
     libgstreamer-plugins-base1.0-dev
@@ -160,4 +161,16 @@ install_runtime() {
 # has_openvino: whether the OpenVINO build of ONNX Runtime exists for this machine
 has_openvino() {
     [ "$(uname -m)" = x86_64 ]
+}
+
+# fastest_runtime: name of the ONNX Runtime that is fastest on this machine's CPU; says why
+fastest_runtime() {
+    # OpenVINO's bf16 is about twice as fast as fp32, where the CPU has instructions for it
+    if has_openvino && grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then
+        say "this CPU has bf16 instructions: ONNX Runtime with OpenVINO is the fastest" >&2
+        echo openvino
+    else
+        say "this CPU has no bf16 instructions: plain ONNX Runtime is the one to take" >&2
+        echo onnxruntime
+    fi
 }
