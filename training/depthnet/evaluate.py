@@ -144,15 +144,14 @@ def kinds(model: Model, path: str | None, count: int, size: str = "686x518") -> 
 def detail(model: Model, path: str | None, count: int, size: str = "1386x1036") -> dict:
     """Edges and large-scale order by resolution, on scenes of thin and small things."""
     scores: dict[int, list] = {r: [] for r in (252, 518, 1036)}
-    for s in renderer.stream(path, HELD_OUT, size, count=count, command="detail"):
-        h, w = s.inverse.shape
+    for rgb, inverse in renderer.details(path, HELD_OUT, size, count):
+        h, w = inverse.shape
         for resolution, rows in scores.items():
-            r = np.random.default_rng(0)
-            p = model.depth(s.rgb, resolution)
-            grid = cv2.resize(s.inverse, p.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            p = model.depth(rgb, resolution)
+            grid = cv2.resize(inverse, p.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
             full, best = (cv2.resize(v, (w, h), interpolation=cv2.INTER_LINEAR) for v in (p, grid))
-            order, _ = metrics.ordinal(full, s.inverse, r, 20000)
-            rows.append((metrics.edge_f1(full, s.inverse), metrics.edge_f1(best, s.inverse), order))
+            order, _ = metrics.ordinal(full, inverse, np.random.default_rng(0), 20000)
+            rows.append((metrics.edge_f1(full, inverse), metrics.edge_f1(best, inverse), order))
     means = {r: [float(v) for v in np.nanmean(np.array(rows), 0)] for r, rows in scores.items()}
     table("Detail by resolution", ["resolution", "edge F1", "ceiling of the grid", "order"], [[r, *v] for r, v in means.items()])
     return {str(r): v for r, v in means.items()}

@@ -17,6 +17,13 @@ from . import renderer
 from .renderer import Sample
 
 
+# what the trainer renders into a pool, by the name of its folder: sizes (width x height) and pixels of a slot
+RECIPES = {
+    "small": ("288x216,288x216,324x192,216x288", 288 * 216),
+    "large": ("504x378,504x378,567x336,378x504", 504 * 378),
+}
+
+
 class Pool:
     """`capacity` slots of `area` pixels each in the folder `root`."""
 
@@ -102,8 +109,7 @@ def fill(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pool", type=Path)
-    parser.add_argument("--sizes", default="288x216,288x216,324x192,216x288")
-    parser.add_argument("--area", type=int, default=216 * 288)
+    parser.add_argument("--recipe", choices=RECIPES, default="small", help="sizes of the pictures")
     parser.add_argument("--capacity", type=int, default=30000)
     parser.add_argument("--renderer")
     parser.add_argument("--seed", type=int, default=1)
@@ -113,11 +119,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="samples to render, then stop")
     parser.add_argument("--once", action="store_true", help="nothing to do if it is full already")
     a = parser.parse_args()
-    pool = Pool(a.pool, a.area, a.capacity)
+    sizes, area = RECIPES[a.recipe]
+    pool = Pool(a.pool, area, a.capacity)
     if a.once:
         a.count = pool.capacity - len(pool.filled())
     if a.count != 0:
-        fill(pool, a.renderer, a.seed, a.sizes, a.rate, a.worker, a.workers, a.count)
+        fill(pool, a.renderer, a.seed, sizes, a.rate, a.worker, a.workers, a.count)
 
 
 if __name__ == "__main__":

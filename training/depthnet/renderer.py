@@ -3,11 +3,13 @@
 import os
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 
 TRAINING = Path(__file__).resolve().parent.parent
@@ -66,10 +68,9 @@ def stream(
     first: int = 0,
     count: int | None = None,
     extra: tuple[str, ...] = (),
-    command: str = "stream",
 ) -> Iterator[Sample]:
     """Start the renderer and yield what it renders; it is stopped when the iterator is closed."""
-    args = [str(find(path)), command, "--seed", str(seed), "--sizes", sizes, "--first", str(first), *extra]
+    args = [str(find(path)), "stream", "--seed", str(seed), "--sizes", sizes, "--first", str(first), *extra]
     if count is not None:
         args += ["--count", str(count)]
     with subprocess.Popen(args, stdout=subprocess.PIPE, bufsize=1 << 20) as process:
@@ -77,3 +78,13 @@ def stream(
             yield from read(process.stdout)
         finally:
             process.kill()
+
+
+def details(path: str | os.PathLike | None, seed: int, size: str, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Scenes of thin and small things: RGB u8 [h,w,3] and inverse depth f32 [h,w]."""
+    with tempfile.TemporaryDirectory() as folder:
+        args = ["detail", "--seed", str(seed), "--size", size, "--count", str(count), "--out", folder]
+        subprocess.run([str(find(path)), *args], check=True, stdout=subprocess.DEVNULL)
+        for picture in sorted(Path(folder).glob("*.png")):
+            depth = cv2.imread(str(picture.with_suffix(".pfm")), cv2.IMREAD_UNCHANGED)
+            yield np.ascontiguousarray(cv2.imread(str(picture))[:, :, ::-1]), np.ascontiguousarray(depth)

@@ -140,11 +140,24 @@ class Trainer:
 
 
 def renderers(args: argparse.Namespace) -> list[subprocess.Popen]:
-    """Writers that keep the first pool fresh while we learn; they end with us."""
-    command = ["nice", "-n", "4", sys.executable, "-m", "depthnet.pool", str(args.pool[0]), "--seed", str(args.seed), "--rate", str(args.fresh), "--capacity", str(args.capacity)]
-    command += ["--renderer", args.renderer] if args.renderer else []
-    each = ["--workers", str(args.renderers)]
-    return [subprocess.Popen([*command, *each, "--worker", str(i)], cwd=Path(__file__).parent.parent) for i in range(args.renderers)]
+    """Writers that keep the pools fresh while we learn; they end with us."""
+    writers = []
+    for i, (pool, count, capacity) in enumerate(zip(args.pool, args.renderers, args.capacity)):
+        command = ["nice", "-n", "4", sys.executable, "-m", "depthnet.pool", str(pool), "--recipe", pool.name]
+        command += ["--seed", str(args.seed + 100 * i), "--rate", str(args.fresh), "--capacity", str(capacity)]
+        command += ["--renderer", args.renderer] if args.renderer else []
+        for worker in range(count):
+            each = ["--workers", str(count), "--worker", str(worker)]
+            writers.append(subprocess.Popen([*command, *each], cwd=Path(__file__).parent.parent))
+    return writers
+
+
+def wait_for(pool: Path, samples: int, writers: list[subprocess.Popen]) -> None:
+    """Until the pool holds as many samples."""
+    while not (pool / "pool.json").exists() or len(Pool(pool).filled()) < samples:
+        if any(writer.poll() is not None for writer in writers):
+            raise RuntimeError("a renderer stopped")
+        time.sleep(1)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -165,10 +178,8 @@ def train(args: argparse.Namespace) -> None:
     loader = DataLoader(batches, batch_size=None, num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda")
     began = saved = validated = time.monotonic()
     writers = renderers(args)
-    while args.renderers and not ((args.pool[0] / "pool.json").exists() and len(Pool(args.pool[0]).filled()) >= min(args.capacity, args.start)):
-        if writers[0].poll() is not None:
-            raise RuntimeError("the renderer stopped")
-        time.sleep(1)
+    if writers:
+        wait_for(args.pool[0], min(args.capacity[0], args.start), writers)
     shown: list[dict[str, Tensor]] = []
     told: list[int] = []  # to stop: the step is finished and saved
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -204,7 +215,7 @@ def train(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of checkpoints and logs")
-    parser.add_argument("--pool", type=Path, action="append", required=True, help="folder of samples; the first is kept fresh")
+    parser.add_argument("--pool", type=Path, action="append", required=True, help="folder of samples, named small or large")
     parser.add_argument("--held-out", type=Path, help="pool that is never trained on")
     parser.add_argument("--validate", type=int, default=200, help="pictures of it to look at")
     parser.add_argument("--every", type=float, default=8, help="minutes between looks")
@@ -223,9 +234,9 @@ def main() -> None:
     parser.add_argument("--device")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
-    parser.add_argument("--renderers", type=int, default=0, help="processes that refill the first pool")
+    parser.add_argument("--renderers", type=int, nargs="+", default=[0], help="processes that refill each pool")
     parser.add_argument("--renderer", help="the depth-scenes executable")
-    parser.add_argument("--capacity", type=int, default=30000, help="samples the first pool holds")
+    parser.add_argument("--capacity", type=int, nargs="+", default=[30000, 4000], help="samples each pool holds")
     parser.add_argument("--start", type=int, default=500, help="samples it must hold before training begins")
     parser.add_argument("--fresh", type=float, default=3.0, help="samples a second from each, once an eighth of the pool is filled; 0: no limit")
     train(parser.parse_args())
