@@ -7,6 +7,7 @@
 pub mod camera;
 pub mod files;
 pub mod film;
+pub mod gallery;
 pub mod geometry;
 pub mod light;
 pub mod material;

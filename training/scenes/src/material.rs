@@ -4,6 +4,15 @@ use crate::rng::Rng;
 use crate::texture::{ATLAS, Family};
 use glam::Vec3;
 
+/// A little picture that covers one side of a thing: a decoy that looks deep and is flat.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture {
+    /// Which; taken modulo their number.
+    pub index: u16,
+    /// Half the sizes of the side, in metres.
+    pub half: [f32; 2],
+}
+
 /// A surface.
 #[derive(Clone, Debug)]
 pub struct Material {
@@ -39,6 +48,8 @@ pub struct Material {
     pub through: f32,
     /// Light at the rim: fur, velvet, peach.
     pub fuzz: f32,
+    /// Painted over the pattern.
+    pub picture: Option<Picture>,
     /// Brightness spread between parts: leaves, stones.
     pub spread: f32,
 }
@@ -62,6 +73,7 @@ impl Default for Material {
             lit_panes: false,
             through: 0.0,
             fuzz: 0.0,
+            picture: None,
             spread: 0.0,
         }
     }

@@ -111,16 +111,7 @@ pub fn torus(tube: f32, nu: usize, nv: usize) -> Mesh {
 }
 
 /// A leaf: a bent, pointed strip of a few triangles.
-pub fn leaf(
-    d: &mut Draft,
-    at: Vec3,
-    rot: Mat3,
-    length: f32,
-    width: f32,
-    bend: f32,
-    slot: u16,
-    part: u16,
-) {
+pub fn leaf(d: &mut Draft, at: Vec3, rot: Mat3, length: f32, width: f32, bend: f32, part: u16) {
     let rows = [(0.0f32, 0.15f32), (0.45, 1.0), (1.0, 0.03)];
     let mut last: Option<(u32, u32)> = None;
     for (s, w) in rows {
@@ -128,7 +119,7 @@ pub fn leaf(
         let l = d.point(at + rot * Vec3::new(-w * width * 0.5, y, s * length));
         let r = d.point(at + rot * Vec3::new(w * width * 0.5, y, s * length));
         if let Some((pl, pr)) = last {
-            d.quad([pl, pr, r, l], slot, part);
+            d.quad([pl, pr, r, l], 0, part);
         }
         last = Some((l, r));
     }
@@ -164,7 +155,6 @@ pub fn crown(count: usize, size: f32, r: &mut Rng) -> Mesh {
             s,
             s * 0.55,
             r.range(-0.5, 0.2),
-            0,
             (i % 60000) as u16,
         );
     }
@@ -188,7 +178,6 @@ pub fn tuft(count: usize, width: f32, spread: f32, r: &mut Rng) -> Mesh {
             r.range(0.4, 1.0),
             width,
             -r.range(0.0, 0.5),
-            0,
             i as u16,
         );
     }

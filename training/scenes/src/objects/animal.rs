@@ -1,5 +1,6 @@
 //! Animals: on four legs, with wings, under water.
 
+use super::QUARTER;
 use super::{I, Maker, rx, ry, rz, v};
 use crate::geometry::Frame;
 use crate::material::{Material, Tint};
@@ -421,7 +422,7 @@ pub fn swimmer(m: &mut Maker, f: &Frame, long: f32, fish: bool) {
     };
     let width = |s: f32| {
         let w = if s < 0.35 {
-            (s / 0.35 * 1.57).sin()
+            (s / 0.35 * QUARTER).sin()
         } else {
             ((1.0 - s) / 0.65).powf(0.9)
         };

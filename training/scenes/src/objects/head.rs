@@ -1,5 +1,6 @@
 //! Heads with faces.
 
+use super::QUARTER;
 use super::{I, Maker, rx, rz, v};
 use crate::geometry::Frame;
 use crate::material::{Material, Tint};
@@ -133,7 +134,7 @@ fn eyes_and_mouth(m: &mut Maker, f: &Frame, wide: f32) {
                 f,
                 v(s * 0.033 * wide, 0.01, 0.094),
                 v(0.026, 0.026, 0.022),
-                rx(1.57),
+                rx(QUARTER),
                 ring,
                 rim,
             );

@@ -1,5 +1,6 @@
 //! Small things: on tables, shelves and floors.
 
+use super::QUARTER;
 use super::{I, Maker, rx, ry, rz, v};
 use crate::geometry::Frame;
 use crate::geometry::forms::any_rotation;
@@ -155,8 +156,9 @@ pub fn item(m: &mut Maker, f: &Frame, k: f32) {
                 (k, k * 3.0),
             );
             p.emit = glow;
-            let p = m.mat(p);
             let (w, h) = (k * m.r.range(0.6, 1.6), k * m.r.range(0.6, 1.1));
+            m.hang(&mut p, (w * 0.92, h * 0.9), 0.6);
+            let p = m.mat(p);
             let g = f.child(v(0.0, h + 0.05 * k, 0.0), rx(-m.r.range(0.05, 0.4)));
             m.s.block(&g, Vec3::ZERO, v(w, h, 0.05 * k), I, b);
             m.s.block(
@@ -255,7 +257,7 @@ pub fn mug(m: &mut Maker, f: &Frame, k: f32) {
             f,
             v(w * 1.1, h, 0.0),
             v(h * 0.5, h * 0.5, h * 0.6),
-            rx(1.5708),
+            rx(QUARTER),
             &LIBRARY.rings[2],
             b,
         );

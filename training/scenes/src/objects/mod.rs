@@ -10,7 +10,7 @@ pub mod plant;
 pub mod structure;
 pub mod vehicle;
 
-use crate::material::Material;
+use crate::material::{Material, Picture};
 use crate::rng::Rng;
 use crate::scene::Scene;
 use glam::{Mat3, Vec3};
@@ -22,6 +22,8 @@ pub struct Maker {
     pub r: Rng,
     /// The scene.
     pub s: Scene,
+    /// Little pictures may hang on walls; off while those are made themselves.
+    pub pictures: bool,
 }
 
 impl Maker {
@@ -31,6 +33,18 @@ impl Maker {
         Self {
             r,
             s: Scene::default(),
+            pictures: true,
+        }
+    }
+
+    /// Makes a material show a little picture over a side of these half sizes, at some chance.
+    pub fn hang(&mut self, material: &mut Material, half: (f32, f32), chance: f32) {
+        if self.pictures && self.r.chance(chance) {
+            material.picture = Some(Picture {
+                index: self.r.bits() as u16,
+                half: [half.0, half.1],
+            });
+            material.relief = 0.0;
         }
     }
 
@@ -66,3 +80,10 @@ pub fn rz(a: f32) -> Mat3 {
 
 /// No rotation.
 pub const I: Mat3 = Mat3::IDENTITY;
+
+/// A full turn in radians.
+pub const FULL: f32 = std::f32::consts::TAU;
+/// Half a turn.
+pub const HALF: f32 = std::f32::consts::PI;
+/// A quarter of a turn.
+pub const QUARTER: f32 = std::f32::consts::FRAC_PI_2;

@@ -1,5 +1,6 @@
 //! Street furniture and thin things: poles, lamps, signs, cables, benches.
 
+use super::QUARTER;
 use super::{I, Maker, ry, rz, v};
 use crate::geometry::Frame;
 use crate::material::{Material, Tint};
@@ -77,12 +78,20 @@ pub fn sign(m: &mut Maker, f: &Frame, lit: bool) {
     } else {
         0.0
     };
+    let half = v(m.r.range(0.15, 0.8), m.r.range(0.12, 0.5), 0.015);
+    m.hang(&mut board, (half.x, half.y), 0.25);
     let board = m.mat(board);
     if m.r.chance(0.35) {
         let r = m.r.range(0.2, 0.4);
-        m.s.round(f, Vec3::ZERO, v(r, 0.012, r), super::rx(1.5708), 1.0, board);
+        m.s.round(
+            f,
+            Vec3::ZERO,
+            v(r, 0.012, r),
+            super::rx(QUARTER),
+            1.0,
+            board,
+        );
     } else {
-        let half = v(m.r.range(0.15, 0.8), m.r.range(0.12, 0.5), 0.015);
         m.s.block(f, Vec3::ZERO, half, I, board);
     }
 }

@@ -1,5 +1,6 @@
 //! Trees, bushes, flowers, grass, stones.
 
+use super::{FULL, HALF};
 use super::{I, Maker, rx, ry, rz, v};
 use crate::geometry::Frame;
 use crate::geometry::forms::any_rotation;
@@ -53,7 +54,7 @@ fn broad(m: &mut Maker, f: &Frame) {
     let n = m.r.int(2, 6);
     let crown = m.r.int(0, LIBRARY.crowns.len());
     for i in 0..n {
-        let a = i as f32 / n as f32 * 6.28 + m.r.unit();
+        let a = i as f32 / n as f32 * FULL + m.r.unit();
         let out = wide * m.r.range(0.2, 0.7) * if n == 1 { 0.0 } else { 1.0 };
         let c = v(out * a.sin(), m.r.range(fork + 0.2, 0.86), out * a.cos());
         m.s.limb(f, lean, c, r * 0.6, r * 0.2, bark);
@@ -137,7 +138,7 @@ fn palm(m: &mut Maker, f: &Frame) {
         f,
         top + v(0.0, 0.05, 0.0),
         v(0.34, 0.16, 0.34),
-        rot * rx(3.14),
+        rot * rx(HALF),
         tuft,
         leaves,
     );
@@ -238,7 +239,7 @@ pub fn flower(m: &mut Maker, f: &Frame, height: f32, head: f32) {
         let lift = 0.15 + 0.4 * k as f32;
         let long = head * (1.0 - 0.2 * k as f32);
         for i in 0..n {
-            let a = (i as f32 + 0.5 * k as f32) / n as f32 * 6.283;
+            let a = (i as f32 + 0.5 * k as f32) / n as f32 * FULL;
             let rot = ry(a) * rx(-lift + m.r.normal(0.12));
             let c = rot * v(0.0, 0.0, long * 0.55);
             m.s.ball(

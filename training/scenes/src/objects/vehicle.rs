@@ -1,5 +1,6 @@
 //! Cars, vans, buses, bicycles, boats.
 
+use super::{FULL, QUARTER};
 use super::{I, Maker, rx, rz, v};
 use crate::geometry::Frame;
 use crate::geometry::library::LIBRARY;
@@ -16,13 +17,13 @@ fn glass(m: &mut Maker) -> u32 {
 }
 
 fn wheel(m: &mut Maker, f: &Frame, at: Vec3, r: f32, tyre: u32, hub: u32) {
-    m.s.round(f, at, v(r, 0.11, r), rz(1.5708), 1.0, tyre);
+    m.s.round(f, at, v(r, 0.11, r), rz(QUARTER), 1.0, tyre);
     let out = v(at.x.signum() * 0.02, 0.0, 0.0);
     m.s.round(
         f,
         at + out,
         v(r * 0.62, 0.1, r * 0.62),
-        rz(1.5708),
+        rz(QUARTER),
         1.0,
         hub,
     );
@@ -231,7 +232,7 @@ pub fn bicycle(m: &mut Maker, f: &Frame) {
     let r = 0.34;
     for z in [-0.5f32, 0.55] {
         let hub = v(0.0, r, z);
-        m.s.mesh(f, hub, v(r, r, r), rz(1.5708), &LIBRARY.rings[0], dark);
+        m.s.mesh(f, hub, v(r, r, r), rz(QUARTER), &LIBRARY.rings[0], dark);
         m.s.limb(
             f,
             hub - v(0.05, 0.0, 0.0),
@@ -241,7 +242,7 @@ pub fn bicycle(m: &mut Maker, f: &Frame) {
             chrome,
         );
         for k in 0..14 {
-            let (s, c) = (k as f32 / 14.0 * 6.283).sin_cos();
+            let (s, c) = (k as f32 / 14.0 * FULL).sin_cos();
             m.s.limb(
                 f,
                 hub,
@@ -299,7 +300,7 @@ pub fn bicycle(m: &mut Maker, f: &Frame) {
         f,
         crank,
         v(0.1, 0.1, 0.1),
-        rz(1.5708),
+        rz(QUARTER),
         &LIBRARY.rings[1],
         chrome,
     );

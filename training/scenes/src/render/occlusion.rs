@@ -25,7 +25,7 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    pub fn new(
+    pub(super) fn new(
         world: &World<'_>,
         pixels: &[Pixel],
         width: usize,
@@ -84,7 +84,7 @@ impl Grid {
     }
 
     /// Openness at a pixel from the cells around it that lie on a like surface.
-    pub fn at(&self, spot: &Spot, x: usize, y: usize) -> f32 {
+    pub(super) fn at(&self, spot: &Spot, x: usize, y: usize) -> f32 {
         if spot.material == u32::MAX {
             return 1.0;
         }

@@ -1,6 +1,7 @@
 //! The colour of one hit.
 
 use super::sky;
+use crate::gallery::GALLERY;
 use crate::geometry::{Hit, Ray};
 use crate::light::Light;
 use crate::material::Material;
@@ -25,7 +26,7 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    pub const NOWHERE: Self = Self {
+    pub(super) const NOWHERE: Self = Self {
         at: Vec3::ZERO,
         normal: Vec3::Y,
         uv: [0.0; 2],
@@ -34,7 +35,7 @@ impl Spot {
     };
 
     /// Tells surfaces apart: shape, slot and part.
-    pub fn id(&self, hit: &Hit) -> u32 {
+    pub(super) fn id(&self, hit: &Hit) -> u32 {
         if hit.prim == u32::MAX {
             return 0;
         }
@@ -53,7 +54,7 @@ pub(super) struct Shader<'a> {
 
 impl Shader<'_> {
     /// Finds place, normal and material of a hit.
-    pub fn spot(&self, origin: Vec3, dir: Vec3, hit: &Hit) -> Spot {
+    pub(super) fn spot(&self, origin: Vec3, dir: Vec3, hit: &Hit) -> Spot {
         let scene = self.world.scene;
         if hit.prim >= FAR {
             return Spot::NOWHERE;
@@ -86,7 +87,7 @@ impl Shader<'_> {
     }
 
     /// A point a little off the surface, to start rays from.
-    pub fn lift(&self, spot: &Spot, distance: f32) -> Vec3 {
+    pub(super) fn lift(&self, spot: &Spot, distance: f32) -> Vec3 {
         spot.at + spot.normal * (2e-4 + 1e-3 * distance * (self.pixel * 300.0).min(1.0))
     }
 
@@ -123,7 +124,7 @@ impl Shader<'_> {
     }
 
     /// Share of the first light that arrives, 0 or 1.
-    pub fn main_light(&self, spot: &Spot, jx: f32, jy: f32, last: &Cell<u32>) -> f32 {
+    pub(super) fn main_light(&self, spot: &Spot, jx: f32, jy: f32, last: &Cell<u32>) -> f32 {
         if spot.material == u32::MAX {
             return 1.0;
         }
@@ -136,6 +137,16 @@ impl Shader<'_> {
     /// Colour of a material at a spot whose pixel covers `foot` metres, and the pattern's value there.
     fn albedo(m: &Material, s: &Spot, foot: f32) -> (Vec3, f32) {
         let [u, v] = s.uv;
+        if let Some(p) = m.picture {
+            let at = |x: f32, half: f32| 0.5 + 0.5 * x / half;
+            let c = GALLERY.sample(
+                p.index,
+                at(u, p.half[0]),
+                1.0 - at(v, p.half[1]),
+                foot / (2.0 * p.half[0]),
+            );
+            return (c, 0.5);
+        }
         let inv = 1.0 / m.tile;
         let t = if m.mix > 0.0 {
             ATLAS.sample(
@@ -188,7 +199,7 @@ impl Shader<'_> {
         clippy::too_many_arguments,
         reason = "all of them differ from pixel to pixel"
     )]
-    pub fn colour(
+    pub(super) fn colour(
         &self,
         origin: Vec3,
         dir: Vec3,

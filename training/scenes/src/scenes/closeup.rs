@@ -5,6 +5,7 @@ use super::interior::{self, Room};
 use crate::camera::Camera;
 use crate::geometry::Frame;
 use crate::material::{MADE, Material, SOIL, Tint};
+use crate::objects::HALF;
 use crate::objects::{I, Maker, animal, furniture, item, outdoor, person, plant, ry, rz, v};
 use crate::texture::Family;
 use glam::Vec3;
@@ -66,7 +67,7 @@ fn furnish_behind(m: &mut Maker, room: &Room) {
             0.0,
             m.r.range(0.3, 0.88) * room.z,
         );
-        let f = room.frame.child(at, ry(3.14 + m.r.normal(0.4)));
+        let f = room.frame.child(at, ry(HALF + m.r.normal(0.4)));
         match m.r.int(0, 5) {
             0 => furniture::table(m, &f, true),
             1 => furniture::sofa(m, &f),
@@ -186,13 +187,13 @@ pub fn flowers(m: &mut Maker) {
         m.r.normal(0.08),
         fov,
     );
-    let first = Frame::upright(v(0.0, 0.0, d), 3.14 + m.r.normal(0.5));
+    let first = Frame::upright(v(0.0, 0.0, d), HALF + m.r.normal(0.5));
     plant::flower(m, &first, height, head);
     for _ in 0..m.r.int(0, 22) {
         let z = d * m.r.log(0.8, 12.0);
         let at = v(m.r.range(-0.7, 0.7) * z, 0.0, z);
         let h = height * m.r.range(0.5, 1.15);
-        let spot = Frame::upright(at, 3.14 + m.r.normal(1.0));
+        let spot = Frame::upright(at, HALF + m.r.normal(1.0));
         plant::flower(m, &spot, h, head * 0.95);
     }
     let green = Material::leaves(&mut m.r);
@@ -256,7 +257,7 @@ pub fn animal(m: &mut Maker) {
             stand,
             d + i as f32 * size * m.r.range(0.2, 1.2),
         );
-        let f = Frame::upright(at, 3.14 + m.r.normal(1.0));
+        let f = Frame::upright(at, HALF + m.r.normal(1.0));
         match kind {
             0..=5 => {
                 let pose = m.r.pick(&[

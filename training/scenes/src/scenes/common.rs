@@ -1,7 +1,10 @@
 //! What scenes share: weather, far hills, cameras, lenses, places.
 
 use crate::camera::Camera;
+use crate::geometry::Frame;
+use crate::geometry::library::LIBRARY;
 use crate::light::{FarLayer, Light, Sky};
+use crate::material::MADE;
 use crate::material::{Material, Tint, colour};
 use crate::objects::{Maker, v};
 use crate::scene::{Lens, Scene};
@@ -217,6 +220,88 @@ pub fn ground(m: &mut Maker, material: Material) -> u32 {
     let g = m.mat(material);
     m.s.ground = Some((0.0, g));
     g
+}
+
+/// Something near at the border of the picture: a twig, a post, bars, someone's head; often out of focus.
+pub fn foreground(m: &mut Maker) {
+    let z = m.r.log(0.25, 0.9);
+    let half = 0.5 / m.s.camera.focal * z;
+    let side = m.r.sign();
+    let c = m.s.camera;
+    let world = |p: Vec3| c.at + c.axes * p;
+    let edge = v(
+        side * half * m.r.range(0.6, 1.15),
+        half * m.r.normal(0.4),
+        z,
+    );
+    let f = Frame {
+        at: world(edge),
+        rot: c.axes,
+        scale: 1.0,
+    };
+    match m.r.int(0, 5) {
+        0 => {
+            let leaf = Material::leaves(&mut m.r);
+            let leaf = m.mat(leaf);
+            let mesh = &LIBRARY.sprays[m.r.int(0, LIBRARY.sprays.len())];
+            let rot = crate::objects::ry(m.r.turn());
+            m.s.mesh(
+                &f,
+                Vec3::ZERO,
+                Vec3::splat(half * m.r.range(0.3, 0.7)),
+                rot,
+                mesh,
+                leaf,
+            );
+        }
+        1 => {
+            let post = Material::random(&mut m.r, &MADE, Tint::Any, (0.1, 0.5));
+            let post = m.mat(post);
+            let r = half * m.r.log(0.02, 0.3);
+            let lean = m.r.normal(0.15);
+            m.s.limb(
+                &f,
+                v(-lean * half, -3.0 * half, 0.0),
+                v(lean * half, 3.0 * half, 0.0),
+                r,
+                r,
+                post,
+            );
+        }
+        2 => {
+            let bar = Material::plain(&mut m.r, Tint::Any);
+            let bar = m.mat(bar);
+            let gap = half * m.r.range(0.15, 0.5);
+            let r = half * m.r.log(0.01, 0.04);
+            for k in -8..8 {
+                let x = gap * k as f32;
+                m.s.limb(&f, v(x, -3.0 * half, 0.0), v(x, 3.0 * half, 0.0), r, r, bar);
+            }
+        }
+        3 => {
+            // the back of a head and a shoulder
+            let away = crate::objects::ry(m.r.normal(0.5));
+            let at = world(v(edge.x, -half * m.r.range(0.3, 1.0), z + 0.25));
+            let body = Frame {
+                at: at - v(0.0, 1.5, 0.0),
+                rot: away,
+                scale: 1.0,
+            };
+            crate::objects::person::person(m, &body, 1.75, crate::objects::person::Pose::Stand);
+        }
+        _ => {
+            // a flat edge: door frame, wall, window frame
+            let board = Material::random(&mut m.r, &MADE, Tint::Any, (0.2, 1.0));
+            let board = m.mat(board);
+            let x = side * half * m.r.range(0.5, 1.2);
+            let wide = v(half * 1.0, half * 4.0, 0.02);
+            m.s.block(&f, v(x, 0.0, 0.0), wide, crate::objects::I, board);
+        }
+    }
+    if m.s.lens.focus == 0.0 {
+        let depth = m.r.log(1.5, 8.0);
+        focus(m, depth, 0.6);
+    }
 }
 
 /// Removes what the camera stands in.

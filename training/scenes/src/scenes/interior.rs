@@ -1,9 +1,10 @@
 //! Rooms.
 
-use super::{common, street};
+use super::{common, wall as flat};
 use crate::geometry::Frame;
 use crate::light::Light;
 use crate::material::{Material, Tint};
+use crate::objects::{HALF, QUARTER};
 use crate::objects::{I, Maker, furniture, item, person, plant, ry, rz, v};
 use crate::texture::Family;
 use glam::Vec3;
@@ -274,7 +275,7 @@ fn wall_things(m: &mut Maker, w: &Frame, half: f32, h: f32) {
     let mut x = -half + m.r.range(0.4, 1.2);
     while x < half - 0.4 {
         match m.r.int(0, 6) {
-            0 if h > 2.2 => street::decoy(m, w, x),
+            0 if h > 2.2 => flat::decoy(m, w, x),
             1 | 2 => {
                 let frame = Material::plain(&mut m.r, Tint::Any);
                 let frame = m.mat(frame);
@@ -294,8 +295,9 @@ fn wall_things(m: &mut Maker, w: &Frame, half: f32, h: f32) {
                 if m.r.chance(0.1) {
                     art.emit = m.r.range(0.5, 1.5);
                 }
-                let art = m.mat(art);
                 let (a, b) = (m.r.range(0.15, 0.6), m.r.range(0.15, 0.5));
+                m.hang(&mut art, (a, b), 0.5);
+                let art = m.mat(art);
                 let y = m.r.range(1.3, 1.8);
                 m.s.block(w, v(x, y, 0.0), v(a + 0.03, b + 0.03, 0.02), I, frame);
                 m.s.block(w, v(x, y, -0.005), v(a, b, 0.02), I, art);
@@ -399,14 +401,14 @@ pub fn furnish(m: &mut Maker, room: &Room, about: usize) {
     for _ in 0..m.r.int(about / 2, about * 2) {
         let side = m.r.int(0, 5);
         let (at, turn) = match side {
-            0 => (v(m.r.range(-0.8, 0.8) * room.x, 0.0, room.z - 0.45), 3.1416),
+            0 => (v(m.r.range(-0.8, 0.8) * room.x, 0.0, room.z - 0.45), HALF),
             1 => (
                 v(room.x - 0.45, 0.0, m.r.range(-0.7, 0.8) * room.z),
-                -1.5708,
+                -QUARTER,
             ),
             2 => (
                 v(-room.x + 0.45, 0.0, m.r.range(-0.7, 0.8) * room.z),
-                1.5708,
+                QUARTER,
             ),
             _ => (
                 v(

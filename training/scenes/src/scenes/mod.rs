@@ -1,12 +1,15 @@
 //! The kinds of scenes, one file per family.
 
+pub mod city;
 pub mod closeup;
 pub mod common;
 pub mod detail;
 pub mod interior;
 pub mod nature;
 pub mod people;
+pub mod still;
 pub mod street;
+pub mod wall;
 
 use crate::objects::Maker;
 use crate::scene::Scene;
@@ -50,10 +53,22 @@ pub const KINDS: &[Kind] = &[
     kind("portrait", 5.0, people::portrait, true),
     kind("crowd", 3.0, people::crowd, false),
     kind("stairs", 2.0, street::stairs, false),
-    kind("wall", 2.0, street::wall, false),
+    kind("wall", 2.0, wall::wall, false),
     kind("bridge", 1.0, street::bridge, false),
     kind("lattice", 3.0, detail::lattice, true),
     kind("machine", 1.5, detail::machine, true),
+    kind("night-street", 2.0, street::night_street, false),
+    kind("drive", 3.0, city::drive, false),
+    kind("rooftops", 1.5, city::rooftops, false),
+    kind("arcade", 2.0, city::arcade, false),
+    kind("bust", 3.0, people::bust, true),
+    kind("hand", 1.5, still::hand, true),
+    kind("thing", 3.0, still::thing, true),
+    kind("heap", 1.5, still::heap, true),
+    kind("picture", 1.5, still::picture, true),
+    kind("foliage", 2.0, nature::foliage, true),
+    kind("flying", 1.0, still::flying, false),
+    kind("rocks", 1.5, nature::rocks, false),
 ];
 
 /// The id of a kind by its name.
@@ -65,8 +80,22 @@ pub fn find(name: &str) -> Option<usize> {
 /// Puts a scene of a kind together; it may be degenerate.
 #[must_use]
 pub fn make(kind: usize, rng: crate::rng::Rng) -> Scene {
+    finish(kind, Maker::new(rng))
+}
+
+/// As [`make`], without little pictures on walls: for those pictures themselves.
+#[must_use]
+pub fn make_plain(kind: usize, rng: crate::rng::Rng) -> Scene {
     let mut m = Maker::new(rng);
+    m.pictures = false;
+    finish(kind, m)
+}
+
+fn finish(kind: usize, mut m: Maker) -> Scene {
     (KINDS[kind].make)(&mut m);
+    if m.r.chance(0.08) {
+        common::foreground(&mut m);
+    }
     common::drop_what_holds_the_camera(&mut m.s);
     m.s
 }

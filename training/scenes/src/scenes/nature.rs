@@ -5,7 +5,7 @@ use crate::camera::Camera;
 use crate::geometry::{Frame, forms};
 use crate::light::{Light, Sky};
 use crate::material::{Material, SOIL, Tint};
-use crate::objects::{I, Maker, animal, outdoor, person, plant, ry, structure, v, vehicle};
+use crate::objects::{I, Maker, animal, outdoor, person, plant, structure, v, vehicle};
 use crate::texture::{ATLAS, Family};
 use std::sync::Arc;
 
@@ -458,5 +458,101 @@ pub fn under_water(m: &mut Maker) {
             plant::bush(m, &f, w)
         }
     }
-    let _ = ry(0.0);
+}
+
+/// Leaves, branches and hedges that fill the picture at several depths.
+pub fn foliage(m: &mut Maker) {
+    common::daylight(m);
+    let height = m.r.range(0.8, 2.2);
+    let pitch = m.r.normal(0.35);
+    common::camera(m, height, pitch);
+    let s = soil(m);
+    common::ground(m, s);
+    let half = 0.5 / m.s.camera.focal;
+    let nearest = m.r.log(0.4, 2.0);
+    for _ in 0..m.r.int(4, 14) {
+        let z = nearest * m.r.log(1.0, 7.0);
+        let p = v(
+            m.r.range(-1.1, 1.1) * half * z,
+            m.r.range(-0.9, 0.9) * half * z,
+            z,
+        );
+        let at = m.s.camera.at + m.s.camera.axes * p;
+        let f = Frame::upright(at - v(0.0, z * 0.12, 0.0), m.r.turn());
+        let wide = z * m.r.range(0.15, 0.5);
+        plant::bush(m, &f, wide);
+    }
+    let bark = Material::random(
+        &mut m.r,
+        &[Family::Fur, Family::Ridge],
+        Tint::Earth,
+        (0.1, 0.5),
+    );
+    let bark = m.mat(bark);
+    for _ in 0..m.r.int(0, 6) {
+        let z = nearest * m.r.log(1.0, 5.0);
+        let r = z * m.r.log(0.004, 0.04);
+        let end = |m: &mut Maker, s: f32| {
+            let p = v(
+                s * half * z * m.r.range(0.3, 1.4),
+                m.r.range(-1.2, 1.2) * half * z,
+                z * m.r.range(0.8, 1.3),
+            );
+            m.s.camera.at + m.s.camera.axes * p
+        };
+        let (a, b) = (end(m, -1.0), end(m, 1.0));
+        m.s.limb(&Frame::WORLD, a, b, r, r * 0.6, bark);
+    }
+    if m.r.chance(0.3) {
+        let f = Frame::upright(v(m.r.normal(0.3) * nearest, 0.0, nearest * 1.5), m.r.turn());
+        let tall = height * m.r.range(1.2, 2.5);
+        plant::bare(m, &f.sized(tall));
+    }
+    common::far_layers(m, (30.0, 120.0));
+    common::focus(m, nearest * 1.2, 0.5);
+    m.s.occlusion = nearest * 0.5;
+}
+
+/// Among stones: cliffs, gorges, walls of rock, a cave's mouth.
+pub fn rocks(m: &mut Maker) {
+    common::daylight(m);
+    let height = m.r.range(0.6, 2.0);
+    let pitch = m.r.normal(0.2);
+    common::camera(m, height, pitch);
+    let mut s = Material::random(
+        &mut m.r,
+        &[Family::Gravel, Family::Noise, Family::Ridge, Family::Cell],
+        Tint::Earth,
+        (0.5, 3.0),
+    );
+    s.gloss = 0.0;
+    common::ground(m, s);
+    let gorge = m.r.chance(0.5);
+    for _ in 0..m.r.int(6, 22) {
+        let z = m.r.log(1.5, 40.0);
+        let (x, w) = if gorge {
+            let w = z * m.r.range(0.2, 0.5) + 1.0;
+            (m.r.sign() * (w * 0.7 + m.r.range(0.8, 2.5) + z * 0.08), w)
+        } else {
+            (m.r.range(-1.0, 1.0) * z * 0.6, z * m.r.log(0.06, 0.4))
+        };
+        let f = Frame::upright(v(x, -0.1 * w, z), m.r.turn());
+        plant::rock(m, &f, w);
+    }
+    for _ in 0..m.r.int(0, 5) {
+        let p = common::place(m, 2.0, 20.0, 0.8);
+        let f = Frame::upright(p, m.r.turn());
+        match m.r.int(0, 3) {
+            0 => person::anyone(m, &f),
+            1 => {
+                let h = m.r.range(1.5, 5.0);
+                plant::tree(m, &f, h);
+            }
+            _ => {
+                let w = m.r.range(0.3, 1.0);
+                plant::bush(m, &f, w);
+            }
+        }
+    }
+    common::far_layers(m, (60.0, 300.0));
 }

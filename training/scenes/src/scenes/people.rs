@@ -4,6 +4,7 @@ use super::{closeup, common};
 use crate::camera::Camera;
 use crate::geometry::Frame;
 use crate::material::{Material, PAVED, Tint};
+use crate::objects::{HALF, QUARTER};
 use crate::objects::{Maker, item, outdoor, person, plant, rz, structure, v};
 
 /// One or a few people or a bust close to the camera, background blurred or not.
@@ -25,7 +26,7 @@ pub fn portrait(m: &mut Maker) {
         } else {
             m.r.range(-0.9, 0.9) * half + 0.3 * m.r.sign()
         };
-        let face = 3.14 + m.r.normal(0.45);
+        let face = HALF + m.r.normal(0.45);
         let f = Frame::upright(v(x, 0.0, z), face);
         let h = tall * m.r.range(0.93, 1.07);
         if m.r.chance(0.06) {
@@ -39,7 +40,7 @@ pub fn portrait(m: &mut Maker) {
         let z = m.r.range(0.3, 0.5);
         let half = 0.5 / m.s.camera.focal * z;
         let at = m.s.camera.at + m.s.camera.axes * v(m.r.range(-0.6, 0.6) * half, -0.2 * half, z);
-        let f = Frame::upright(at, 3.14 + m.r.normal(0.4));
+        let f = Frame::upright(at, HALF + m.r.normal(0.4));
         person::holding_hand(m, &f, 0.02);
         let k = m.r.range(0.03, 0.05);
         item::item(m, &f.child(v(0.0, -0.05, 0.03), rz(0.0)), k);
@@ -47,6 +48,44 @@ pub fn portrait(m: &mut Maker) {
     let sharp = d * m.r.range(0.9, 1.1);
     common::focus(m, sharp, 0.65);
     m.s.occlusion = m.r.range(0.15, 0.5);
+}
+
+/// A face or a bust that fills the picture.
+pub fn bust(m: &mut Maker) {
+    let inside = m.r.chance(0.5);
+    closeup::background(m, inside);
+    let tall = m.r.range(1.5, 1.85);
+    let eyes = tall * 0.93;
+    let fov = m.r.range(20.0f32, 60.0).to_radians();
+    let fill = m.r.range(0.25, 0.9);
+    let d = (0.13 / (fill * (fov * 0.5).tan())).max(0.3);
+    let aim = v(m.r.normal(0.05), eyes - m.r.range(0.0, 0.14), d);
+    let from = v(m.r.normal(0.2) * d, eyes + m.r.normal(0.25) * d, 0.0);
+    let roll = m.r.normal(0.08);
+    m.s.camera = Camera::look(from, aim, roll, fov);
+    let face = HALF + m.r.normal(0.5);
+    person::person(
+        m,
+        &Frame::upright(v(0.0, 0.0, d), face),
+        tall,
+        person::Pose::Stand,
+    );
+    if m.r.chance(0.2) {
+        let at = v(
+            m.r.sign() * m.r.range(0.35, 0.6),
+            0.0,
+            d + m.r.range(0.0, 0.8),
+        );
+        let face = HALF + m.r.normal(0.8);
+        person::person(
+            m,
+            &Frame::upright(at, face),
+            tall * 0.97,
+            person::Pose::Stand,
+        );
+    }
+    common::focus(m, d - 0.08, 0.75);
+    m.s.occlusion = m.r.range(0.05, 0.15);
 }
 
 /// Many people: a square, a market, a hall.
@@ -80,7 +119,7 @@ pub fn crowd(m: &mut Maker) {
         for i in 0..n {
             let f = Frame::upright(
                 v(side * m.r.range(2.2, 4.0), 0.0, 3.5 + 3.6 * i as f32),
-                -side * 1.57,
+                -side * QUARTER,
             );
             structure::stall(m, &f, night);
         }

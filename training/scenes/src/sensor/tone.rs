@@ -36,7 +36,7 @@ const TOP: f32 = 4.0;
 const STEPS: usize = 4096;
 
 impl Curve {
-    pub fn new(contrast: f32) -> Self {
+    pub(super) fn new(contrast: f32) -> Self {
         let table = (0..STEPS)
             .map(|i| {
                 let r = i as f32 / (STEPS - 1) as f32;
@@ -57,7 +57,7 @@ impl Curve {
     }
 
     /// Screen values of linear ones.
-    pub fn apply(&self, rgb: &[Vec3], saturation: f32) -> Vec<u8> {
+    pub(super) fn apply(&self, rgb: &[Vec3], saturation: f32) -> Vec<u8> {
         let mut out = Vec::with_capacity(rgb.len() * 3);
         let scale = (STEPS - 1) as f32;
         for c in rgb {

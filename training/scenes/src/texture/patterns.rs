@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use std::f32::consts::TAU;
 
 /// One channel of SIZE×SIZE values in 0..1.
-pub type Plane = Vec<f32>;
+pub(super) type Plane = Vec<f32>;
 
 fn bake(f: impl Fn(f32, f32) -> f32) -> Plane {
     let n = SIZE as f32;
@@ -159,7 +159,7 @@ fn posters(r: &mut Rng) -> Plane {
 }
 
 /// All patterns, with the family each belongs to.
-pub fn all(r: &mut Rng) -> Vec<(Family, Plane)> {
+pub(super) fn all(r: &mut Rng) -> Vec<(Family, Plane)> {
     let mut t: Vec<(Family, Plane)> = Vec::new();
     let seed = |r: &mut Rng| r.bits() as u32;
     for i in 0..12u32 {
