@@ -249,9 +249,8 @@ fn far_hit(ray: &Ray, layer: &FarLayer, nearer: f32) -> (f32, f32, f32) {
     }
     let n = layer.profile.len();
     let x = (p.x.atan2(p.z) / std::f32::consts::TAU + 0.5) * n as f32;
-    let i = x.floor();
-    let w = x - i;
-    let k = (i as usize).min(n - 1);
+    let k = (x as usize).min(n - 1);
+    let w = x - k as f32;
     let h = layer.profile[k] * (1.0 - w) + layer.profile[(k + 1) % n] * w;
     (t, h, p.y)
 }

@@ -110,6 +110,19 @@ pub fn torus(tube: f32, nu: usize, nv: usize) -> Mesh {
     Mesh::new(&d, true, true)
 }
 
+/// The upper half of a ring of radius 1 in the plane of x and y, as deep as it is wide.
+#[must_use]
+pub fn arch(tube: f32) -> Mesh {
+    let mut d = Draft::default();
+    grid(&mut d, 8, 24, true, 0, |u, v| {
+        let (s, c) = (v * PI).sin_cos();
+        let (su, cu) = (u * TAU).sin_cos();
+        let r = 1.0 + tube * cu;
+        Vec3::new(r * c, r * s, tube * 1.6 * su)
+    });
+    Mesh::new(&d, true, true)
+}
+
 /// A leaf: a bent, pointed strip of a few triangles.
 pub fn leaf(d: &mut Draft, at: Vec3, rot: Mat3, length: f32, width: f32, bend: f32, part: u16) {
     let rows = [(0.0f32, 0.15f32), (0.45, 1.0), (1.0, 0.03)];

@@ -20,6 +20,8 @@ pub struct Library {
     pub turned: Vec<Arc<Mesh>>,
     /// Rings of radius one: thin, middle, thick.
     pub rings: Vec<Arc<Mesh>>,
+    /// The upper half of a ring of radius one in the plane of x and y.
+    pub arch: Arc<Mesh>,
 }
 
 /// The library, made on first use; always the same.
@@ -65,6 +67,7 @@ pub static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
         rocks: arcs(rocks),
         turned: arcs(turned),
         rings: arcs(rings),
+        arch: Arc::new(forms::arch(0.09)),
     }
 });
 

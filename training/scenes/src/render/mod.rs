@@ -61,6 +61,13 @@ struct Pixel {
     lit: f32,
 }
 
+/// What neighbours want to know of a pixel.
+#[derive(Clone, Copy)]
+struct Tag {
+    id: u32,
+    lit: f32,
+}
+
 /// Calls `f(row number, row)` for each row, on one core or on all.
 fn rows<T: Send>(parallel: bool, data: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     if parallel {
@@ -140,6 +147,14 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         }
     });
     let inverse_depth = pixels.iter().map(|p| inverse(p.hit.t)).collect();
+    // neighbours are asked for these two often: apart from the rest they stay in the cache
+    let tags: Vec<Tag> = pixels
+        .iter()
+        .map(|p| Tag {
+            id: p.id,
+            lit: p.lit,
+        })
+        .collect();
     let shade = occlusion::Grid::new(world, &pixels, width, height, options.jitter);
     let mut rgb = vec![Vec3::ZERO; width * height];
     rows(options.parallel, &mut rgb, width, |y, row| {
@@ -147,7 +162,7 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         for (x, c) in row.iter_mut().enumerate() {
             let p = &pixels[y * width + x];
             let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
-            let lit = smooth_light(&pixels, width, height, x, y)
+            let lit = smooth_light(&tags, width, height, x, y)
                 .unwrap_or_else(|| shader.main_light(&p.spot, 0.5, 0.5, &last));
             *c = shader.colour(
                 camera.at,
@@ -161,7 +176,7 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         }
     });
     if options.antialias {
-        antialias(&shader, &pixels, &mut rgb, width, height, options);
+        antialias(&shader, &tags, &mut rgb, width, height, options);
     }
     Image {
         width,
@@ -172,11 +187,11 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
 }
 
 /// One shadow ray is a yes or no; its neighbours on the same surface know more. `None` if none of them asked.
-fn smooth_light(pixels: &[Pixel], width: usize, height: usize, x: usize, y: usize) -> Option<f32> {
-    let p = &pixels[y * width + x];
+fn smooth_light(tags: &[Tag], width: usize, height: usize, x: usize, y: usize) -> Option<f32> {
+    let p = &tags[y * width + x];
     let (mut sum, mut n) = (0.0, 0.0);
     for v in y.saturating_sub(1)..=(y + 1).min(height - 1) {
-        for q in &pixels[v * width + x.saturating_sub(1)..=v * width + (x + 1).min(width - 1)] {
+        for q in &tags[v * width + x.saturating_sub(1)..=v * width + (x + 1).min(width - 1)] {
             if q.id == p.id && q.lit >= 0.0 {
                 sum += q.lit;
                 n += 1.0;
@@ -189,7 +204,7 @@ fn smooth_light(pixels: &[Pixel], width: usize, height: usize, x: usize, y: usiz
 /// Where surfaces meet, asks a few more rays which surface they see and mixes the colours found next door.
 fn antialias(
     shader: &Shader<'_>,
-    pixels: &[Pixel],
+    tags: &[Tag],
     rgb: &mut [Vec3],
     width: usize,
     height: usize,
@@ -201,7 +216,7 @@ fn antialias(
     let flat = rgb.to_vec();
     let luma = |c: Vec3| c.x + c.y + c.z;
     let differs = |a: usize, b: usize| {
-        if pixels[a].id == pixels[b].id {
+        if tags[a].id == tags[b].id {
             return false;
         }
         let (p, q) = (luma(flat[a]), luma(flat[b]));
@@ -229,7 +244,7 @@ fn antialias(
                     .flat_map(|v| {
                         (x.saturating_sub(1)..=(x + 1).min(width - 1)).map(move |u| v * width + u)
                     })
-                    .find(|&k| pixels[k].id == id);
+                    .find(|&k| tags[k].id == id);
                 sum += match known {
                     Some(k) => flat[k],
                     None => {

@@ -9,6 +9,7 @@ use glam::Vec3;
 
 const RAYS: u32 = 4;
 
+#[derive(Clone, Copy)]
 struct Cell {
     at: Vec3,
     normal: Vec3,
@@ -74,6 +75,7 @@ impl Grid {
                 });
             }
         }
+        let cells = smooth(&cells, cols, rows, reach);
         Self {
             step,
             cols,
@@ -88,30 +90,56 @@ impl Grid {
         if spot.material == u32::MAX {
             return 1.0;
         }
-        let half = self.step / 2;
-        let gx = (x as f32 - half as f32) / self.step as f32;
-        let gy = (y as f32 - half as f32) / self.step as f32;
-        let (i, j) = (gx.floor(), gy.floor());
-        let (mut sum, mut weight) = (0.0, 1e-4);
-        for dj in -1..=2 {
-            for di in -1..=2 {
-                let (ci, cj) = (i as i32 + di, j as i32 + dj);
-                if ci < 0 || cj < 0 || ci >= self.cols as i32 || cj >= self.rows as i32 {
-                    continue;
-                }
-                let c = &self.cells[cj as usize * self.cols + ci as usize];
-                let off = (c.at - spot.at).dot(spot.normal).abs();
-                let same = c.normal.dot(spot.normal);
-                if same < 0.5 || off > 0.3 * self.reach {
-                    continue;
-                }
-                let wx = (1.0 - (gx - ci as f32).abs() * 0.5).max(0.0);
-                let wy = (1.0 - (gy - cj as f32).abs() * 0.5).max(0.0);
-                let w = wx * wx * wy * wy * same;
-                sum += w * c.open;
+        let half = (self.step / 2) as f32;
+        let gx = ((x as f32 - half) / self.step as f32).clamp(0.0, (self.cols - 1) as f32);
+        let gy = ((y as f32 - half) / self.step as f32).clamp(0.0, (self.rows - 1) as f32);
+        let (i, j) = (gx as usize, gy as usize);
+        let (fx, fy) = (gx - i as f32, gy - j as f32);
+        let (i1, j1) = ((i + 1).min(self.cols - 1), (j + 1).min(self.rows - 1));
+        let (mut sum, mut weight) = (0.9e-4, 1e-4);
+        for (ci, cj, w) in [
+            (i, j, (1.0 - fx) * (1.0 - fy)),
+            (i1, j, fx * (1.0 - fy)),
+            (i, j1, (1.0 - fx) * fy),
+            (i1, j1, fx * fy),
+        ] {
+            let c = &self.cells[cj * self.cols + ci];
+            let w = w * alike(c, spot.at, spot.normal, self.reach);
+            sum += w * c.open;
+            weight += w;
+        }
+        sum / weight
+    }
+}
+
+/// How far a cell speaks for a place: not at all across a corner or for another surface.
+fn alike(c: &Cell, at: Vec3, normal: Vec3, reach: f32) -> f32 {
+    let same = c.normal.dot(normal);
+    let off = (c.at - at).dot(normal).abs();
+    if same < 0.5 || off > 0.3 * reach {
+        0.0
+    } else {
+        same
+    }
+}
+
+/// Means over like cells in a square of three: few rays a cell are noisy.
+fn smooth(cells: &[Cell], cols: usize, rows: usize, reach: f32) -> Vec<Cell> {
+    let one = |i: usize, j: usize| {
+        let c = &cells[j * cols + i];
+        let (mut sum, mut weight) = (c.open, 1.0);
+        for v in j.saturating_sub(1)..=(j + 1).min(rows - 1) {
+            for u in i.saturating_sub(1)..=(i + 1).min(cols - 1) {
+                let q = &cells[v * cols + u];
+                let w = 0.7 * alike(q, c.at, c.normal, reach);
+                sum += w * q.open;
                 weight += w;
             }
         }
-        (sum + 0.9e-4) / weight
-    }
+        Cell {
+            open: sum / weight,
+            ..*c
+        }
+    };
+    (0..cols * rows).map(|k| one(k % cols, k / cols)).collect()
 }

@@ -323,13 +323,12 @@ pub fn arcade(m: &mut Maker) {
             );
         }
         if !goods && m.r.chance(0.8) {
-            let arch = &LIBRARY.rings[1];
             m.s.mesh(
                 &way,
                 v(0.0, tall, z),
-                v(half, half, half * 0.7),
-                crate::objects::rx(QUARTER),
-                arch,
+                v(half, half, half),
+                I,
+                &LIBRARY.arch,
                 stone,
             );
         }
