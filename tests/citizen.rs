@@ -191,6 +191,30 @@ fn latency_is_that_of_upstream_and_our_own() {
 }
 
 #[test]
+fn a_seek_goes_where_it_should() {
+    let pipeline = Pipeline::new(
+        "videotestsrc num-buffers=200 ! video/x-raw,width=64,height=48,framerate=10/1 \
+         ! depthanything resolution=126 ! appsink name=out sync=false max-buffers=1",
+    );
+    let sink = pipeline.appsink("out");
+    pipeline.play();
+    let pull = || {
+        let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(60));
+        sample.expect("a frame")
+    };
+    pull();
+    pull();
+    let target = gst::ClockTime::from_seconds(7);
+    pipeline
+        .0
+        .seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, target)
+        .unwrap();
+    let sample = pull();
+    assert_eq!(sample.buffer().unwrap().pts(), Some(target));
+    assert_eq!(meta(&sample).scene, 1, "the range starts afresh");
+}
+
+#[test]
 fn a_pool_and_video_meta_are_proposed() {
     let harness = harness("");
     let caps = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, 64, 48)

@@ -15,26 +15,41 @@ use gst::prelude::*;
 /// Longer than anything here takes on a busy machine; reached only by a hang.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Initialises GStreamer, registers the elements, finds an ONNX Runtime.
+/// Initialises GStreamer, registers the elements, loads the plain ONNX Runtime: that of `ORT_DYLIB_PATH`, or
+/// the one that `./check` installs.
 pub fn init() {
     static INIT: Once = Once::new();
     INIT.call_once(|| {
-        use_runtime("onnxruntime");
+        if std::env::var_os("ORT_DYLIB_PATH").is_none() {
+            load_runtime("onnxruntime");
+        }
+        start_gstreamer();
+    });
+}
+
+/// The same with the ONNX Runtime that has the OpenVINO provider.
+pub fn init_openvino() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        load_runtime("openvino");
+        start_gstreamer();
+    });
+}
+
+fn start_gstreamer() {
+    static START: Once = Once::new();
+    START.call_once(|| {
         gst::init().expect("GStreamer starts");
         gstdepthanything::plugin_register_static().expect("the plugin registers");
     });
 }
 
-/// Points `ORT_DYLIB_PATH` to the runtime of this name in `.runtime`, unless it is set.
-pub fn use_runtime(name: &str) {
-    if std::env::var_os("ORT_DYLIB_PATH").is_some() {
-        return;
-    }
+/// Loads the runtime of this name in `.runtime`; a process has one.
+fn load_runtime(name: &str) {
     let library = runtime_library(name).unwrap_or_else(|| {
         panic!("no ONNX Runtime in .runtime/{name}: run ./check, which installs it")
     });
-    // SAFETY: called once, before GStreamer or ONNX Runtime start threads that read the environment
-    unsafe { std::env::set_var("ORT_DYLIB_PATH", library) };
+    gstdepthanything::engine::runtime::load_from(&library).expect("the runtime loads");
 }
 
 /// The shared library of a runtime that `./check` installs.
