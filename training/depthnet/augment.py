@@ -12,6 +12,22 @@ NOISE = np.random.default_rng(0).normal(0, 16, 1 << 21).astype(np.int16)
 GREY = np.full((3, 3), 1 / 3)
 
 
+def forget_bars(rgb: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """Black bars in the rendered picture hide the scene: nothing is to be learnt of its depth there."""
+    for axis in (0, 1):
+        if rgb.take((0, -1), axis).max() > 12:
+            continue
+        lit = np.flatnonzero(rgb.max(axis=(1 - axis, 2)) > 12)
+        if len(lit) == 0:
+            continue
+        before, after = int(lit[0]), rgb.shape[axis] - 1 - int(lit[-1])
+        if abs(before - after) <= 2 and 4 <= before < rgb.shape[axis] // 3:
+            inverse = inverse.copy()
+            along = inverse if axis == 0 else inverse.T
+            along[:before] = along[len(along) - after :] = IGNORE
+    return inverse
+
+
 def crop(rgb: np.ndarray, inverse: np.ndarray, size: tuple[int, int], r: Generator) -> tuple[np.ndarray, np.ndarray]:
     """A random part of about the right aspect, scaled to `size` (h,w); depth keeps its sharp edges."""
     height, width = size
@@ -46,7 +62,7 @@ def paste(rgb: np.ndarray, inverse: np.ndarray, other: tuple[np.ndarray, np.ndar
     if not inside.any():
         return rgb, inverse
     # just in front of the nearest that it covers
-    factor = float(inverse[inside].max()) * r.uniform(1.05, 1.8) / max(float(depth[inside].min()), 1e-4)
+    factor = float(np.nan_to_num(inverse[inside]).max()) * r.uniform(1.05, 1.8) / max(float(depth[inside].min()), 1e-4)
     alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), r.uniform(0.3, 0.7))[..., None]
     rgb = (rgb * (1 - alpha) + front * alpha).astype(np.uint8)
     return rgb, np.where(inside, depth * factor, inverse)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from .augment import augment
+from .augment import augment, forget_bars
 from .pool import Pool
 
 MEAN = (0.485, 0.456, 0.406)
@@ -57,7 +57,7 @@ class Batches(IterableDataset):
         while True:
             pool, slots = fine[0] if len(fine) == 1 or r.random() < 0.7 else fine[int(r.integers(len(fine)))]
             if (sample := pool.get(int(slots[r.integers(len(slots))]))) is not None:
-                return sample[:2]
+                return sample[0], forget_bars(*sample[:2])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         torch.set_num_threads(1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from depthnet import renderer
-from depthnet.augment import augment
+from depthnet.augment import augment, forget_bars
 from depthnet.data import Batches
 from depthnet.metrics import edge_f1, errors, ordinal
 from depthnet.pool import Pool
@@ -65,6 +65,15 @@ def test_depth_follows_the_picture_through_augmentation():
         near, far = target > 0.5, target <= 0.5
         if near.mean() > 0.1 and far.mean() > 0.1:
             assert picture[near].mean() > picture[far].mean() + 5
+
+
+def test_nothing_is_learnt_under_bars():
+    s = scene(0)
+    rgb = s.rgb.copy()
+    rgb[:, :20] = rgb[:, -20:] = 0
+    masked = forget_bars(rgb, s.inverse)
+    assert np.isnan(masked[:, :20]).all() and np.isnan(masked[:, -20:]).all() and not np.isnan(masked[:, 20:-20]).any()
+    assert forget_bars(s.rgb, s.inverse) is s.inverse
 
 
 def test_metrics():
