@@ -1,0 +1,366 @@
+//! Turns a film into a 16-bit depth film (FFV1 in Matroska) and a picture of some of its frames beside
+//! their coloured depth. `./demo` runs it.
+//!
+//! ```sh
+//! cargo run --release --example depth_film -- film.mp4 out resolution=364
+//! ```
+
+mod contact_sheet;
+mod selection;
+
+use std::error::Error;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+use contact_sheet::ContactSheet;
+use gst::prelude::*;
+use indicatif::{ProgressBar, ProgressStyle};
+use selection::Selection;
+
+const USAGE: &str = "usage: depth_film FILM FOLDER [PROPERTY=VALUE…]\n\
+     The properties are those of depthanything: gst-inspect-1.0 depthanything lists them.";
+
+/// Frames in the picture.
+const PICTURES: u64 = 6;
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(film), Some(folder)) = (arguments.next(), arguments.next()) else {
+        return Err(USAGE.into());
+    };
+    let (film, folder) = (PathBuf::from(film), PathBuf::from(folder));
+    if !film.is_file() {
+        return Err(format!("there is no file {}", film.display()).into());
+    }
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("can't make the folder {}: {error}", folder.display()))?;
+
+    gst::init()?;
+    // the installed plugin where there is one, so that this shows what gst-launch-1.0 will do
+    if gst::ElementFactory::find("depthanything").is_none() {
+        gstdepthanything::plugin_register_static()?;
+    }
+
+    let name = film.file_stem().unwrap_or_default().to_string_lossy();
+    let depth_film = folder.join(format!("{name}-depth.mkv"));
+    let picture = folder.join(format!("{name}-depth.png"));
+    let job = Job::new(&film, &depth_film)?;
+    for argument in arguments {
+        set_property(&job.depth, &argument.to_string_lossy())?;
+    }
+    let sheet = job.run()?;
+    sheet.save(&picture)?;
+    println!("{}", depth_film.display());
+    println!("{}", picture.display());
+    Ok(())
+}
+
+/// Sets a property as gst-launch-1.0 would, but fails with a sentence.
+fn set_property(element: &gst::Element, argument: &str) -> Result<(), Box<dyn Error>> {
+    let Some((name, value)) = argument.split_once('=') else {
+        return Err(format!("{argument:?} is not PROPERTY=VALUE\n{USAGE}").into());
+    };
+    let Some(property) = element.find_property(name) else {
+        return Err(format!("depthanything has no property {name:?}\n{USAGE}").into());
+    };
+    let value = glib::Value::deserialize_with_pspec(value, &property)
+        .map_err(|_| format!("{value:?} is no value for {name}"))?;
+    element.set_property_from_value(name, &value);
+    Ok(())
+}
+
+/// One film on its way.
+struct Job {
+    pipeline: gst::Pipeline,
+    depth: gst::Element,
+    progress: Arc<Progress>,
+    sheet: Arc<Mutex<ContactSheet>>,
+    /// Frames are thrown away from now on: the user wants to stop.
+    stopping: Arc<AtomicBool>,
+}
+
+impl Job {
+    fn new(film: &Path, depth_film: &Path) -> Result<Self, Box<dyn Error>> {
+        // The film's frames wait in `frames` until their depth is there, a few at most.
+        let pipeline = gst::parse::launch(
+            "filesrc name=film ! decodebin name=decoder \
+             videoconvert name=video ! videoflip video-direction=auto ! tee name=split \
+             split. ! queue name=frames max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
+                ! videoconvert ! video/x-raw,format=RGB ! appsink name=frame sync=false async=false \
+             split. ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 \
+                ! depthanything name=depth ! tee name=maps \
+             maps. ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
+                ! avenc_ffv1 ! matroskamux ! filesink name=depth-film async=false \
+             maps. ! queue name=depths max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
+                ! depthcolorize ! video/x-raw,format=RGB ! appsink name=color sync=false async=false",
+        )?
+        .downcast::<gst::Pipeline>()
+        .map_err(|_| "not a pipeline")?;
+        let element = |name: &str| pipeline.by_name(name).ok_or(format!("no element {name}"));
+        element("film")?.set_property("location", film);
+        element("depth-film")?.set_property("location", depth_film);
+        link_video(&pipeline, &element("decoder")?, &element("video")?)?;
+
+        let depth = element("depth")?;
+        let progress = Arc::new(Progress::new());
+        let stopping = Arc::new(AtomicBool::new(false));
+        let selection = Arc::new(Selection::new(PICTURES));
+        let sheet = Arc::new(Mutex::new(ContactSheet::default()));
+
+        let pad = |name: &str, pad: &str| {
+            let found = element(name)
+                .ok()
+                .and_then(|element| element.static_pad(pad));
+            found.ok_or(format!("{name} has no pad {pad}"))
+        };
+        let (stop, select) = (stopping.clone(), selection.clone());
+        add_probe(&pad("split", "sink")?, move |pad, pts| {
+            select.offer(pts, || pad.peer_query_duration::<gst::ClockTime>());
+            !stop.load(Relaxed)
+        });
+        for queue in ["frames", "depths"] {
+            let selection = selection.clone();
+            add_probe(&pad(queue, "sink")?, move |_, pts| selection.holds(pts));
+        }
+        let done = progress.clone();
+        add_probe(&pad("depth", "src")?, move |pad, pts| {
+            done.frame(pts, || pad.query_duration::<gst::ClockTime>());
+            true
+        });
+        for (name, take) in [
+            ("frame", ContactSheet::add_frame as contact_sheet::Add),
+            ("color", ContactSheet::add_depth),
+        ] {
+            let sheet = sheet.clone();
+            contact_sheet::collect(&element(name)?, sheet, take)?;
+        }
+        Ok(Self {
+            pipeline,
+            depth,
+            progress,
+            sheet,
+            stopping,
+        })
+    }
+
+    /// Plays the film to its end, or to the first Ctrl-C, which leaves a depth film of what was done.
+    fn run(self) -> Result<ContactSheet, Box<dyn Error>> {
+        let main_loop = glib::MainLoop::new(None, false);
+        let failure = Arc::new(OnceLock::new());
+        let bus = self.pipeline.bus().ok_or("no bus")?;
+        let (quit, fail, progress) = (main_loop.clone(), failure.clone(), self.progress.clone());
+        let watch = bus.add_watch(move |_, message| {
+            match message.view() {
+                gst::MessageView::Eos(_) => quit.quit(),
+                gst::MessageView::Error(error) => {
+                    let _ = fail.set(error.error().message().to_owned());
+                    quit.quit();
+                }
+                gst::MessageView::Warning(warning) => {
+                    progress.say(&format!("warning: {}", warning.error().message()));
+                }
+                gst::MessageView::Element(message) => {
+                    if let Some(line) = message.structure().and_then(in_words) {
+                        progress.say(&line);
+                    }
+                }
+                _ => (),
+            }
+            glib::ControlFlow::Continue
+        })?;
+
+        let (stop, pipeline) = (self.stopping.clone(), self.pipeline.downgrade());
+        let progress = self.progress.clone();
+        ctrlc::set_handler(move || {
+            if stop.swap(true, Relaxed) {
+                std::process::exit(130);
+            }
+            progress.say("stopping; once more to give up at once");
+            if let Some(pipeline) = pipeline.upgrade() {
+                pipeline.send_event(gst::event::Eos::new());
+            }
+        })?;
+
+        let started = self.pipeline.set_state(gst::State::Playing);
+        if started.is_ok() {
+            main_loop.run();
+        } else if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error])
+            && let gst::MessageView::Error(error) = message.view()
+        {
+            let _ = failure.set(error.error().message().to_owned());
+        }
+        drop(watch);
+        self.pipeline.set_state(gst::State::Null)?;
+        if let Some(failure) = failure.get() {
+            self.progress.abandon();
+            return Err(failure.as_str().into());
+        }
+        started?;
+        self.progress.finish();
+        let sheet = self
+            .sheet
+            .lock()
+            .map(|mut sheet| std::mem::take(&mut *sheet));
+        sheet.map_err(|_| "a frame could not be drawn".into())
+    }
+}
+
+/// Links the first video stream that the decoder finds; posts an error when there is none.
+fn link_video(
+    pipeline: &gst::Pipeline,
+    decoder: &gst::Element,
+    video: &gst::Element,
+) -> Result<(), Box<dyn Error>> {
+    let sink = video.static_pad("sink").ok_or("no sink pad")?;
+    let target = sink.clone();
+    decoder.connect_pad_added(move |_, pad| {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let is_video = caps.structure(0).is_some_and(|s| s.name() == "video/x-raw");
+        if is_video && !target.is_linked() {
+            // a failure shows as an error of the stream
+            let _ = pad.link(&target);
+        }
+    });
+    let pipeline = pipeline.downgrade();
+    decoder.connect_no_more_pads(move |_| {
+        if let Some(pipeline) = pipeline.upgrade().filter(|_| !sink.is_linked()) {
+            gst::element_error!(
+                pipeline,
+                gst::StreamError::WrongType,
+                ["there is no video in this file that can be decoded here"]
+            );
+        }
+    });
+    Ok(())
+}
+
+/// Calls `keep` with the time stamp of each buffer that passes `pad`; drops those that it does not want.
+fn add_probe(
+    pad: &gst::Pad,
+    keep: impl Fn(&gst::Pad, Option<gst::ClockTime>) -> bool + Send + Sync + 'static,
+) {
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        match info.buffer() {
+            Some(buffer) if !keep(pad, buffer.pts()) => gst::PadProbeReturn::Drop,
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
+}
+
+/// What the element tells of itself, as a line.
+fn in_words(structure: &gst::StructureRef) -> Option<String> {
+    let text = |field: &str| structure.get::<String>(field).unwrap_or_default();
+    match structure.name().as_str() {
+        "depthanything-engine" => {
+            let mut line = format!(
+                "inference: {} {} {}",
+                text("stage"),
+                text("provider"),
+                text("precision")
+            );
+            if let Ok(seconds) = structure.get::<f64>("seconds") {
+                line += &format!(", {seconds:.1} s");
+            }
+            let reason = text("reason");
+            if !reason.is_empty() {
+                line += &format!(" ({reason})");
+            }
+            Some(line)
+        }
+        "depthanything-resolution" => {
+            let side = |field: &str| {
+                let uint = structure.get::<u32>(field).ok();
+                uint.or_else(|| structure.get::<i32>(field).ok()?.try_into().ok())
+            };
+            Some(format!(
+                "the network sees {}×{} pixels ({})",
+                side("width")?,
+                side("height")?,
+                text("reason")
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Frames done, on the terminal as a bar, elsewhere as a line each tenth of the film.
+struct Progress {
+    bar: ProgressBar,
+    started: Instant,
+    frames: AtomicU64,
+    tenths: AtomicU64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let style =
+            ProgressStyle::with_template("{spinner} {wide_bar} {percent:>3} %  {msg}  {eta} left");
+        Self {
+            bar: ProgressBar::new(0)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+            started: Instant::now(),
+            frames: AtomicU64::new(0),
+            tenths: AtomicU64::new(0),
+        }
+    }
+
+    fn frame(
+        &self,
+        pts: Option<gst::ClockTime>,
+        duration: impl FnOnce() -> Option<gst::ClockTime>,
+    ) {
+        let frames = self.frames.fetch_add(1, Relaxed) + 1;
+        if frames == 1 {
+            self.bar
+                .set_length(duration().map_or(0, gst::ClockTime::mseconds));
+        }
+        let position = pts.map_or(0, gst::ClockTime::mseconds);
+        let length = self.bar.length().unwrap_or(0);
+        self.bar
+            .set_message(format!("{frames} frames, {:.1}/s", self.rate()));
+        self.bar.set_position(position.min(length));
+        if !std::io::stderr().is_terminal() && length > 0 {
+            let tenths = position * 10 / length;
+            if self.tenths.fetch_max(tenths, Relaxed) < tenths {
+                eprintln!("{:3} %  {frames} frames, {:.1}/s", tenths * 10, self.rate());
+            }
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        self.frames.load(Relaxed) as f64 / self.started.elapsed().as_secs_f64().max(1e-3)
+    }
+
+    /// A line above the bar.
+    fn say(&self, line: &str) {
+        if std::io::stderr().is_terminal() {
+            self.bar.println(line);
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    fn abandon(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+        eprintln!(
+            "{} frames in {:.1} s, {:.1} per second",
+            self.frames.load(Relaxed),
+            self.started.elapsed().as_secs_f64(),
+            self.rate()
+        );
+    }
+}

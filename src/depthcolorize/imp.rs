@@ -1,0 +1,277 @@
+//! GObject and GStreamer virtual methods of `depthcolorize`.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::subclass::prelude::*;
+use gst_video::{VideoFormat, VideoFrameRef};
+
+use super::colormap::{Colormap, Lut, PixelOrder, SampleFormat};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "depthcolorize",
+        gst::DebugColorFlags::empty(),
+        Some("False colours for depth"),
+    )
+});
+
+/// Depth that is read, the machine's own first.
+const SINK_FORMATS: [VideoFormat; 3] = if cfg!(target_endian = "little") {
+    [
+        VideoFormat::Gray16Le,
+        VideoFormat::Gray16Be,
+        VideoFormat::Gray8,
+    ]
+} else {
+    [
+        VideoFormat::Gray16Be,
+        VideoFormat::Gray16Le,
+        VideoFormat::Gray8,
+    ]
+};
+
+/// Colours that are written.
+const SRC_FORMATS: [VideoFormat; 5] = [
+    VideoFormat::Rgb,
+    VideoFormat::Rgbx,
+    VideoFormat::Rgba,
+    VideoFormat::Bgrx,
+    VideoFormat::Bgra,
+];
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Settings {
+    colormap: Colormap,
+    reverse: bool,
+}
+
+/// What the negotiated formats mean, and the table for the settings that it was made with.
+struct State {
+    samples: SampleFormat,
+    order: PixelOrder,
+    table: Option<(Settings, Lut)>,
+}
+
+/// Instance of the element.
+#[derive(Default)]
+pub struct DepthColorize {
+    settings: Mutex<Settings>,
+    state: Mutex<Option<State>>,
+}
+
+impl DepthColorize {
+    // a poisoned lock holds plain values that are whole at any time
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `caps` with the formats of the other side. Colorimetry and chroma siting say how grey or RGB samples are
+/// to be read and mean nothing across a colour map.
+fn with_formats(caps: &gst::Caps, formats: &[VideoFormat]) -> gst::Caps {
+    let mut caps = caps.clone();
+    for structure in caps.make_mut().iter_mut() {
+        structure.set("format", gst::List::new(formats.iter().map(|f| f.to_str())));
+        structure.remove_fields(["colorimetry", "chroma-site"]);
+    }
+    caps
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for DepthColorize {
+    const NAME: &'static str = "GstDepthColorize";
+    type Type = super::DepthColorize;
+    type ParentType = gst_video::VideoFilter;
+}
+
+impl ObjectImpl for DepthColorize {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let defaults = Settings::default();
+            vec![
+                glib::ParamSpecEnum::builder_with_default("colormap", defaults.colormap)
+                    .nick("Colour map")
+                    .blurb("Colours from far (black in the depth frame) to near (white)")
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoolean::builder("reverse")
+                    .nick("Reverse")
+                    .blurb("Run the colours the other way, as suits metric depth, where a large number is far away")
+                    .default_value(defaults.reverse)
+                    .mutable_playing()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = self.settings();
+        // GObject has checked the types
+        match (pspec.name(), value.get::<Colormap>(), value.get::<bool>()) {
+            ("colormap", Ok(colormap), _) => settings.colormap = colormap,
+            ("reverse", _, Ok(reverse)) => settings.reverse = reverse,
+            (name, ..) => gst::error!(CAT, imp = self, "no property {name} of this type"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = *self.settings();
+        match pspec.name() {
+            "colormap" => settings.colormap.to_value(),
+            _ => settings.reverse.to_value(),
+        }
+    }
+}
+
+impl GstObjectImpl for DepthColorize {}
+
+impl ElementImpl for DepthColorize {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Depth colouriser",
+                "Filter/Effect/Converter/Video",
+                "Gives depth frames false colours: 16-bit or 8-bit grey in, RGB out",
+                "The gst-plugin-depthanything developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            [
+                ("sink", gst::PadDirection::Sink, SINK_FORMATS.as_slice()),
+                ("src", gst::PadDirection::Src, SRC_FORMATS.as_slice()),
+            ]
+            .into_iter()
+            .filter_map(|(name, direction, formats)| {
+                let caps = gst_video::VideoCapsBuilder::new()
+                    .format_list(formats.iter().copied())
+                    .build();
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
+            })
+            .collect()
+        });
+        &TEMPLATES
+    }
+}
+
+impl BaseTransformImpl for DepthColorize {
+    const MODE: gst_base::subclass::BaseTransformMode =
+        gst_base::subclass::BaseTransformMode::NeverInPlace;
+    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *self.state() = None;
+        Ok(())
+    }
+
+    fn transform_caps(
+        &self,
+        direction: gst::PadDirection,
+        caps: &gst::Caps,
+        filter: Option<&gst::Caps>,
+    ) -> Option<gst::Caps> {
+        let other = match direction {
+            gst::PadDirection::Sink => with_formats(caps, &SRC_FORMATS),
+            _ => with_formats(caps, &SINK_FORMATS),
+        };
+        gst::debug!(
+            CAT,
+            imp = self,
+            "{caps} at {direction:?} is {other} at the other side"
+        );
+        Some(match filter {
+            Some(filter) => filter.intersect_with_mode(&other, gst::CapsIntersectMode::First),
+            None => other,
+        })
+    }
+}
+
+impl VideoFilterImpl for DepthColorize {
+    fn set_info(
+        &self,
+        _in_caps: &gst::Caps,
+        in_info: &gst_video::VideoInfo,
+        _out_caps: &gst::Caps,
+        out_info: &gst_video::VideoInfo,
+    ) -> Result<(), gst::LoggableError> {
+        let samples = match in_info.format() {
+            VideoFormat::Gray8 => SampleFormat::Gray8,
+            VideoFormat::Gray16Le => SampleFormat::Gray16Le,
+            VideoFormat::Gray16Be => SampleFormat::Gray16Be,
+            format => return Err(gst::loggable_error!(CAT, "{format} is not a depth format")),
+        };
+        let order = match out_info.format() {
+            VideoFormat::Rgb => PixelOrder::Rgb,
+            VideoFormat::Rgbx | VideoFormat::Rgba => PixelOrder::Rgba,
+            VideoFormat::Bgrx | VideoFormat::Bgra => PixelOrder::Bgra,
+            format => return Err(gst::loggable_error!(CAT, "can't write {format}")),
+        };
+        *self.state() = Some(State {
+            samples,
+            order,
+            table: None,
+        });
+        Ok(())
+    }
+
+    fn transform_frame(
+        &self,
+        depth: &VideoFrameRef<&gst::BufferRef>,
+        color: &mut VideoFrameRef<&mut gst::BufferRef>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let settings = *self.settings();
+        // only this thread and state changes ever want this lock
+        let mut state = self.state();
+        let Some(State {
+            samples,
+            order,
+            table,
+        }) = state.as_mut()
+        else {
+            gst::element_imp_error!(
+                self,
+                gst::CoreError::Negotiation,
+                ["a frame before its caps"]
+            );
+            return Err(gst::FlowError::NotNegotiated);
+        };
+        let (_, lut) = match table.take() {
+            Some(made) if made.0 == settings => table.insert(made),
+            _ => {
+                gst::debug!(CAT, imp = self, "colours of {settings:?}");
+                let lut = Lut::new(settings.colormap, settings.reverse, *order);
+                table.insert((settings, lut))
+            }
+        };
+
+        let row = depth.width() as usize * samples.bytes();
+        let (in_stride, out_stride) = (
+            (depth.plane_stride()[0] as usize).max(1),
+            (color.plane_stride()[0] as usize).max(1),
+        );
+        let (Ok(rows_in), Ok(rows_out)) = (depth.plane_data(0), color.plane_data_mut(0)) else {
+            gst::element_imp_error!(self, gst::CoreError::Failed, ["a frame without its plane"]);
+            return Err(gst::FlowError::Error);
+        };
+        let rows = rows_in
+            .chunks(in_stride)
+            .zip(rows_out.chunks_mut(out_stride));
+        for (padded, pixels) in rows.take(depth.height() as usize) {
+            lut.apply(*samples, padded.get(..row).unwrap_or(padded), pixels);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+}
