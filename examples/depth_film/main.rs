@@ -54,11 +54,17 @@ fn run() -> Result<(), Box<dyn Error>> {
     let name = film.file_stem().unwrap_or_default().to_string_lossy();
     let depth_film = folder.join(format!("{name}-depth.mkv"));
     let picture = folder.join(format!("{name}-depth.png"));
-    let job = Job::new(&film, &depth_film)?;
+    // takes its name once it is whole
+    let unfinished = folder.join(format!("{name}-depth.part"));
+    let job = Job::new(&film, &unfinished)?;
     for argument in arguments {
         set_property(&job.depth, &argument.to_string_lossy())?;
     }
-    let sheet = job.run()?;
+    let sheet = job.run().inspect_err(|_| {
+        let _ = std::fs::remove_file(&unfinished);
+    })?;
+    std::fs::rename(&unfinished, &depth_film)
+        .map_err(|error| format!("can't write {}: {error}", depth_film.display()))?;
     sheet.save(&picture)?;
     println!("{}", depth_film.display());
     println!("{}", picture.display());
@@ -237,7 +243,7 @@ fn link_video(
             gst::element_error!(
                 pipeline,
                 gst::StreamError::WrongType,
-                ["there is no video in this file that can be decoded here"]
+                ("there is no video in this file that can be decoded here")
             );
         }
     });
@@ -251,7 +257,8 @@ fn add_probe(
 ) {
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         match info.buffer() {
-            Some(buffer) if !keep(pad, buffer.pts()) => gst::PadProbeReturn::Drop,
+            // Drop would do, but GStreamer up to 1.22 complains when Rust has let the buffer go already
+            Some(buffer) if !keep(pad, buffer.pts()) => gst::PadProbeReturn::Handled,
             _ => gst::PadProbeReturn::Ok,
         }
     });
@@ -262,12 +269,8 @@ fn in_words(structure: &gst::StructureRef) -> Option<String> {
     let text = |field: &str| structure.get::<String>(field).unwrap_or_default();
     match structure.name().as_str() {
         "depthanything-engine" => {
-            let mut line = format!(
-                "inference: {} {} {}",
-                text("stage"),
-                text("provider"),
-                text("precision")
-            );
+            let words = ["stage", "provider", "precision"].map(text);
+            let mut line = format!("inference: {}", words.join(" ").trim_end());
             if let Ok(seconds) = structure.get::<f64>("seconds") {
                 line += &format!(", {seconds:.1} s");
             }
