@@ -52,7 +52,7 @@ fn broad(m: &mut Maker, f: &Frame) {
     );
     let wide = m.r.range(0.18, 0.4);
     let n = m.r.int(2, 6);
-    let crown = m.r.int(0, LIBRARY.crowns.len());
+    let crown = crown_for(m, f);
     for i in 0..n {
         let a = i as f32 / n as f32 * FULL + m.r.unit();
         let out = wide * m.r.range(0.2, 0.7) * if n == 1 { 0.0 } else { 1.0 };
@@ -60,9 +60,22 @@ fn broad(m: &mut Maker, f: &Frame) {
         m.s.limb(f, lean, c, r * 0.6, r * 0.2, bark);
         let s = wide * m.r.range(0.6, 1.1);
         let size = v(s, s * m.r.range(0.6, 1.0), s);
-        let mesh = &LIBRARY.crowns[(crown + i % 2) % LIBRARY.crowns.len()];
+        let mesh = &LIBRARY.crowns[(crown + 4 * (i % 2)) % LIBRARY.crowns.len()];
         let rot = ry(m.r.turn());
         m.s.mesh(f, c, size, rot, mesh, leaves);
+    }
+}
+
+/// A crown with as many leaves as can be told apart from the camera: every fourth has the fewest.
+fn crown_for(m: &mut Maker, f: &Frame) -> usize {
+    let heights_away = f.at.distance(m.s.camera.at) / f.scale;
+    let any = m.r.int(0, LIBRARY.crowns.len());
+    if heights_away > 4.0 {
+        any | 3
+    } else if heights_away > 1.6 {
+        any | 2
+    } else {
+        any
     }
 }
 
@@ -77,7 +90,7 @@ fn conifer(m: &mut Maker, f: &Frame) {
     for i in 0..n {
         let s = i as f32 / n as f32;
         let w = wide * (1.0 - s * 0.85);
-        let mesh = &LIBRARY.crowns[m.r.int(0, LIBRARY.crowns.len())];
+        let mesh = &LIBRARY.crowns[crown_for(m, f)];
         let rot = ry(m.r.turn());
         m.s.mesh(
             f,

@@ -7,7 +7,7 @@ mod occlusion;
 mod shade;
 mod sky;
 
-use crate::geometry::{Hit, Ray};
+use crate::geometry::{Hit, Ray, Shape};
 use crate::rng::hash01;
 use crate::scene::{Scene, World};
 use glam::Vec3;
@@ -64,7 +64,10 @@ struct Pixel {
 /// What neighbours want to know of a pixel.
 #[derive(Clone, Copy)]
 struct Tag {
+    /// Surface.
     id: u32,
+    /// Surface, or the whole mesh for leaves and stones: what shares light.
+    group: u32,
     lit: f32,
 }
 
@@ -152,6 +155,10 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         .iter()
         .map(|p| Tag {
             id: p.id,
+            group: match scene.prims.get(p.hit.prim as usize).map(|prim| &prim.shape) {
+                Some(Shape::Mesh(..)) => p.hit.prim,
+                _ => p.id,
+            },
             lit: p.lit,
         })
         .collect();
@@ -192,7 +199,7 @@ fn smooth_light(tags: &[Tag], width: usize, height: usize, x: usize, y: usize) -
     let (mut sum, mut n) = (0.0, 0.0);
     for v in y.saturating_sub(1)..=(y + 1).min(height - 1) {
         for q in &tags[v * width + x.saturating_sub(1)..=v * width + (x + 1).min(width - 1)] {
-            if q.id == p.id && q.lit >= 0.0 {
+            if q.group == p.group && q.lit >= 0.0 {
                 sum += q.lit;
                 n += 1.0;
             }
@@ -220,7 +227,13 @@ fn antialias(
             return false;
         }
         let (p, q) = (luma(flat[a]), luma(flat[b]));
-        (p - q).abs() > 0.1 * (p + q)
+        // leaf against leaf matters less than crown against sky, and there are many of them
+        let threshold = if tags[a].group == tags[b].group {
+            0.3
+        } else {
+            0.1
+        };
+        (p - q).abs() > threshold * (p + q)
     };
     rows(options.parallel, rgb, width, |y, row| {
         let last = Cell::new(0);

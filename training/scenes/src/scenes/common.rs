@@ -95,7 +95,7 @@ pub fn daylight(m: &mut Maker) {
         sky.zenith = v(g, g, g * r.range(1.0, 1.1)) * r.range(0.7, 1.0);
         sky.horizon = v(g, g, g);
         sky.cloud_colour = sky.zenith * r.range(0.7, 1.2);
-    } else if r.chance(0.15 + 0.5 * low) {
+    } else if r.chance(0.08 + 0.5 * low) {
         // dawn, dusk, odd weather
         sky.zenith = crate::material::hsv(r.range(0.5, 0.8), r.range(0.2, 0.7), r.range(0.3, 0.8));
         sky.horizon =

@@ -470,7 +470,7 @@ pub fn foliage(m: &mut Maker) {
     common::ground(m, s);
     let half = 0.5 / m.s.camera.focal;
     let nearest = m.r.log(0.4, 2.0);
-    for _ in 0..m.r.int(4, 14) {
+    for _ in 0..m.r.int(9, 26) {
         let z = nearest * m.r.log(1.0, 7.0);
         let p = v(
             m.r.range(-1.1, 1.1) * half * z,
@@ -479,7 +479,7 @@ pub fn foliage(m: &mut Maker) {
         );
         let at = m.s.camera.at + m.s.camera.axes * p;
         let f = Frame::upright(at - v(0.0, z * 0.12, 0.0), m.r.turn());
-        let wide = z * m.r.range(0.15, 0.5);
+        let wide = z * m.r.range(0.25, 0.7);
         plant::bush(m, &f, wide);
     }
     let bark = Material::random(

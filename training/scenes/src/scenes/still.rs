@@ -113,10 +113,11 @@ pub fn heap(m: &mut Maker) {
     );
     let sorts: Vec<(u32, usize)> = (0..m.r.int(1, 5))
         .map(|_| {
+            let tint = m.r.pick(&[Tint::Vivid, Tint::Any, Tint::Earth, Tint::Grey]);
             let mut c = Material::random(
                 &mut m.r,
                 &[Family::Noise, Family::Dots, Family::Fine, Family::Stripe],
-                Tint::Vivid,
+                tint,
                 (k, k * 4.0),
             );
             c.gloss = m.r.range(0.0, 0.6);
