@@ -146,7 +146,7 @@ impl Scene {
         let boxes: Vec<Aabb> = self.prims.iter().map(Prim::bounds).collect();
         World {
             scene: self,
-            bvh: Bvh::build(&boxes, 1),
+            bvh: Bvh::build(&boxes, 1, true),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A four-wide bounding-volume hierarchy, built by binned surface-area splits.
 //!
 //! Four children are tested with one SSE-sized comparison. Building has to be cheap: every image has a
-//! scene of its own, so bins are few and only the widest axis is tried.
+//! scene of its own, so bins are few.
 
 use glam::Vec3;
 use wide::{CmpLe, f32x4};
@@ -75,6 +75,8 @@ struct Node {
 #[derive(Debug, Default)]
 pub struct Bvh {
     nodes: Vec<Node>,
+    /// All three axes are tried for each cut.
+    careful: bool,
     /// Indices of the boxes, leaf by leaf.
     pub order: Vec<u32>,
 }
@@ -85,12 +87,67 @@ struct Part {
     bounds: Aabb,
 }
 
+/// Sorts boxes into slices along an axis by their centres.
+struct Binning {
+    axis: usize,
+    start: f32,
+    scale: f32,
+}
+
+impl Binning {
+    /// `centres` bounds the doubled centres.
+    fn new(axis: usize, centres: &Aabb) -> Self {
+        let start = centres.min[axis];
+        Self {
+            axis,
+            start,
+            scale: BINS as f32 / (centres.max[axis] - start),
+        }
+    }
+
+    fn of(&self, b: &Aabb) -> usize {
+        (((b.min[self.axis] + b.max[self.axis] - self.start) * self.scale) as usize).min(BINS - 1)
+    }
+}
+
+/// The cut along an axis that costs a ray least, and its cost.
+fn cheapest_cut(boxes: &[Aabb], order: &[u32], axis: usize, centres: &Aabb) -> (f32, usize) {
+    let binning = Binning::new(axis, centres);
+    let mut bins = [(Aabb::EMPTY, 0usize); BINS];
+    for &i in order {
+        let b = &mut bins[binning.of(&boxes[i as usize])];
+        b.0 = b.0.union(boxes[i as usize]);
+        b.1 += 1;
+    }
+    let mut right = [(Aabb::EMPTY, 0usize); BINS];
+    let mut acc = (Aabb::EMPTY, 0);
+    for k in (0..BINS).rev() {
+        acc = (acc.0.union(bins[k].0), acc.1 + bins[k].1);
+        right[k] = acc;
+    }
+    let mut left = (Aabb::EMPTY, 0usize);
+    let mut best = (f32::INFINITY, 0);
+    for k in 1..BINS {
+        left = (left.0.union(bins[k - 1].0), left.1 + bins[k - 1].1);
+        if left.1 == 0 || right[k].1 == 0 {
+            continue;
+        }
+        let cost = left.0.area() * left.1 as f32 + right[k].0.area() * right[k].1 as f32;
+        if cost < best.0 {
+            best = (cost, k);
+        }
+    }
+    best
+}
+
 impl Bvh {
     /// Builds over these boxes; at most `leaf` (15 or less) boxes are left together.
+    /// `careful` tries all axes for each cut: slower to build, faster to walk.
     #[must_use]
-    pub fn build(boxes: &[Aabb], leaf: usize) -> Self {
+    pub fn build(boxes: &[Aabb], leaf: usize, careful: bool) -> Self {
         let mut bvh = Self {
             nodes: Vec::with_capacity(boxes.len() / 2 + 1),
+            careful,
             order: (0..boxes.len() as u32).collect(),
         };
         if boxes.is_empty() {
@@ -156,46 +213,30 @@ impl Bvh {
         let centre = |i: u32| boxes[i as usize].min + boxes[i as usize].max;
         let c = order.iter().fold(Aabb::EMPTY, |a, &i| a.with(centre(i)));
         let extent = c.max - c.min;
-        let axis = if extent.x >= extent.y && extent.x >= extent.z {
-            0
-        } else if extent.y >= extent.z {
-            1
-        } else {
-            2
-        };
-        let mut mid = order.len() / 2;
-        if extent[axis] > 0.0 {
-            let scale = BINS as f32 / extent[axis];
-            let bin = |i: u32| (((centre(i)[axis] - c.min[axis]) * scale) as usize).min(BINS - 1);
-            let mut bins = [(Aabb::EMPTY, 0usize); BINS];
-            for &i in order.iter() {
-                let b = &mut bins[bin(i)];
-                b.0 = b.0.union(boxes[i as usize]);
-                b.1 += 1;
-            }
-            let mut right = [(Aabb::EMPTY, 0usize); BINS];
-            let mut acc = (Aabb::EMPTY, 0);
-            for k in (0..BINS).rev() {
-                acc = (acc.0.union(bins[k].0), acc.1 + bins[k].1);
-                right[k] = acc;
-            }
-            let mut left = (Aabb::EMPTY, 0usize);
-            let mut best = (f32::INFINITY, 0);
-            for k in 1..BINS {
-                left = (left.0.union(bins[k - 1].0), left.1 + bins[k - 1].1);
-                if left.1 == 0 || right[k].1 == 0 {
-                    continue;
-                }
-                let cost = left.0.area() * left.1 as f32 + right[k].0.area() * right[k].1 as f32;
+        let widest = extent.max_element();
+        // (cost, axis, bin) of the best cut found
+        let mut best = (f32::INFINITY, 0, 0);
+        for axis in 0..3 {
+            let try_it = if self.careful {
+                extent[axis] > 0.0
+            } else {
+                extent[axis] == widest && widest > 0.0
+            };
+            if try_it {
+                let (cost, bin) = cheapest_cut(boxes, order, axis, &c);
                 if cost < best.0 {
-                    best = (cost, k);
+                    best = (cost, axis, bin);
                 }
             }
-            // partition in place
+        }
+        let mut mid = order.len() / 2;
+        if best.0.is_finite() {
+            let (_, axis, cut) = best;
+            let bin = Binning::new(axis, &c);
             let mut i = 0;
             let mut j = order.len();
             while i < j {
-                if bin(order[i]) < best.1 {
+                if bin.of(&boxes[order[i] as usize]) < cut {
                     i += 1;
                 } else {
                     j -= 1;

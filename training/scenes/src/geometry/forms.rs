@@ -215,5 +215,5 @@ pub fn land(cells: usize, near: f32, far: f32, height: impl Fn(f32, f32) -> f32)
     for i in 0..around {
         d.tri(m, i as u32, ((i + 1) % around) as u32, 0, 0);
     }
-    Mesh::new(&d, true, true)
+    Mesh::quick(&d, true)
 }

@@ -97,6 +97,16 @@ impl Mesh {
     /// Finishes a draft. `smooth` averages normals over shared points.
     #[must_use]
     pub fn new(d: &Draft, smooth: bool, open: bool) -> Self {
+        Self::of(d, smooth, open, true)
+    }
+
+    /// As [`Mesh::new`], but quick: for meshes that serve one picture only.
+    #[must_use]
+    pub fn quick(d: &Draft, smooth: bool) -> Self {
+        Self::of(d, smooth, true, false)
+    }
+
+    fn of(d: &Draft, smooth: bool, open: bool, careful: bool) -> Self {
         let corner = |t: &Tri, i: usize| d.points[t.v[i] as usize];
         let face_normal =
             |t: &Tri| (corner(t, 1) - corner(t, 0)).cross(corner(t, 2) - corner(t, 0));
@@ -117,7 +127,7 @@ impl Mesh {
             })
             .collect();
         let bounds = boxes.iter().fold(Aabb::EMPTY, |a, b| a.union(*b));
-        let mut bvh = Bvh::build(&boxes, 4);
+        let mut bvh = Bvh::build(&boxes, 4, careful);
         bvh.align_leaves(4);
         let tri = |i: u32| d.tris.get(i as usize);
         let faces = bvh

@@ -9,7 +9,9 @@ use crate::scene::{Lens, Scene};
 use glam::{Vec2, Vec3, Vec4};
 
 /// Radii of the layers as shares of the largest; far ones are negative.
-const LEVELS: [f32; 9] = [-1.0, -0.6, -0.35, -0.17, 0.0, 0.17, 0.35, 0.6, 1.0];
+const FINE: &[f32] = &[-1.0, -0.55, -0.25, 0.0, 0.25, 0.55, 1.0];
+/// For small blurs, where the steps between layers are less than a pixel anyway.
+const COARSE: &[f32] = &[-1.0, -0.4, 0.0, 0.4, 1.0];
 
 /// Blurs by depth.
 pub(super) fn defocus(image: &Image, rgb: &[Vec3], lens: Lens) -> Vec<Vec3> {
@@ -28,7 +30,8 @@ pub(super) fn defocus(image: &Image, rgb: &[Vec3], lens: Lens) -> Vec<Vec3> {
     }
     let mut sum = vec![Vec4::ZERO; w * h];
     let mut layer = vec![Vec4::ZERO; w * h];
-    for (k, level) in LEVELS.iter().enumerate() {
+    let levels = if largest < 3.0 { COARSE } else { FINE };
+    for (k, level) in levels.iter().enumerate() {
         // each pixel belongs to the two levels around its radius
         let mut any = false;
         for ((cell, c), &inv) in layer.iter_mut().zip(rgb).zip(&image.inverse_depth) {
@@ -37,12 +40,12 @@ pub(super) fn defocus(image: &Image, rgb: &[Vec3], lens: Lens) -> Vec<Vec3> {
                 if k == 0 {
                     1.0
                 } else {
-                    1.0 - (level - s) / (level - LEVELS[k - 1])
+                    1.0 - (level - s) / (level - levels[k - 1])
                 }
-            } else if k + 1 == LEVELS.len() {
+            } else if k + 1 == levels.len() {
                 1.0
             } else {
-                1.0 - (s - level) / (LEVELS[k + 1] - level)
+                1.0 - (s - level) / (levels[k + 1] - level)
             };
             *cell = if weight > 0.0 {
                 any = true;

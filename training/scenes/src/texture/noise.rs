@@ -6,16 +6,14 @@ fn fade(t: f32) -> f32 {
     t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
 }
 
-/// Gradient-free value noise with whole periods in x and y, 0..1.
+/// Value noise with whole periods in x and y, 0..1, for x and y from 0 on.
 #[must_use]
 pub fn value(x: f32, y: f32, px: u32, py: u32, seed: u32) -> f32 {
     let (x, y) = (x * px as f32, y * py as f32);
-    let (fx, fy) = (x.floor(), y.floor());
-    let (wx, wy) = (fade(x - fx), fade(y - fy));
-    let (ix, iy) = (
-        fx.rem_euclid(px as f32) as u32,
-        fy.rem_euclid(py as f32) as u32,
-    );
+    // x and y are not negative here: the cast is the floor
+    let (ix, iy) = (x as u32, y as u32);
+    let (wx, wy) = (fade(x - ix as f32), fade(y - iy as f32));
+    let (ix, iy) = (ix % px, iy % py);
     let (jx, jy) = ((ix + 1) % px, (iy + 1) % py);
     let h = |a: u32, b: u32| {
         hash01(
