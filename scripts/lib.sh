@@ -17,6 +17,9 @@ PACKAGES=(
     gstreamer1.0-plugins-bad
     gstreamer1.0-libav
 )
+if ! python3 -m pip --version >/dev/null 2>&1; then
+    PACKAGES+=(python3 python3-pip)
+fi
 
 # The Python wheels that carry ONNX Runtime's library; no Python code in them is used.
 ONNXRUNTIME_VERSION=1.32.0
@@ -95,10 +98,13 @@ need_rust() {
         PATH=$HOME/.cargo/bin:$PATH
         export PATH
     fi
+    local line="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+    if ! command -v curl >/dev/null; then
+        line="sudo apt-get install -y curl && $line"
+    fi
     if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
         fail "Rust $wanted or newer is needed and there is none here. This line installs it:" \
-            "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y" \
-            "Then run this again."
+            "$line" "Then run this again."
     fi
     have=$(cd "$ROOT" && rustc --version | cut -d ' ' -f 2)
     if ! version_at_least "${have%%-*}" "$wanted"; then
@@ -107,7 +113,7 @@ need_rust() {
                 "rustup update stable && rustup default stable"
         fi
         fail "Rust $wanted or newer is needed and this is $have. This line installs a newer one beside it:" \
-            "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
+            "$line"
     fi
 }
 
@@ -133,9 +139,6 @@ install_runtime() {
     # a folder of that name is always whole, see below; only its version can be another
     [ ! -e "$folder/onnxruntime/capi/libonnxruntime.so.$version" ] || return 0
 
-    if ! python3 -m pip --version >/dev/null 2>&1; then
-        apt_install python3 python3-pip
-    fi
     say "installing ONNX Runtime ($wheel $version) into .runtime/$name"
     mkdir -p "$ROOT/.runtime"
     # what a run that was killed left
