@@ -1,0 +1,206 @@
+//! The shell side: what `scripts/env.sh` sets in each shell, what the set-up functions decide.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A checkout of nothing but the scripts, with a built plugin and the ONNX Runtimes named.
+fn checkout(name: &str, profiles: &[&str], runtimes: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::Builder::new()
+        .prefix(&format!("a {name}'s "))
+        .tempdir()
+        .expect("a folder");
+    let write = |path: PathBuf| {
+        std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+        std::fs::write(path, "").expect("file");
+    };
+    for script in ["env.sh", "lib.sh"] {
+        write(folder.path().join("scripts").join(script));
+        std::fs::copy(
+            root().join("scripts").join(script),
+            folder.path().join("scripts").join(script),
+        )
+        .expect("script");
+    }
+    std::fs::copy(root().join("Cargo.toml"), folder.path().join("Cargo.toml")).expect("manifest");
+    for profile in profiles {
+        let target = folder.path().join("target").join(profile);
+        write(target.join("libgstdepthanything.so"));
+    }
+    for runtime in runtimes {
+        let capi = folder
+            .path()
+            .join(".runtime")
+            .join(runtime)
+            .join("onnxruntime/capi");
+        write(capi.join("libonnxruntime.so.1.0.0"));
+    }
+    folder
+}
+
+/// What `script` prints in `shell`; `None` where there is no such shell.
+fn shell(shell: &str, script: &str, variables: &[(&str, &str)]) -> Option<String> {
+    let output = Command::new(shell)
+        .args(["-c", script])
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("GST_PLUGIN_PATH")
+        .env_remove("ORT_DYLIB_PATH")
+        .envs(variables.iter().copied())
+        .output()
+        .ok()?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shell}: {error}");
+    assert_eq!(error, "", "{shell} is not silent");
+    Some(String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+/// Sources `env.sh` twice and gives both variables.
+fn sourced(checkout: &Path, name: &str, variables: &[(&str, &str)]) -> Option<(String, String)> {
+    let env = checkout.join("scripts/env.sh");
+    let env = env.display().to_string().replace('\'', r"'\''");
+    let script = format!(
+        "set -eu; cd /; . '{env}'; . '{env}'; printf '%s\\n%s\\n' \"$GST_PLUGIN_PATH\" \"${{ORT_DYLIB_PATH:-}}\""
+    );
+    let printed = shell(name, &script, variables)?;
+    let (plugins, runtime) = printed.strip_suffix('\n')?.split_once('\n')?;
+    Some((plugins.to_owned(), runtime.to_owned()))
+}
+
+#[test]
+fn the_environment_is_set_in_every_shell_from_every_folder() {
+    let folder = checkout("shell", &["release", "debug"], &["onnxruntime"]);
+    let root = folder.path().canonicalize().expect("path");
+    let release = root.join("target/release").display().to_string();
+    let library = root.join(".runtime/onnxruntime/onnxruntime/capi/libonnxruntime.so.1.0.0");
+    for name in ["bash", "dash", "sh", "zsh"] {
+        let Some((plugins, runtime)) = sourced(folder.path(), name, &[]) else {
+            println!("{name}: not installed");
+            continue;
+        };
+        assert_eq!(plugins, release, "{name}");
+        assert_eq!(Path::new(&runtime), library, "{name}");
+    }
+}
+
+#[test]
+fn the_debug_build_is_found_when_it_is_the_only_one() {
+    let folder = checkout("debug", &["debug"], &[]);
+    let (plugins, runtime) = sourced(folder.path(), "bash", &[]).expect("bash");
+    assert!(plugins.ends_with("/target/debug"), "{plugins}");
+    assert_eq!(runtime, "");
+}
+
+#[test]
+fn what_the_user_has_set_is_kept() {
+    let folder = checkout("user", &["release"], &["onnxruntime", "openvino"]);
+    let own = [
+        ("ORT_DYLIB_PATH", "/opt/own/libonnxruntime.so"),
+        ("GST_PLUGIN_PATH", "/opt/plugins"),
+    ];
+    let (plugins, runtime) = sourced(folder.path(), "bash", &own).expect("bash");
+    assert!(
+        plugins.ends_with("/target/release:/opt/plugins"),
+        "{plugins}"
+    );
+    assert_eq!(runtime, "/opt/own/libonnxruntime.so");
+}
+
+/// Runs `script` with the set-up functions of a checkout.
+fn with_lib(checkout: &Path, script: &str, path: Option<&str>) -> (bool, String) {
+    let mut bash = Command::new("bash");
+    bash.arg("-c")
+        .arg(format!(
+            "set -euo pipefail; . \"$ROOT/scripts/lib.sh\"; {script}"
+        ))
+        .env("ROOT", checkout);
+    if let Some(path) = path {
+        bash.env("PATH", path).env("HOME", checkout);
+    }
+    let output = bash.output().expect("bash");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[test]
+fn versions_are_compared_as_numbers() {
+    let folder = checkout("version", &[], &[]);
+    for (have, wanted, enough) in [
+        ("1.92.0", "1.92", true),
+        ("1.100.0", "1.92", true),
+        ("2.0.0", "1.92", true),
+        ("1.91.1", "1.92", false),
+        ("1.9.0", "1.92", false),
+    ] {
+        let (success, _) = with_lib(
+            folder.path(),
+            &format!("version_at_least {have} {wanted}"),
+            None,
+        );
+        assert_eq!(success, enough, "{have} for {wanted}");
+    }
+}
+
+#[test]
+fn a_missing_rust_is_said_with_the_line_that_installs_it() {
+    let folder = checkout("rust", &[], &[]);
+    // a machine with the usual tools and no cargo
+    let tools = folder.path().join("bin");
+    std::fs::create_dir(&tools).expect("folder");
+    for tool in ["bash", "sed", "head", "python3", "curl"] {
+        let found = std::env::split_paths(&std::env::var_os("PATH").expect("PATH"))
+            .map(|folder| folder.join(tool))
+            .find(|path| path.exists());
+        if let Some(found) = found {
+            std::os::unix::fs::symlink(found, tools.join(tool)).expect("link");
+        }
+    }
+    let (success, text) = with_lib(folder.path(), "need_rust", tools.to_str());
+    assert!(!success);
+    let minimum = env!("CARGO_PKG_RUST_VERSION");
+    assert!(
+        text.contains(&format!("Rust {minimum} or newer is needed")),
+        "{text}"
+    );
+    assert!(text.contains("https://sh.rustup.rs | sh"), "{text}");
+}
+
+#[test]
+fn an_unfinished_runtime_is_not_taken_for_a_whole_one() {
+    let folder = checkout("runtime", &[], &["onnxruntime"]);
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).expect("folder");
+    // a pip that dies half-way, with part of the wheel unpacked
+    let pip = "#!/bin/sh\n\
+        case \"$*\" in *--version*) exit 0 ;; esac\n\
+        while [ \"$1\" != --target ]; do shift; done\n\
+        mkdir -p \"$2/onnxruntime/capi\"\n\
+        exit 1\n";
+    let python = bin.join("python3");
+    std::fs::write(&python, pip).expect("file");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, executable).expect("mode");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("PATH"));
+
+    let (success, text) = with_lib(folder.path(), "install_runtime openvino", Some(&path));
+    assert!(!success && text.contains("pip could not install"), "{text}");
+    let left: Vec<_> = std::fs::read_dir(folder.path().join(".runtime"))
+        .expect("folder")
+        .filter_map(|entry| Some(entry.ok()?.file_name()))
+        .collect();
+    assert_eq!(left, ["onnxruntime"]);
+
+    // the other one is whole, but of another version: it stays until the new one is there
+    let (success, _) = with_lib(folder.path(), "install_runtime onnxruntime", Some(&path));
+    assert!(!success);
+    let (success, text) = with_lib(folder.path(), "runtime_library onnxruntime", None);
+    assert!(
+        success && text.contains("libonnxruntime.so.1.0.0"),
+        "{text}"
+    );
+}
