@@ -147,7 +147,7 @@ install_runtime() {
     # Only the library in the wheel is wanted, so any Python version's will do: 3.12's is the one that
     # all releases have. --target keeps it out of every Python.
     if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip --disable-pip-version-check install --quiet --no-deps --no-compile \
-        --only-binary=:all: --implementation cp --python-version 3.12 \
+        --only-binary=:all: --implementation cp --python-version 3.12 --ignore-requires-python \
         --target "$unfinished" "$wheel==$version"; then
         rm -rf "$unfinished"
         fail "pip could not install $wheel $version (see above)"
