@@ -141,7 +141,7 @@ impl ElementImpl for DepthColorize {
                 "Depth colouriser",
                 "Filter/Effect/Converter/Video",
                 "Gives depth frames false colours: 16-bit or 8-bit grey in, RGB out",
-                "The gst-plugin-depthanything developers",
+                "The depthanything developers",
             )
         });
         Some(&METADATA)
