@@ -58,7 +58,8 @@ struct Pixel {
     hit: Hit,
     spot: Spot,
     id: u32,
-    lit: f32,
+    /// Share of the first and the second light that arrives.
+    lit: [f32; 2],
 }
 
 /// What neighbours want to know of a pixel.
@@ -68,7 +69,8 @@ struct Tag {
     id: u32,
     /// Surface, or the whole mesh for leaves and stones: what shares light.
     group: u32,
-    lit: f32,
+    /// Share of the first and the second light that arrives.
+    lit: [f32; 2],
 }
 
 /// Calls `f(row number, row)` for each row, on one core or on all.
@@ -129,24 +131,29 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         hit: Hit::NONE,
         spot: Spot::NOWHERE,
         id: 0,
-        lit: 1.0,
+        lit: [1.0; 2],
     };
     let mut pixels = vec![nothing; width * height];
     rows(options.parallel, &mut pixels, width, |y, row| {
-        let last = Cell::new(0);
+        let last = [Cell::new(0), Cell::new(0)];
         for (x, p) in row.iter_mut().enumerate() {
             let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
             p.hit = world.trace(&primary(camera.at, dir));
             p.spot = shader.spot(camera.at, dir, &p.hit);
             p.id = p.spot.id(&p.hit);
-            // every second pixel asks for its shadow; the others take it from their neighbours
-            p.lit = if (x + y) % 2 == 0 {
-                let j = (y * width + x) as u32;
-                let (a, b) = (hash01(j, options.jitter), hash01(j, !options.jitter));
-                shader.main_light(&p.spot, a, b, &last)
-            } else {
-                UNKNOWN
-            };
+            // every second pixel asks for the shadow of the first light, every fourth for that of the
+            // second; the others take it from their neighbours
+            p.lit = [UNKNOWN; 2];
+            let n = (y * width + x) as u32;
+            for (k, asks) in [(x + y) % 2 == 0, x % 2 == 0 && y % 2 == 0]
+                .into_iter()
+                .enumerate()
+            {
+                if asks {
+                    let (a, b) = (hash01(n, options.jitter), hash01(n, !options.jitter));
+                    p.lit[k] = shader.arriving(&p.spot, k, a, b, &last[k]);
+                }
+            }
         }
     });
     let inverse_depth = pixels.iter().map(|p| inverse(p.hit.t)).collect();
@@ -165,12 +172,14 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
     let shade = occlusion::Grid::new(world, &pixels, width, height, options.jitter);
     let mut rgb = vec![Vec3::ZERO; width * height];
     rows(options.parallel, &mut rgb, width, |y, row| {
-        let last = Cell::new(0);
+        let last = [Cell::new(0), Cell::new(0)];
         for (x, c) in row.iter_mut().enumerate() {
             let p = &pixels[y * width + x];
             let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
-            let lit = smooth_light(&tags, width, height, x, y)
-                .unwrap_or_else(|| shader.main_light(&p.spot, 0.5, 0.5, &last));
+            let lit = std::array::from_fn(|k| {
+                smooth_light(&tags, width, height, (x, y), k)
+                    .unwrap_or_else(|| shader.arriving(&p.spot, k, 0.5, 0.5, &last[k]))
+            });
             *c = shader.colour(
                 camera.at,
                 dir,
@@ -194,13 +203,19 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
 }
 
 /// One shadow ray is a yes or no; its neighbours on the same surface know more. `None` if none of them asked.
-fn smooth_light(tags: &[Tag], width: usize, height: usize, x: usize, y: usize) -> Option<f32> {
+fn smooth_light(
+    tags: &[Tag],
+    width: usize,
+    height: usize,
+    (x, y): (usize, usize),
+    light: usize,
+) -> Option<f32> {
     let p = &tags[y * width + x];
     let (mut sum, mut n) = (0.0, 0.0);
     for v in y.saturating_sub(1)..=(y + 1).min(height - 1) {
         for q in &tags[v * width + x.saturating_sub(1)..=v * width + (x + 1).min(width - 1)] {
-            if q.group == p.group && q.lit >= 0.0 {
-                sum += q.lit;
+            if q.group == p.group && q.lit[light] >= 0.0 {
+                sum += q.lit[light];
                 n += 1.0;
             }
         }
@@ -236,7 +251,7 @@ fn antialias(
         (p - q).abs() > threshold * (p + q)
     };
     rows(options.parallel, rgb, width, |y, row| {
-        let last = Cell::new(0);
+        let last = [Cell::new(0), Cell::new(0)];
         for (x, c) in row.iter_mut().enumerate() {
             let i = y * width + x;
             let edge = (x > 0 && differs(i, i - 1))
@@ -261,7 +276,7 @@ fn antialias(
                 sum += match known {
                     Some(k) => flat[k],
                     None => {
-                        let lit = shader.main_light(&spot, 0.5, 0.5, &last);
+                        let lit = [0, 1].map(|k| shader.arriving(&spot, k, 0.5, 0.5, &last[k]));
                         shader.colour(camera.at, dir, &hit, &spot, lit, 0.8, false)
                     }
                 };

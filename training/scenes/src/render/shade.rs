@@ -123,13 +123,22 @@ impl Shader<'_> {
         }
     }
 
-    /// Share of the first light that arrives, 0 or 1.
-    pub(super) fn main_light(&self, spot: &Spot, jx: f32, jy: f32, last: &Cell<u32>) -> f32 {
+    /// Share of a light that arrives, 0 or 1.
+    pub(super) fn arriving(
+        &self,
+        spot: &Spot,
+        light: usize,
+        jx: f32,
+        jy: f32,
+        last: &Cell<u32>,
+    ) -> f32 {
         if spot.material == u32::MAX {
             return 1.0;
         }
-        match self.world.scene.lights.first() {
-            Some(light) => self.shadow(spot, light, jx, jy, last),
+        match self.world.scene.lights.get(light) {
+            // what is too faint to be seen needs no shadow
+            Some(l) if l.at(spot.at).2.max_element() < 0.03 => 1.0,
+            Some(l) => self.shadow(spot, l, jx, jy, last),
             None => 0.0,
         }
     }
@@ -194,7 +203,7 @@ impl Shader<'_> {
         (spot.normal - tu * du - tv * dv).normalize_or(spot.normal)
     }
 
-    /// Colour of a hit along `dir`. `lit` is the share of the first light, `open` that of ambient light.
+    /// Colour of a hit along `dir`. `lit` are the shares of the first two lights, `open` that of ambient light.
     #[expect(
         clippy::too_many_arguments,
         reason = "all of them differ from pixel to pixel"
@@ -205,7 +214,7 @@ impl Shader<'_> {
         dir: Vec3,
         hit: &Hit,
         spot: &Spot,
-        lit: f32,
+        lit: [f32; 2],
         open: f32,
         reflect: bool,
     ) -> Vec3 {
@@ -248,14 +257,8 @@ impl Shader<'_> {
             if facing <= 0.0 && m.through == 0.0 {
                 continue;
             }
-            let seen = if k == 0 {
-                lit
-            } else if colour.max_element() < 0.06 {
-                // too faint for its shadow to be seen
-                open
-            } else {
-                self.shadow(spot, l, 0.5, 0.3, &Cell::new(0))
-            };
+            // lights beyond the second have no shadow of their own
+            let seen = lit.get(k).copied().unwrap_or(open);
             if seen == 0.0 {
                 continue;
             }
@@ -293,7 +296,7 @@ impl Shader<'_> {
         if m.mirror > 0.0 && reflect {
             let c1 = 1.0 - n.dot(-unit).clamp(0.0, 1.0);
             let fresnel = m.mirror + (1.0 - m.mirror) * c1 * c1 * c1 * c1 * c1;
-            if fresnel > 0.02 {
+            if fresnel > 0.04 {
                 let mut r = unit - 2.0 * unit.dot(n) * n;
                 // relief must not send rays into the surface
                 let sink = r.dot(spot.normal);
@@ -315,7 +318,6 @@ impl Shader<'_> {
         };
         let hit = self.world.trace(&ray);
         let next = self.spot(origin, dir, &hit);
-        let far = Hit { t: hit.t, ..hit };
-        self.colour(origin, dir, &far, &next, 0.6, 0.7, false)
+        self.colour(origin, dir, &hit, &next, [0.6; 2], 0.7, false)
     }
 }
