@@ -46,12 +46,8 @@ esac
 export GST_PLUGIN_PATH
 
 if [ -z "${ORT_DYLIB_PATH:-}" ]; then
-    # OpenVINO is the faster one where the CPU has bf16 instructions
-    _depth_first=onnxruntime
-    if grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null; then
-        _depth_first=openvino
-    fi
-    for _depth_runtime in "$_depth_first" onnxruntime openvino; do
+    # the first of them that is there
+    for _depth_runtime in onnxruntime openvino; do
         _depth_library=$(find "$_depth_root/.runtime/$_depth_runtime/onnxruntime/capi" \
             -name 'libonnxruntime.so.*' 2>/dev/null | head -n 1)
         if [ -n "$_depth_library" ]; then
@@ -60,6 +56,6 @@ if [ -z "${ORT_DYLIB_PATH:-}" ]; then
             break
         fi
     done
-    unset _depth_first _depth_runtime _depth_library
+    unset _depth_runtime _depth_library
 fi
 unset _depth_root _depth_target
