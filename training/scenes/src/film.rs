@@ -62,6 +62,8 @@ struct Shot {
     near: f32,
     /// Depth of what the camera looks at.
     middle: f32,
+    /// What the camera sees in the lower middle of the picture, where a thing may stand, and its depth.
+    stage: (Vec3, f32),
     mover: Rng,
 }
 
@@ -83,7 +85,15 @@ impl Film {
             clean: true,
         };
         let (scene, _, _, mut r) = sample::scene(&wanted, number);
-        let mut depth: Vec<f32> = render::preview(&scene.build(), 48, 32)
+        let (pw, ph) = (48, 32);
+        let seen = render::preview(&scene.build(), pw, ph);
+        let (x, y) = (pw / 2, ph * 3 / 4);
+        let far = 1.0 / seen[y * pw + x].0.max(0.02);
+        let dir = scene
+            .camera
+            .direction(x as f32 + 0.5, y as f32 + 0.5, pw, ph);
+        let stage = (scene.camera.at + dir * far, far);
+        let mut depth: Vec<f32> = seen
             .iter()
             .filter(|s| s.0 > 0.0)
             .map(|s| 1.0 / s.0)
@@ -98,6 +108,7 @@ impl Film {
         Shot {
             near: at(0.05).min(4.0),
             middle: at(0.5).min(12.0),
+            stage,
             mover: r.fork(),
             scene,
         }
@@ -166,7 +177,6 @@ impl Film {
             };
             let image = render::render(&take.scene, w, h, &options);
             let mut sensor = Sensor::clean();
-            sensor.defocus = true;
             if self.noise {
                 sensor.noise = (4e-4, 4e-3);
             }
@@ -201,18 +211,12 @@ impl Film {
 fn pass_by(scene: &mut Scene, shot: &Shot, camera: &Camera, share: f32) {
     let mut m = Maker::new(shot.mover.clone());
     std::mem::swap(&mut m.s, scene);
-    let z = (shot.near * 1.3).clamp(1.6, 9.0);
+    let (place, z) = shot.stage;
     let half = 0.5 / camera.focal * z + 1.2;
     let side = m.r.sign();
     let level = v(camera.axes.z_axis.x, 0.0, camera.axes.z_axis.z).normalize_or(Vec3::Z);
     let right = v(level.z, 0.0, -level.x);
-    let across = side * half * (2.0 * share - 1.0) * 1.25;
-    let mut at = camera.at + level * z + right * across;
-    at.y = if m.s.indoors {
-        0.0
-    } else {
-        m.s.ground.map_or(0.0, |g| g.0)
-    };
+    let at = place + right * (side * half * (2.0 * share - 1.0) * 1.25);
     let yaw = right.x.atan2(right.z)
         + if side > 0.0 {
             0.0
