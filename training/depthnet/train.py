@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--name", default="cooled", help="name of the branch's checkpoint")
     parser.add_argument("--source", type=Path, help="start from this checkpoint rather than RUN/last.pt")
     parser.add_argument("--batch", type=int, default=16, help="images of 168x224; more of smaller ones, fewer of larger")
-    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--rate", type=float, default=7e-4)
     parser.add_argument("--hold", type=float, default=300_000, help="images after which the rate begins to fall")
     parser.add_argument("--pace", type=float, default=1.0, help="how fast the sizes grow, against the schedule")
     parser.add_argument("--seed", type=int, default=1)
