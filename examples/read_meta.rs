@@ -3,6 +3,8 @@
 //! ```sh
 //! cargo run --release --example read_meta -- film.mp4
 //! ```
+//!
+//! `read_meta.py` and `read_meta.c` beside it do the same without this library.
 
 use gst::prelude::*;
 use gst_video::VideoFrameExt;
@@ -16,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     gstdepthanything::plugin_register_static()?;
 
     let pipeline = gst::parse::launch(
-        "filesrc name=film ! decodebin ! depthanything ! appsink name=depth sync=false max-buffers=2",
+        "filesrc name=film ! decodebin ! depthanything ! appsink name=depth sync=false",
     )?
     .downcast::<gst::Pipeline>()
     .map_err(|_| "not a pipeline")?;
@@ -25,17 +27,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sink = element("depth")?
         .downcast::<gst_app::AppSink>()
         .map_err(|_| "not an appsink")?;
+    let callbacks = gst_app::AppSinkCallbacks::builder()
+        .new_sample(|sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            print_middle(&sample).map_err(|error| {
+                gst::element_error!(sink, gst::StreamError::Format, ["{error}"]);
+                gst::FlowError::Error
+            })?;
+            Ok(gst::FlowSuccess::Ok)
+        })
+        .build();
+    sink.set_callbacks(callbacks);
 
-    pipeline.set_state(gst::State::Playing)?;
-    while let Ok(sample) = sink.pull_sample() {
-        print_middle(&sample)?;
-    }
-    // the stream ends at its end, or at an error that is on the bus
-    let error = pipeline
-        .bus()
-        .and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
+    let bus = pipeline.bus().ok_or("no bus")?;
+    // a failure to start comes as a message too, and that says why
+    let _ = pipeline.set_state(gst::State::Playing);
+    let message = bus.timed_pop_filtered(
+        gst::ClockTime::NONE,
+        &[gst::MessageType::Eos, gst::MessageType::Error],
+    );
     pipeline.set_state(gst::State::Null)?;
-    match error.as_ref().map(|message| message.view()) {
+    match message.as_ref().map(|message| message.view()) {
         Some(gst::MessageView::Error(error)) => Err(error.error().into()),
         _ => Ok(()),
     }
@@ -55,13 +67,15 @@ fn print_middle(sample: &gst::Sample) -> Result<(), Box<dyn std::error::Error>> 
         _ => u16::from_le_bytes([bytes[0], bytes[1]]),
     };
     let value = meta.value(raw);
+    let seconds = buffer.pts().unwrap_or_default().seconds_f64();
     match meta.unit {
-        Unit::Metre => print!("{}  {value:.3} m", buffer.pts().display()),
-        Unit::InverseDepth => print!("{}  inverse depth {value:.4}", buffer.pts().display()),
+        Unit::Metre => print!("{seconds:.3} s  {value:.3} m"),
+        Unit::InverseDepth => print!("{seconds:.3} s  inverse depth {value:.4}"),
     }
     println!(
-        "  (sample {raw}, network {}, scene {}, model {}{})",
-        meta.network,
+        "  (sample {raw}, network {}x{}, scene {}, model {}{})",
+        meta.network.width,
+        meta.network.height,
         meta.scene,
         meta.model,
         if meta.repeated { ", repeated" } else { "" }
