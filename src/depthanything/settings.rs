@@ -117,8 +117,8 @@ static TABLE: [Property; 13] = [
             glib::ParamSpecString::builder("model-file")
                 .nick("Model file")
                 .blurb(
-                    "Path of an ONNX model: any export of Depth Anything V2 or V1, relative or metric. \
-                     Unset: the small built-in model",
+                    "Path of an ONNX model: an export of Depth Anything V2 or V1, relative or metric, or another \
+                     monocular depth network of that form. Unset: the small built-in model",
                 )
                 .mutable_ready()
                 .build()
@@ -180,7 +180,7 @@ static TABLE: [Property; 13] = [
             glib::ParamSpecString::builder("device")
                 .nick("Device")
                 .blurb(
-                    "The execution provider's device: \"1\" is the second GPU of cuda and tensorrt, \
+                    "Device of a named execution-provider: \"1\" is the second GPU of cuda and tensorrt, \
                      \"GPU.1\" that of openvino. Empty: its first",
                 )
                 .default_value(Some(s.load.device.as_str()))
@@ -200,7 +200,7 @@ static TABLE: [Property; 13] = [
         spec: |s| {
             glib::ParamSpecUInt::builder("num-threads")
                 .nick("CPU threads")
-                .blurb("Threads for inference on the CPU. 0: one for each core")
+                .blurb("Threads for inference on the CPU; fewer leave cores to the rest of the pipeline. 0: one for each core")
                 .maximum(1024)
                 .default_value(s.load.num_threads)
                 .mutable_ready()
@@ -233,7 +233,7 @@ static TABLE: [Property; 13] = [
         spec: |s| {
             glib::ParamSpecEnum::builder_with_default("output", s.load.output)
                 .nick("Output")
-                .blurb("What the samples mean. auto: metric for a metric model, else inverse")
+                .blurb("What a sample means. auto: metres for a metric model, else inverse depth, white near and black far")
                 .mutable_ready()
                 .build()
         },
@@ -246,7 +246,7 @@ static TABLE: [Property; 13] = [
         spec: |s| {
             glib::ParamSpecBoolean::builder("invert")
                 .nick("Invert")
-                .blurb("Near is black instead of white, in inverse output")
+                .blurb("In inverse output, make near black and far white. GstDepthMeta follows, so values stay right")
                 .default_value(s.live.invert)
                 .mutable_playing()
                 .build()
@@ -260,7 +260,8 @@ static TABLE: [Property; 13] = [
         spec: |s| {
             glib::ParamSpecEnum::builder_with_default("range", s.live.range)
                 .nick("Range")
-                .blurb("Which of the model's values become black and white in inverse output")
+                .blurb("In inverse output, which of the model's values become 0 and 65535. frame uses each frame's contrast fully, \
+                     smooth is for looking at, fixed for comparing frames")
                 .mutable_playing()
                 .build()
         },
@@ -273,7 +274,8 @@ static TABLE: [Property; 13] = [
         spec: |s| {
             glib::ParamSpecDouble::builder("smoothing")
                 .nick("Smoothing")
-                .blurb("Weight of the past in range=smooth: 0 is range=frame, 1 never moves")
+                .blurb("Weight of the past in range=smooth. 0: none, as range=frame; 0.9: about ten frames; 1: the first frame's \
+                     range until the next cut")
                 .minimum(0.0)
                 .maximum(1.0)
                 .default_value(s.live.smoothing)
@@ -289,7 +291,7 @@ static TABLE: [Property; 13] = [
         spec: |s| {
             glib::ParamSpecDouble::builder("range-min")
                 .nick("Range minimum")
-                .blurb("Value that range=fixed makes black, in the model's units")
+                .blurb("The model's value that range=fixed makes 0, less becomes 0 too. GstDepthMeta tells a frame's values")
                 .default_value(s.live.range_min)
                 .mutable_playing()
                 .build()
@@ -303,7 +305,7 @@ static TABLE: [Property; 13] = [
         spec: |s| {
             glib::ParamSpecDouble::builder("range-max")
                 .nick("Range maximum")
-                .blurb("Value that range=fixed makes white, in the model's units")
+                .blurb("The model's value that range=fixed makes 65535, more becomes 65535 too. Has to be above range-min")
                 .default_value(s.live.range_max)
                 .mutable_playing()
                 .build()
@@ -318,8 +320,8 @@ static TABLE: [Property; 13] = [
             glib::ParamSpecDouble::builder("depth-unit")
                 .nick("Depth unit")
                 .blurb(
-                    "Metres per sample step of metric output: 0.001 is the millimetre of depth cameras \
-                     and reaches 65 m",
+                    "Metres per step of a sample in metric output: 0.001 is the millimetre of depth cameras \
+                     and reaches 65.5 m; farther is 65535",
                 )
                 .minimum(1e-6)
                 .maximum(1e3)
