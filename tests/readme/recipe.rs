@@ -1,0 +1,178 @@
+//! Recipes out of Markdown and rustdoc, and what stands in for what a test machine has not.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::common;
+
+/// A heading and what is typed below it.
+pub(crate) struct Recipe {
+    pub(crate) title: String,
+    /// The blocks are for terminals side by side.
+    pub(crate) at_once: bool,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// A fenced block of shell commands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Block(String);
+
+/// The words of a recipe whose blocks run side by side.
+const AT_ONCE: &str = "in a terminal of its own";
+
+/// The recipes: what is under each heading of level 3 of the section "Recipes".
+pub(crate) fn recipes(markdown: &str) -> Vec<Recipe> {
+    let section = markdown
+        .split("\n## ")
+        .find(|section| section.starts_with("Recipes\n"))
+        .expect("a section Recipes");
+    section
+        .split("\n### ")
+        .skip(1)
+        .map(|text| Recipe {
+            title: text.lines().next().unwrap_or_default().to_owned(),
+            at_once: text.contains(AT_ONCE),
+            blocks: fenced(text, "sh"),
+        })
+        .filter(|recipe| !recipe.blocks.is_empty())
+        .collect()
+}
+
+/// The blocks of a module's documentation.
+pub(crate) fn documented(source: &str) -> Vec<Block> {
+    let text: Vec<_> = source
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    fenced(&text.join("\n"), "bash")
+}
+
+fn fenced(text: &str, language: &str) -> Vec<Block> {
+    let mut parts = text.split("```");
+    let mut blocks = Vec::new();
+    parts.next();
+    while let (Some(inside), _) = (parts.next(), parts.next()) {
+        if let Some(commands) = inside.strip_prefix(&format!("{language}\n")) {
+            blocks.push(Block::new(commands));
+        }
+    }
+    blocks
+}
+
+impl Block {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// What this machine has not got that the block is about.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let text = &self.0;
+        if text.contains(".runtime/openvino") && common::runtime_library("openvino").is_none() {
+            return Some("no ONNX Runtime in .runtime/openvino".into());
+        }
+        if text.contains("python3 ") && python().is_none() {
+            return Some("no python3 with gi and GstVideo".into());
+        }
+        None
+    }
+
+    /// The block with its stand-ins: no screen, no camera, the examples that `cargo test` has built, a Python that
+    /// has GStreamer.
+    pub(crate) fn stand_ins(&self) -> String {
+        let mut text = self
+            .0
+            .replace("autovideosink", "fakesink")
+            .replace("v4l2src", "videotestsrc is-live=true num-buffers=20");
+        if let Some(python) = python() {
+            text = text.replace("python3 ", &format!("{} ", python.display()));
+        }
+        while let Some((before, after)) = text.split_once(CARGO_RUN) {
+            let (name, arguments) = after.split_once(" -- ").expect("a `--` after the name");
+            text = format!("{before}{} {arguments}", example(name));
+        }
+        text
+    }
+
+    /// The files that the block says it writes, each with the command that writes it.
+    pub(crate) fn writes(&self) -> Vec<(&str, &str)> {
+        const SINK: &str = "filesink location=";
+        let commands = self.0.split("gst-launch-1.0").skip(1);
+        commands
+            .flat_map(|command| {
+                command.match_indices(SINK).filter_map(move |(at, _)| {
+                    let file = command[at + SINK.len()..].split_whitespace().next()?;
+                    Some((file, command))
+                })
+            })
+            .collect()
+    }
+
+    /// The models that the block names.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .split_whitespace()
+            .map(|word| word.strip_prefix("model-file=").unwrap_or(word))
+            .filter(|word| word.ends_with(".onnx"))
+    }
+}
+
+const CARGO_RUN: &str = "cargo run --release --example ";
+
+/// The example as `cargo test` builds it; when only this test was built, a command that builds it too.
+fn example(name: &str) -> String {
+    let built = std::env::current_exe()
+        .ok()
+        .and_then(|test| Some(test.parent()?.parent()?.join("examples").join(name)))
+        .filter(|example| example.exists());
+    match built {
+        Some(example) => format!("'{}'", example.display()),
+        None => format!(
+            "cargo run --quiet --manifest-path='{}' --example {name} --",
+            common::root().join("Cargo.toml").display()
+        ),
+    }
+}
+
+/// A Python that has GStreamer's bindings: the first on the path often has not.
+fn python() -> Option<PathBuf> {
+    ["python3", "/usr/bin/python3"].into_iter().find_map(|name| {
+        let bindings = "import gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
+        let status = Command::new(name)
+            .args(["-c", bindings])
+            .stderr(Stdio::null())
+            .status();
+        status
+            .is_ok_and(|status| status.success())
+            .then(|| Path::new(name).to_owned())
+    })
+}
+
+#[test]
+fn blocks_are_found() {
+    let text = "# t\n## Recipes\ntext\n### 1. one\n```sh\na\nb\n```\n```text\nno\n```\n\
+                ### 2. two\nEach in a terminal of its own:\n```sh\nc\n```\n```sh\nd\n```\n## Else\n```sh\nno\n```\n";
+    let recipes = recipes(text);
+    let blocks: Vec<Vec<_>> = recipes
+        .iter()
+        .map(|recipe| recipe.blocks.iter().map(Block::text).collect())
+        .collect();
+    assert_eq!(blocks, [vec!["a\nb"], vec!["c", "d"]]);
+    assert_eq!(
+        recipes.iter().map(|r| r.at_once).collect::<Vec<_>>(),
+        [false, true]
+    );
+}
+
+#[test]
+fn files_are_found() {
+    let block = Block::new(
+        "gst-launch-1.0 a ! filesink location=x.png\ngst-launch-1.0 filesrc location=no \\\n  ! filesink location=y.mkv b",
+    );
+    let files: Vec<_> = block.writes().into_iter().map(|(file, _)| file).collect();
+    assert_eq!(files, ["x.png", "y.mkv"]);
+}
