@@ -113,7 +113,7 @@ fn runtime_text(candidates: &[RuntimeCandidate]) -> String {
 }
 
 impl Error {
-    /// As an error message for [`gst::Element::post_error_message`] or a failed `start`.
+    /// As an error message for `post_error_message` or a failed `start`.
     pub fn to_message(&self) -> gst::ErrorMessage {
         match self {
             Self::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ("{self}")),

@@ -1,5 +1,5 @@
 //! The README does what it says: its recipes run as written, and so do the pipelines in the elements' own
-//! documentation; its tables are what the elements register.
+//! documentation; its tables are what the elements register and say.
 //!
 //! The stand-ins, for want of a screen and a camera, are in [`recipe::stand_ins`]. Everything else is typed as
 //! it stands there, in a folder that holds a `photo.jpg`, a `film.mp4` and models of the zoo under the names that
@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod errors;
 mod folder;
 mod recipe;
 mod tables;

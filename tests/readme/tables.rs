@@ -5,8 +5,7 @@ use gst::prelude::*;
 use crate::{common, readme};
 
 /// The cells of the table that follows the heading, without its head.
-fn table(heading: &str) -> Vec<Vec<String>> {
-    let readme = readme();
+pub(crate) fn table(readme: &str, heading: &str) -> Vec<Vec<String>> {
     let mut lines = readme.lines().skip_while(|line| *line != heading);
     assert!(lines.next().is_some(), "no heading {heading}");
     lines
@@ -112,7 +111,7 @@ fn own_properties(element: &str) -> Vec<glib::ParamSpec> {
 }
 
 fn check_properties(element: &str, heading: &str) {
-    let table = table(heading);
+    let table = table(&readme(), heading);
     let mut expected: Vec<Vec<String>> = own_properties(element)
         .iter()
         .map(|spec| {
@@ -156,7 +155,7 @@ fn fields_of_stats() {
         .expect("the element");
     let stats = element.property::<gst::Structure>("stats");
     let mut fields: Vec<_> = stats.fields().map(|field| format!("`{field}`")).collect();
-    let mut rows: Vec<String> = table("### Statistics")
+    let mut rows: Vec<String> = table(&readme(), "### Statistics")
         .iter()
         .flat_map(|row| row[0].split(", ").map(str::to_owned).collect::<Vec<_>>())
         .collect();
