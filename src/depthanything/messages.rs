@@ -30,7 +30,7 @@ impl Reason {
 /// What happens to the engine.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EngineNews {
-    /// `loading`, `compiling`, `ready` or `fallback`.
+    /// `loading`, `ready` or `fallback`.
     pub(super) stage: &'static str,
     /// The execution provider concerned; empty while none is chosen.
     pub(super) provider: String,
