@@ -80,6 +80,7 @@ fn the_models_own_numbers_come_back() {
         provider: engine::ExecutionProvider::Cpu,
         device: String::new(),
         threads: 0,
+        rewrite: true,
     };
     let mut network = engine::open(&config, &mut |_| {}).unwrap();
     let size = Size::new(168, 126);

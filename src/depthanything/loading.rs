@@ -40,6 +40,7 @@ pub(super) fn load(
         provider: settings.execution_provider.into(),
         device: settings.device.clone(),
         threads: settings.num_threads as usize,
+        rewrite: true,
     };
     let start = Instant::now();
     let tell = |stage, provider: &str, precision: &str, reason: &str| {

@@ -41,6 +41,9 @@ pub struct Config {
     pub device: String,
     /// CPU threads for inference; 0: all.
     pub threads: usize,
+    /// Whether the graph may be rewritten where that gives the same numbers with less time and memory
+    /// ([`crate::model::rewrite`]). There is no reason to forbid it but to compare.
+    pub rewrite: bool,
 }
 
 impl Config {
@@ -51,6 +54,7 @@ impl Config {
             provider: ExecutionProvider::Auto,
             device: String::new(),
             threads: 0,
+            rewrite: true,
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Description {
     pub runtime: String,
     /// How many nodes of the graph went to which provider, where that was checked.
     pub placement: Option<String>,
+    /// Attentions that were made one operator at load, because the provider takes it and gives the same numbers.
+    pub fused_attentions: usize,
     /// What a user should know of this model and could not have expected, in sentences.
     pub notes: Vec<String>,
     /// Providers that `auto` tried before, and why each does not work here.

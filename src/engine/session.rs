@@ -2,6 +2,7 @@
 
 mod arena;
 mod failure;
+mod fusion;
 mod tensors;
 mod trial;
 
@@ -16,7 +17,7 @@ use super::network::{DepthMaps, Description, Images, InputSize, Network};
 use super::provider::{self, ExecutionProvider, Placement};
 use super::runtime::{Runtime, capture};
 use crate::error::Error;
-use crate::model::{self, ElementType, ImageInput, ModelFacts, ModelSource, Outlet};
+use crate::model::{self, DepthOutput, ElementType, ImageInput, ModelFacts, ModelSource, Outlet};
 
 /// A session, its input and output, and the buffers that its runs need.
 pub(super) struct SessionNetwork {
@@ -48,8 +49,34 @@ impl SessionNetwork {
         provider: ExecutionProvider,
         facts: &ModelFacts,
     ) -> Result<Self, Error> {
+        fusion::open(runtime, config, provider, facts)
+    }
+
+    fn open_graph(
+        runtime: &'static Runtime,
+        config: &Config,
+        provider: ExecutionProvider,
+        facts: &ModelFacts,
+        graph: &Graph,
+    ) -> Result<Self, Error> {
         let profile = Profile::new(provider)?;
-        let session = load(runtime, config, provider, facts, &profile)?;
+        let (mut network, output) =
+            Self::prepare(runtime, config, provider, facts, graph, &profile)?;
+        network.try_out(facts, &output, provider)?;
+        network.check_placement(provider, profile)?;
+        Ok(network)
+    }
+
+    /// Loads `graph`, and what its inputs and outputs are.
+    fn prepare(
+        runtime: &'static Runtime,
+        config: &Config,
+        provider: ExecutionProvider,
+        facts: &ModelFacts,
+        graph: &Graph,
+        profile: &Profile,
+    ) -> Result<(Self, DepthOutput), Error> {
+        let session = load(runtime, config, provider, facts, graph, profile)?;
         let inputs = tensors::outlets(session.inputs());
         let outputs = tensors::outlets(session.outputs());
         let input = model::select_input(facts, &inputs)?;
@@ -70,10 +97,11 @@ impl SessionNetwork {
                 runtime.path().display()
             ),
             placement: None,
+            fused_attentions: 0,
             notes: Vec::new(),
             fallbacks: Vec::new(),
         };
-        let mut network = Self {
+        let network = Self {
             session,
             input,
             depth: output.index,
@@ -83,9 +111,14 @@ impl SessionNetwork {
             arena: Arena::default(),
             description,
         };
-        network.try_out(facts, &output, provider)?;
-        network.check_placement(provider, profile)?;
-        Ok(network)
+        Ok((network, output))
+    }
+
+    /// Takes over what another network of the same model has settled by trial.
+    fn follow(&mut self, other: &Self, provider: ExecutionProvider) -> Result<(), Error> {
+        self.description.input_size = other.description.input_size;
+        self.description.batch = other.description.batch;
+        self.select(other.depth, provider)
     }
 
     /// Sets [`Description::fallbacks`].
@@ -174,9 +207,12 @@ impl SessionNetwork {
             Some(value) => tensors::values(&value).and_then(|(shape, values)| read(shape, values)),
             None => Err("nothing came back".to_owned()),
         };
-        result.map_err(|reason| Error::Inference {
-            size: images.size.to_string(),
-            reason,
+        result.map_err(|reason| {
+            let error = failure::result(images.size, reason);
+            if matches!(error, Error::OutOfMemory { .. }) {
+                arena.overflowed();
+            }
+            error
         })
     }
 
@@ -224,8 +260,7 @@ impl Network for SessionNetwork {
         self.run_raw(images, |shape, values| {
             depth.size = model::depth_size(shape, images.batch)?;
             depth.batch = images.batch;
-            tensors::to_single(values, &mut depth.values);
-            Ok(())
+            tensors::to_single(values, &mut depth.values)
         })
     }
 }
@@ -246,15 +281,32 @@ impl Options {
     }
 }
 
+/// What is handed to ONNX Runtime.
+enum Graph {
+    /// The model's own.
+    AsItIs,
+    /// Another that computes the same.
+    Rewritten {
+        /// Serialised.
+        bytes: Vec<u8>,
+        /// Where its external data lies.
+        folder: Option<String>,
+    },
+}
+
 /// The folder for the profile of the trial runs; none for the CPU, which always runs everything it is given.
 struct Profile {
     folder: Option<tempfile::TempDir>,
 }
 
 impl Profile {
+    fn none() -> Self {
+        Self { folder: None }
+    }
+
     fn new(provider: ExecutionProvider) -> Result<Self, Error> {
         if provider == ExecutionProvider::Cpu {
-            return Ok(Self { folder: None });
+            return Ok(Self::none());
         }
         let folder = tempfile::Builder::new()
             .prefix("depthanything-")
@@ -278,6 +330,7 @@ fn load(
     config: &Config,
     provider: ExecutionProvider,
     facts: &ModelFacts,
+    graph: &Graph,
     profile: &Profile,
 ) -> Result<Session, Error> {
     let threads = threads(config.threads);
@@ -289,6 +342,14 @@ fn load(
             // threads that wait for work by spinning take the cores from the rest of the pipeline
             .with_intra_op_spinning(false)?
             .with_inter_threads(1)?;
+        if let Graph::Rewritten {
+            folder: Some(folder),
+            ..
+        } = graph
+        {
+            let entry = "session.model_external_initializers_file_folder_path";
+            builder = builder.with_config_entry(entry, folder)?;
+        }
         if let Some(folder) = &profile.folder {
             builder = builder.with_profiling(folder.path().join("run"))?;
         }
@@ -308,10 +369,11 @@ fn load(
         ModelSource::Builtin => config.model.bytes()?,
         ModelSource::File(_) => bytes::Bytes::new(),
     };
-    let (session, logged) = capture(|| match &config.model {
-        ModelSource::Builtin => builder.commit_from_memory(&embedded),
+    let (session, logged) = capture(|| match (graph, &config.model) {
+        (Graph::Rewritten { bytes, .. }, _) => builder.commit_from_memory(bytes),
+        (Graph::AsItIs, ModelSource::Builtin) => builder.commit_from_memory(&embedded),
         // from the file, so that its external data is found beside it
-        ModelSource::File(path) => builder.commit_from_file(path),
+        (Graph::AsItIs, ModelSource::File(path)) => builder.commit_from_file(path),
     });
     session.map_err(|error| failure::load(provider, facts, runtime, &error, &logged))
 }

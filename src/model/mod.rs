@@ -16,6 +16,7 @@ mod outlet;
 mod output;
 mod patch;
 pub mod proto;
+pub mod rewrite;
 mod source;
 
 pub use ending::Ending;

@@ -10,9 +10,21 @@ use crate::model::ModelFacts;
 
 /// A run failed.
 pub(super) fn run(size: Size, error: &ort::Error) -> Error {
-    let size = size.to_string();
     let reason = trimmed(error.message());
     if is_out_of_memory(error.message()) {
+        Error::OutOfMemory {
+            size: size.to_string(),
+            reason,
+        }
+    } else {
+        result(size, reason)
+    }
+}
+
+/// What a run gave can't be used.
+pub(super) fn result(size: Size, reason: String) -> Error {
+    let size = size.to_string();
+    if is_out_of_memory(&reason) {
         Error::OutOfMemory { size, reason }
     } else {
         Error::Inference { size, reason }

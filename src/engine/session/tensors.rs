@@ -43,18 +43,29 @@ pub(super) fn values<'a>(value: &'a ValueRef<'_>) -> Result<(&'a [i64], Values<'
     }
 }
 
+/// What [`super::failure`] knows as want of memory.
+const OUT_OF_MEMORY: &str = "out of memory";
+
 /// `values` as `f32`, in a buffer that is used again.
-pub(super) fn to_single(values: Values<'_>, into: &mut Vec<f32>) {
+///
+/// # Errors
+/// No memory for them: after a network at a large size there may be less than they need.
+pub(super) fn to_single(values: Values<'_>, into: &mut Vec<f32>) -> Result<(), String> {
+    let count = match &values {
+        Values::Single(values) => values.len(),
+        Values::Half(values) => values.len(),
+    };
+    into.clear();
+    into.try_reserve(count)
+        .map_err(|error| format!("{OUT_OF_MEMORY}: {error}"))?;
     match values {
-        Values::Single(values) => {
-            into.clear();
-            into.extend_from_slice(values);
-        }
+        Values::Single(values) => into.extend_from_slice(values),
         Values::Half(values) => {
             into.resize(values.len(), 0.0);
             values.convert_to_f32_slice(into);
         }
     }
+    Ok(())
 }
 
 /// `values` as `f16`, in a buffer that is used again.
@@ -115,9 +126,9 @@ mod tests {
             [f16::from_f32(0.5), f16::from_f32(-2.0), f16::INFINITY]
         );
         let mut single = Vec::new();
-        to_single(Values::Half(&half), &mut single);
+        to_single(Values::Half(&half), &mut single).unwrap();
         assert_eq!(single, [0.5, -2.0, f32::INFINITY]);
-        to_single(Values::Single(&[1.0, 2.0]), &mut single);
+        to_single(Values::Single(&[1.0, 2.0]), &mut single).unwrap();
         assert_eq!(single, [1.0, 2.0]);
     }
 }

@@ -36,7 +36,11 @@ impl SessionNetwork {
         .run()
     }
 
-    fn select(&mut self, output: usize, provider: ExecutionProvider) -> Result<(), Error> {
+    pub(super) fn select(
+        &mut self,
+        output: usize,
+        provider: ExecutionProvider,
+    ) -> Result<(), Error> {
         if self.depth == output {
             return Ok(());
         }
@@ -203,7 +207,7 @@ impl Trial<'_> {
 }
 
 /// A picture with something in it: a slope, a brighter box, a corner, normalised as photographs are.
-fn picture(batch: usize, size: Size) -> Vec<f32> {
+pub(super) fn picture(batch: usize, size: Size) -> Vec<f32> {
     const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
     const STD: [f32; 3] = [0.229, 0.224, 0.225];
     let (width, height) = (size.width as usize, size.height as usize);

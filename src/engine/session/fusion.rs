@@ -1,0 +1,223 @@
+//! Attention fused at load, where the provider takes it and the numbers stay the same.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::trial::picture;
+use super::{Graph, Profile, SessionNetwork};
+use crate::engine::Config;
+use crate::engine::network::{DepthMaps, Description, Images, InputSize, Network as _};
+use crate::engine::provider::ExecutionProvider;
+use crate::engine::runtime::Runtime;
+use crate::error::Error;
+use crate::geometry::Size;
+use crate::model::proto::ModelProto;
+use crate::model::proto::tensor_proto::DataLocation;
+use crate::model::rewrite::{fuse_attention, refer_to_file};
+use crate::model::{ModelFacts, ModelSource};
+
+/// Largest difference to the plain network, in units of the range of its depth.
+const TOLERANCE: f32 = 1e-4;
+/// The same where sums are made in half precision or TF32.
+const HALF_TOLERANCE: f32 = 5e-3;
+/// In patches: small, because the plain network runs at it too.
+const COMPARED_AT: (u32, u32) = (9, 10);
+/// A network of fixed size is not compared above this many pixels: the plain one would take the very memory and time
+/// that this is to save.
+const LARGEST_COMPARED: usize = 518 * 924;
+
+/// Opens the model with its attention fused if that can be, else as it is.
+pub(super) fn open(
+    runtime: &'static Runtime,
+    config: &Config,
+    provider: ExecutionProvider,
+    facts: &ModelFacts,
+) -> Result<SessionNetwork, Error> {
+    let as_it_is = || SessionNetwork::open_graph(runtime, config, provider, facts, &Graph::AsItIs);
+    // TensorRT can't take the operator, and OpenVINO fuses by itself
+    let takes_it = matches!(provider, ExecutionProvider::Cpu | ExecutionProvider::Cuda);
+    if !takes_it || !config.rewrite {
+        return as_it_is();
+    }
+    let Some(graphs) = Graphs::of(&config.model) else {
+        return as_it_is();
+    };
+    let fused = SessionNetwork::open_graph(runtime, config, provider, facts, &graphs.fused)
+        .and_then(|mut fused| {
+            compare(runtime, config, provider, facts, &graphs.plain, &mut fused)?;
+            Ok(fused)
+        });
+    match fused {
+        Ok(mut network) => {
+            network.description.fused_attentions = graphs.attentions;
+            Ok(network)
+        }
+        Err(error) => {
+            let mut network = as_it_is()?;
+            network.description.notes.push(format!(
+                "its attention is run as it is, which takes more memory: fused, {error}"
+            ));
+            Ok(network)
+        }
+    }
+}
+
+/// A model with its attention fused, and as it is, in the same form.
+struct Graphs {
+    fused: Graph,
+    plain: Graph,
+    attentions: usize,
+}
+
+impl Graphs {
+    /// `None` when there is nothing to fuse.
+    fn of(source: &ModelSource) -> Option<Self> {
+        let file = source.bytes().ok()?;
+        let mut plain = ModelProto::decode(file.clone()).ok()?;
+        let (mut fused, report) = fuse_attention(plain.clone());
+        if report.fused == 0 {
+            return None;
+        }
+        let folder = source
+            .path()
+            .and_then(|path| leave_weights(&mut [&mut plain, &mut fused], &file, path));
+        let graph = |model: ModelProto| Graph::Rewritten {
+            bytes: model.encode_to_vec(),
+            folder: folder.clone(),
+        };
+        Some(Self {
+            fused: graph(fused),
+            plain: graph(plain),
+            attentions: report.fused,
+        })
+    }
+}
+
+/// Leaves the weights in the file at `path`, so that they are mapped and not copied. Returns the folder in which they,
+/// and those that lay outside before, are found.
+fn leave_weights(models: &mut [&mut ModelProto], file: &Bytes, path: &Path) -> Option<String> {
+    let has_external = models.iter().any(|model| {
+        let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
+        initializers
+            .into_iter()
+            .any(|tensor| tensor.data_location() == DataLocation::External)
+    });
+    // newer versions of ONNX Runtime don't follow links out of the folder, as download caches have them
+    let path = match path.canonicalize() {
+        Ok(real) if !has_external => real,
+        _ => std::path::absolute(path).ok()?,
+    };
+    let folder = path
+        .parent()
+        .map(PathBuf::from)?
+        .into_os_string()
+        .into_string()
+        .ok()?;
+    if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+        for model in models {
+            refer_to_file(model, file, name);
+        }
+    }
+    Some(folder)
+}
+
+/// Runs both on the same picture.
+fn compare(
+    runtime: &'static Runtime,
+    config: &Config,
+    provider: ExecutionProvider,
+    facts: &ModelFacts,
+    plain: &Graph,
+    fused: &mut SessionNetwork,
+) -> Result<(), Error> {
+    let Description {
+        input_size,
+        patch,
+        batch,
+        ..
+    } = fused.description;
+    let (columns, rows) = COMPARED_AT;
+    let size = match input_size {
+        InputSize::Any => Size::new(columns * patch, rows * patch),
+        InputSize::Fixed(size) if size.area() > LARGEST_COMPARED => return Ok(()),
+        InputSize::Fixed(size) => size,
+    };
+    let batch = batch.unwrap_or(2);
+    let mut plain =
+        SessionNetwork::prepare(runtime, config, provider, facts, plain, &Profile::none())?.0;
+    plain.follow(fused, provider)?;
+    let values = picture(batch, size);
+    let images = Images {
+        values: &values,
+        batch,
+        size,
+    };
+    let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
+    plain.run(images, &mut expected)?;
+    drop(plain);
+    fused.run(images, &mut found)?;
+    let tolerance = match (provider, fused.description.precision.as_str()) {
+        (ExecutionProvider::Cpu, "fp32") => TOLERANCE,
+        _ => HALF_TOLERANCE,
+    };
+    let difference = difference(&expected.values, &found.values);
+    if difference <= tolerance {
+        return Ok(());
+    }
+    Err(Error::Inference {
+        size: size.to_string(),
+        reason: format!("its depth differs by {difference:.1e} of the range"),
+    })
+}
+
+/// The largest difference, in units of the range of `expected`. Infinite where one has a number and the other none.
+fn difference(expected: &[f32], found: &[f32]) -> f32 {
+    if expected.len() != found.len() {
+        return f32::INFINITY;
+    }
+    let mut largest = 0_f32;
+    let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+    for (&expected, &found) in expected.iter().zip(found) {
+        if expected.is_finite() && found.is_finite() {
+            low = low.min(expected);
+            high = high.max(expected);
+            largest = largest.max((expected - found).abs());
+        } else if expected.is_finite() || found.is_finite() {
+            return f32::INFINITY;
+        }
+    }
+    if largest == 0.0 {
+        return 0.0;
+    }
+    // a flat map has no range: then in units of its value
+    let range = (high - low).max(1e-3 * low.abs().max(high.abs()));
+    largest / range
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_of_the_range() {
+        assert_eq!(difference(&[0.0, 4.0], &[0.0, 4.0]), 0.0);
+        assert_eq!(difference(&[0.0, 4.0], &[1.0, 4.0]), 0.25);
+        assert_eq!(difference(&[0.0, 4.0], &[0.0]), f32::INFINITY);
+        assert_eq!(difference(&[0.0, f32::NAN], &[0.0, 1.0]), f32::INFINITY);
+        assert_eq!(difference(&[2.0, f32::NAN], &[2.0, f32::NAN]), 0.0);
+        // flat: a thousandth of the value stands in for the range
+        assert!((difference(&[5.0, 5.0], &[5.0, 5.005]) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_has_no_attention_is_not_rewritten() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
+        assert!(Graphs::of(&ModelSource::File(folder.join("pixel-values.onnx"))).is_none());
+        assert!(Graphs::of(&ModelSource::File(folder.join("missing.onnx"))).is_none());
+        let model = folder.join("attention/transformers-eager.onnx");
+        let graphs = Graphs::of(&ModelSource::File(model)).expect("attention");
+        assert_eq!(graphs.attentions, 4);
+    }
+}

@@ -1,0 +1,225 @@
+//! Attention as exporters spell it, run as it is and fused: the numbers must not change.
+
+mod engine_support;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use engine_support::noise;
+use gstdepthanything::model::ModelSource;
+use gstdepthanything::model::proto::ModelProto;
+use gstdepthanything::model::rewrite::{fuse_attention, refer_to_file};
+use half::f16;
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::value::{Tensor, TensorElementType, ValueType};
+use prost::Message;
+
+/// In units of the range of the plain numbers.
+const TOLERANCE: f32 = 1e-4;
+/// Width of the embedding of the graphs that take tokens.
+const WIDTH: usize = 16;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/attention")
+}
+
+/// The environment that sessions are made in: one in a process.
+fn environment() -> &'static Environment {
+    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| {
+        ort::init_from(library())
+            .expect("an ONNX Runtime")
+            .build()
+            .expect("environment")
+    })
+}
+
+fn library() -> PathBuf {
+    let named = engine_support::plain_library();
+    if named.is_file() {
+        return named;
+    }
+    let folder = named.join("onnxruntime/capi");
+    std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}; `./check` installs it", folder.display()))
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.to_string_lossy().contains("libonnxruntime.so."))
+        .expect("libonnxruntime.so")
+}
+
+fn read(path: &Path) -> (ModelProto, bytes::Bytes) {
+    let bytes = ModelSource::File(path.to_owned())
+        .bytes()
+        .expect("model file");
+    (ModelProto::decode(bytes.clone()).expect("model"), bytes)
+}
+
+fn session(bytes: &[u8]) -> Session {
+    let builder = Session::builder(environment())
+        .expect("builder")
+        .with_intra_threads(1)
+        .expect("threads");
+    builder
+        .with_config_entry(
+            "session.model_external_initializers_file_folder_path",
+            folder().to_str().expect("path"),
+        )
+        .expect("folder")
+        .commit_from_memory(bytes)
+        .expect("session")
+}
+
+/// Runs on noise of this shape; numbers of each output come back as one list.
+fn run(session: &mut Session, shape: &[usize]) -> Vec<f32> {
+    let input = &session.inputs()[0];
+    let half = matches!(
+        input.dtype(),
+        ValueType::Tensor {
+            ty: TensorElementType::Float16,
+            ..
+        }
+    );
+    let values = noise(shape.iter().product());
+    let input = if half {
+        let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+        Tensor::from_array((shape.to_vec(), values))
+            .expect("input")
+            .into_dyn()
+    } else {
+        Tensor::from_array((shape.to_vec(), values))
+            .expect("input")
+            .into_dyn()
+    };
+    let outputs = session.run(vec![("input", input)]).expect("run");
+    let output = &outputs[0];
+    match output.try_extract_tensor::<f32>() {
+        Ok((_, values)) => values.to_vec(),
+        Err(_) => {
+            let (_, values) = output.try_extract_tensor::<f16>().expect("numbers");
+            values.iter().map(|value| value.to_f32()).collect()
+        }
+    }
+}
+
+#[track_caller]
+fn is_same(name: &str, plain: &[f32], fused: &[f32], tolerance: f32) {
+    assert_eq!(plain.len(), fused.len(), "{name}");
+    let low = plain.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = plain.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    assert!(high - low > 1e-3, "{name}: a flat result proves nothing");
+    let error = plain
+        .iter()
+        .zip(fused)
+        .map(|(plain, fused)| (plain - fused).abs())
+        .fold(0.0, |largest: f32, error| {
+            if error.is_nan() {
+                f32::INFINITY
+            } else {
+                largest.max(error)
+            }
+        });
+    let relative = error / (high - low);
+    assert!(relative <= tolerance, "{name}: {relative} of the range");
+}
+
+/// The table in the folder's README: name and number of attentions.
+fn table() -> Vec<(String, usize)> {
+    let text = std::fs::read_to_string(folder().join("README.md")).expect("README");
+    text.lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let name = cells.next()?.strip_suffix(".onnx`")?.to_owned();
+            let count = cells.last()?.strip_suffix(" |")?.parse().ok()?;
+            Some((name, count))
+        })
+        .collect()
+}
+
+fn shapes(name: &str) -> Vec<Vec<usize>> {
+    if name.starts_with("transformers") {
+        vec![vec![1, 3, 42, 70], vec![1, 3, 84, 56]]
+    } else if name.contains("static") {
+        vec![vec![1, 11, WIDTH]]
+    } else {
+        vec![vec![2, 11, WIDTH], vec![3, 37, WIDTH]]
+    }
+}
+
+#[test]
+fn every_export_form_gives_the_same_numbers() {
+    let table = table();
+    assert!(table.len() >= 12, "{table:?}");
+    for (name, count) in &table {
+        let path = folder().join(format!("{name}.onnx"));
+        let (model, bytes) = read(&path);
+        let (fused, report) = fuse_attention(model);
+        assert_eq!(report.fused, *count, "{name}: {report:?}");
+        let mut plain = session(&bytes);
+        let mut fused = session(&fused.encode_to_vec());
+        // f16 has 11 bits
+        let tolerance = if name == "upcast" { 4e-3 } else { TOLERANCE };
+        for shape in shapes(name) {
+            let label = format!("{name} at {shape:?}");
+            is_same(
+                &label,
+                &run(&mut plain, &shape),
+                &run(&mut fused, &shape),
+                tolerance,
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_is_in_the_table() {
+    let mut files: Vec<_> = std::fs::read_dir(folder())
+        .expect("folder")
+        .flatten()
+        .filter_map(|entry| {
+            Some(
+                entry
+                    .file_name()
+                    .to_str()?
+                    .strip_suffix(".onnx")?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    let mut listed: Vec<_> = table().into_iter().map(|(name, _)| name).collect();
+    files.sort();
+    listed.sort();
+    assert_eq!(files, listed);
+}
+
+#[test]
+fn what_is_left_says_why() {
+    let (model, _) = read(&folder().join("masked.onnx"));
+    let (_, report) = fuse_attention(model);
+    assert_eq!(report.left.len(), 2, "{report:?}");
+    assert!(report.left[0].reason.contains("mask"), "{report:?}");
+}
+
+#[test]
+fn weights_can_stay_in_the_file() {
+    let name = "transformers-eager";
+    let path = folder().join(format!("{name}.onnx"));
+    let (model, bytes) = read(&path);
+    let (mut fused, _) = fuse_attention(model);
+    let whole = fused.encoded_len();
+    let referred = refer_to_file(&mut fused, &bytes, &format!("{name}.onnx"));
+    let rest = fused.encode_to_vec();
+    assert!(referred > 4096, "nothing large enough: {referred}");
+    assert!(rest.len() < whole - referred / 2);
+    let mut plain = session(&bytes);
+    let mut fused = session(&rest);
+    for shape in shapes(name) {
+        is_same(
+            name,
+            &run(&mut plain, &shape),
+            &run(&mut fused, &shape),
+            TOLERANCE,
+        );
+    }
+}
