@@ -240,8 +240,8 @@ fn runs_out_of_memory() {
     let small = Size::new(182, 126);
     let values = noise(3 * small.area());
     let before = run(&mut *network, &values, 1, small);
-    let error = run_fails(&mut *network, 1, Size::new(2240, 1680));
-    assert!(error.starts_with("out of memory at 2240×1680: "), "{error}");
+    let error = run_fails(&mut *network, 1, Size::new(4200, 3150));
+    assert!(error.starts_with("out of memory at 4200×3150: "), "{error}");
     assert!(error.contains("Lower `resolution`"), "{error}");
     let after = run(&mut *network, &values, 1, small);
     assert_eq!(before.values, after.values);
