@@ -16,6 +16,7 @@
 //! ```
 
 pub mod network;
+pub mod planner;
 pub mod provider;
 pub mod runtime;
 mod session;

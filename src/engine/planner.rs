@@ -1,0 +1,361 @@
+//! Which resolution fits the time a stream leaves for a frame.
+//!
+//! A [`Planner`] knows a ladder of network sizes and what each costs relative to the others, learns from
+//! each frame how long a unit of cost takes on this machine now, and says when to go down or up. It knows no
+//! clock: the caller tells it the time, so that it can be tested in simulated hours.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Share of the frame interval that a frame may take: the rest is for everything else on the machine.
+const BUDGET: f64 = 0.8;
+/// Share of the budget that a larger size must fit in before it is tried: the gap to the budget is what
+/// keeps the planner from going up and down in turn.
+const ROOM: f64 = 0.85;
+/// Frames that a decision to go down looks at. Their median must be too slow: one slow frame is an accident.
+const RECENT: usize = 5;
+/// Frames that must have gone by at a size before its times count: the first runs at a size are slow.
+const SETTLE: usize = 2;
+/// How long all must be well before a larger size is tried.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A larger size that had to be left again within this time was a mistake.
+const REGRET: Duration = Duration::from_secs(20);
+/// Each mistake doubles the patience, up to this.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
+
+/// One size that the network can run at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rung {
+    /// The test-time resolution, in pixels.
+    pub resolution: u32,
+    /// Tokens: patches of the picture.
+    pub tokens: usize,
+}
+
+/// Time of a run relative to others: linear in the tokens, and quadratic where attention outweighs the rest.
+///
+/// For ViT-S, whose width is 384, attention takes as long as everything else at about 6,000 tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CostModel {
+    /// Tokens at which attention takes as long as everything else.
+    pub attention_equals_rest_at: f64,
+}
+
+impl Default for CostModel {
+    fn default() -> Self {
+        Self {
+            attention_equals_rest_at: 6000.0,
+        }
+    }
+}
+
+impl CostModel {
+    fn cost(&self, tokens: usize) -> f64 {
+        let tokens = tokens as f64;
+        tokens * (1.0 + tokens / self.attention_equals_rest_at)
+    }
+}
+
+/// Chooses the rung.
+#[derive(Debug)]
+pub struct Planner {
+    /// From the smallest to the largest.
+    rungs: Vec<Rung>,
+    costs: Vec<f64>,
+    current: usize,
+    /// Time that a frame may take; `None`: as long as it likes.
+    budget: Option<Duration>,
+    /// Seconds a unit of cost of the latest frames at this rung.
+    recent: VecDeque<f64>,
+    /// Frames at this rung.
+    frames: usize,
+    /// Since when a larger size would fit.
+    well_since: Option<Duration>,
+    patience: Duration,
+    /// When it last went up.
+    went_up: Option<Duration>,
+}
+
+impl Planner {
+    /// Begins at the largest of `rungs`, which must not be empty.
+    pub fn new(mut rungs: Vec<Rung>, model: CostModel) -> Option<Self> {
+        rungs.sort_by_key(|rung| rung.tokens);
+        rungs.dedup_by_key(|rung| rung.tokens);
+        let current = rungs.len().checked_sub(1)?;
+        Some(Self {
+            costs: rungs.iter().map(|rung| model.cost(rung.tokens)).collect(),
+            rungs,
+            current,
+            budget: None,
+            recent: VecDeque::with_capacity(RECENT),
+            frames: 0,
+            well_since: None,
+            patience: PATIENCE,
+            went_up: None,
+        })
+    }
+
+    /// The size to run at.
+    pub fn rung(&self) -> Rung {
+        self.rungs[self.current]
+    }
+
+    /// The time between two frames of the stream; `None` where there is none to keep to.
+    pub fn set_frame_interval(&mut self, interval: Option<Duration>) {
+        self.budget = interval.map(|interval| interval.mul_f64(BUDGET));
+        self.well_since = None;
+    }
+
+    /// Takes the time in the element of a frame that ran at [`Self::rung`], at `now` on any clock. `Some`:
+    /// run at this from now on.
+    pub fn observe(&mut self, time: Duration, now: Duration) -> Option<Rung> {
+        let budget = self.budget?.as_secs_f64();
+        self.frames += 1;
+        if self.frames <= SETTLE {
+            return None;
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent
+            .push_back(time.as_secs_f64() / self.costs[self.current]);
+
+        let median = self.median();
+        let enough = self.recent.len() >= RECENT.div_ceil(2);
+        if enough && median * self.costs[self.current] > budget {
+            return self.go_down(median, budget, now);
+        }
+        if self.recent.len() == RECENT {
+            return self.maybe_go_up(budget, now);
+        }
+        None
+    }
+
+    /// To the largest size that fits, at once.
+    fn go_down(&mut self, unit: f64, budget: f64, now: Duration) -> Option<Rung> {
+        self.well_since = None;
+        if self
+            .went_up
+            .is_some_and(|up| now.saturating_sub(up) < REGRET)
+        {
+            self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
+        }
+        let below = &self.costs[..self.current];
+        let fits = below.iter().rposition(|cost| unit * cost <= budget * ROOM);
+        let target = fits.unwrap_or(0);
+        if target == self.current {
+            return None;
+        }
+        self.went_up = None;
+        Some(self.go_to(target))
+    }
+
+    /// One step at a time, once the slowest of the recent frames says that there has been room for long.
+    fn maybe_go_up(&mut self, budget: f64, now: Duration) -> Option<Rung> {
+        if self
+            .went_up
+            .is_some_and(|up| now.saturating_sub(up) >= REGRET)
+        {
+            // it was right to go up
+            self.went_up = None;
+            self.patience = (self.patience / 2).max(PATIENCE);
+        }
+        let slowest = self.recent.iter().copied().fold(0.0, f64::max);
+        let next = self.current + 1;
+        let fits = self
+            .costs
+            .get(next)
+            .is_some_and(|cost| slowest * cost <= budget * ROOM);
+        if !fits {
+            self.well_since = None;
+            return None;
+        }
+        let since = *self.well_since.get_or_insert(now);
+        if now.saturating_sub(since) < self.patience {
+            return None;
+        }
+        self.went_up = Some(now);
+        Some(self.go_to(next))
+    }
+
+    fn go_to(&mut self, rung: usize) -> Rung {
+        self.current = rung;
+        self.recent.clear();
+        self.frames = 0;
+        self.well_since = None;
+        self.rungs[rung]
+    }
+
+    fn median(&self) -> f64 {
+        let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 16:9, from 140 to 518 in steps of 14, as `resolution=518 min-resolution=140` has them.
+    fn ladder() -> Vec<Rung> {
+        (10..=37)
+            .map(|patches: u32| Rung {
+                resolution: 14 * patches,
+                tokens: (patches * (patches * 16).div_ceil(9)) as usize,
+            })
+            .collect()
+    }
+
+    /// A machine and a live stream, in simulated time.
+    struct Simulation {
+        planner: Planner,
+        now: f64,
+        random: u64,
+        interval: f64,
+    }
+
+    impl Simulation {
+        fn new(interval: f64) -> Self {
+            let mut planner = Planner::new(ladder(), CostModel::default()).unwrap();
+            planner.set_frame_interval(Some(Duration::from_secs_f64(interval)));
+            Self {
+                planner,
+                now: 0.0,
+                random: 1,
+                interval,
+            }
+        }
+
+        fn uniform(&mut self) -> f64 {
+            self.random = self
+                .random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.random >> 11) as f64 / (1u64 << 53) as f64
+        }
+
+        /// Runs a frame on a machine that does 518 in `seconds_at_518`; gives its time and the step.
+        fn frame(&mut self, seconds_at_518: f64, noise: f64) -> (f64, Option<Rung>) {
+            // the machine does not follow the planner's model: attention weighs more
+            let true_cost = |tokens: usize| {
+                let tokens = tokens as f64;
+                tokens * (1.0 + tokens / 4000.0)
+            };
+            let largest = ladder().last().unwrap().tokens;
+            let share = true_cost(self.planner.rung().tokens) / true_cost(largest);
+            let spread = 1.0 + noise * (2.0 * self.uniform() - 1.0);
+            let time = seconds_at_518 * share * spread;
+            self.now += self.interval.max(time);
+            let step = self.planner.observe(
+                Duration::from_secs_f64(time),
+                Duration::from_secs_f64(self.now),
+            );
+            (time, step)
+        }
+    }
+
+    #[test]
+    fn an_empty_ladder_is_no_planner() {
+        assert!(Planner::new(Vec::new(), CostModel::default()).is_none());
+    }
+
+    #[test]
+    fn without_a_frame_rate_it_stays_at_the_top() {
+        let mut planner = Planner::new(ladder(), CostModel::default()).unwrap();
+        for second in 0..1000 {
+            let now = Duration::from_secs(second);
+            assert_eq!(planner.observe(Duration::from_secs(9), now), None);
+        }
+        assert_eq!(planner.rung().resolution, 518);
+    }
+
+    #[test]
+    fn a_stream_that_is_too_fast_is_kept_up_with_after_a_second() {
+        let mut simulation = Simulation::new(0.1);
+        while simulation.now < 5.0 {
+            simulation.frame(0.7, 0.1);
+        }
+        for _ in 0..200 {
+            let (time, _) = simulation.frame(0.7, 0.1);
+            assert!(time < 0.1, "{time} at {:?}", simulation.planner.rung());
+        }
+        // and not at less than it could
+        assert!(simulation.planner.rung().resolution >= 168);
+    }
+
+    #[test]
+    fn load_that_comes_is_followed_within_a_second_and_left_again() {
+        let mut simulation = Simulation::new(0.1);
+        while simulation.now < 60.0 {
+            simulation.frame(0.3, 0.05);
+        }
+        let before = simulation.planner.rung().resolution;
+        let start = simulation.now;
+        let mut settled = None;
+        while simulation.now < start + 30.0 {
+            let (time, _) = simulation.frame(0.6, 0.05);
+            if time <= 0.1 && settled.is_none() {
+                settled = Some(simulation.now - start);
+            }
+        }
+        assert!(settled.is_some_and(|after| after <= 1.0), "{settled:?}");
+        assert!(simulation.planner.rung().resolution < before);
+        let start = simulation.now;
+        while simulation.now < start + 120.0 {
+            simulation.frame(0.3, 0.05);
+        }
+        assert!(simulation.planner.rung().resolution >= before - 14);
+    }
+
+    #[test]
+    fn a_hundred_thousand_noisy_frames_without_swinging() {
+        let mut simulation = Simulation::new(0.1);
+        let (mut steps, mut late) = (0, 0);
+        for frame in 0..100_000 {
+            // a machine that slows and recovers over an hour
+            let drift = 1.0 + 0.3 * (f64::from(frame) / 36_000.0 * std::f64::consts::TAU).sin();
+            let (time, step) = simulation.frame(0.5 * drift, 0.15);
+            steps += u32::from(step.is_some());
+            late += u32::from(time > 0.1);
+        }
+        // nearly three hours: a step now and then, never a swing
+        assert!(steps < 250, "{steps} steps");
+        assert!(late < 300, "{late} late frames");
+    }
+
+    #[test]
+    fn single_slow_frames_change_nothing() {
+        let mut simulation = Simulation::new(0.1);
+        while simulation.now < 120.0 {
+            simulation.frame(0.4, 0.02);
+        }
+        let before = simulation.planner.rung();
+        for frame in 0..2000 {
+            let seconds = if frame % 25 == 0 { 1.6 } else { 0.4 };
+            let (_, step) = simulation.frame(seconds, 0.02);
+            assert!(
+                step.is_none_or(|rung| rung.tokens > before.tokens),
+                "{step:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_machine_at_the_edge_of_two_sizes_stays_at_one() {
+        // whatever the machine's speed, it must not go up and down in turn
+        for speed in 0..40 {
+            let mut simulation = Simulation::new(0.1);
+            let seconds = 0.2 + 0.02 * f64::from(speed);
+            while simulation.now < 60.0 {
+                simulation.frame(seconds, 0.1);
+            }
+            let start = simulation.now;
+            let mut steps = 0;
+            while simulation.now < start + 600.0 {
+                steps += u32::from(simulation.frame(seconds, 0.1).1.is_some());
+            }
+            assert!(steps <= 12, "{steps} steps in ten minutes at {seconds} s");
+        }
+    }
+}
