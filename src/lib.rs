@@ -18,6 +18,7 @@ pub mod frame;
 pub mod geometry;
 pub mod model;
 pub mod range;
+mod sync;
 
 pub use plugin::plugin_register_static;
 

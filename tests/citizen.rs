@@ -130,6 +130,28 @@ fn a_flush_and_a_discontinuity_end_a_repetition() {
 }
 
 #[test]
+fn a_repeated_depth_is_of_the_network_size_it_tells() {
+    let mut harness = harness("inference-interval=100");
+    let height = |harness: &mut Harness, index| {
+        let depth = harness.push_and_pull(frame(0, index)).unwrap();
+        let meta = DepthMeta::read(&depth).unwrap();
+        (meta.repeated, meta.network.height)
+    };
+    assert_eq!(height(&mut harness, 0), (false, 126));
+    assert_eq!(height(&mut harness, 1), (true, 126));
+    // the resolution changes and, before the next frame, so do the depth's caps
+    element(&harness).set_property("resolution", 140u32);
+    harness.set_sink_caps_str("video/x-raw,format=GRAY16_BE,width=64,height=48,framerate=10/1");
+    harness.push_upstream_event(gst::event::Reconfigure::new());
+    assert_eq!(height(&mut harness, 2), (false, 140));
+    assert_eq!(height(&mut harness, 3), (true, 140));
+    // depth of another size can be that of the frame before
+    harness.set_sink_caps_str("video/x-raw,format=GRAY16_LE,width=32,height=24,framerate=10/1");
+    harness.push_upstream_event(gst::event::Reconfigure::new());
+    assert_eq!(height(&mut harness, 4), (true, 140));
+}
+
+#[test]
 fn gap_and_eos_events_go_through() {
     let mut harness = harness("");
     harness.push_and_pull(frame(0, 0)).unwrap();

@@ -1,14 +1,14 @@
 //! GObject and GStreamer virtual methods of `depthanything`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
+use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
-use gst_video::{VideoFrameRef, VideoInfo};
 
 use super::latency::Latency;
 use super::messages::{self, Reason};
@@ -17,13 +17,7 @@ use super::stats::Stats;
 use super::stream::{Report, Stream};
 use super::{CAT, DepthRange, caps, loading};
 use crate::error::Error;
-
-/// Caps of both pads, as last negotiated.
-#[derive(Clone)]
-struct Infos {
-    frame: VideoInfo,
-    depth: VideoInfo,
-}
+use crate::sync::lock;
 
 /// Private part of the element.
 #[derive(Default)]
@@ -31,17 +25,10 @@ pub struct DepthAnything {
     settings: Mutex<Settings>,
     /// Taken out by the streaming thread while it works, so that no lock is held over an inference.
     stream: Mutex<Option<Stream>>,
-    infos: Mutex<Option<Infos>>,
     stats: Mutex<Stats>,
     latency: Mutex<Latency>,
     /// From `start` to `stop`: the load settings are in use.
     started: AtomicBool,
-}
-
-/// A poisoned lock only says that another thread panicked; the values behind these locks are whole all the
-/// same.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl DepthAnything {
@@ -259,7 +246,6 @@ impl BaseTransformImpl for DepthAnything {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let stream = lock(&self.stream).take();
         drop(stream);
-        *lock(&self.infos) = None;
         self.started.store(false, Ordering::Release);
         Ok(())
     }
@@ -325,25 +311,13 @@ impl BaseTransformImpl for DepthAnything {
         inbuf: &gst::Buffer,
         outbuf: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let infos = lock(&self.infos)
-            .clone()
-            .ok_or(gst::FlowError::NotNegotiated)?;
         let live = lock(&self.settings).live;
         let report = self
             .with_stream(|stream| {
                 if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
                     stream.restart();
                 }
-                let unmapped = |what| Error::Frame {
-                    reason: format!(
-                        "the {what} buffer can't be mapped or is smaller than its caps say"
-                    ),
-                };
-                let frame = VideoFrameRef::from_buffer_ref_readable(inbuf, &infos.frame)
-                    .map_err(|_| unmapped("input"))?;
-                let mut depth = VideoFrameRef::from_buffer_ref_writable(outbuf, &infos.depth)
-                    .map_err(|_| unmapped("depth"))?;
-                stream.process(&frame, &mut depth, &live)
+                stream.process(inbuf, outbuf, &live)
             })
             .ok_or(gst::FlowError::Flushing)?
             .map_err(|error| {
@@ -401,10 +375,6 @@ impl VideoFilterImpl for DepthAnything {
                 frame.format().to_str()
             );
         }
-        *lock(&self.infos) = Some(Infos {
-            frame: frame.clone(),
-            depth: depth.clone(),
-        });
         if let (Some(reason), Some(network)) = (reason, network) {
             gst::info!(CAT, imp = self, "the network sees {network}");
             lock(&self.stats).network = network;

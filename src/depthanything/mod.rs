@@ -50,9 +50,11 @@ use gst::prelude::*;
 
 mod caps;
 mod imp;
+mod intake;
 mod latency;
 mod loading;
 mod messages;
+mod packing;
 mod pixels;
 mod settings;
 mod stats;

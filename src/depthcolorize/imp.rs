@@ -1,6 +1,6 @@
 //! GObject and GStreamer virtual methods of `depthcolorize`.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -10,6 +10,7 @@ use gst_video::subclass::prelude::*;
 use gst_video::{VideoFormat, VideoFrameRef};
 
 use super::colormap::{Colormap, Lut, PixelOrder, SampleFormat};
+use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -63,17 +64,6 @@ pub struct DepthColorize {
     state: Mutex<Option<State>>,
 }
 
-impl DepthColorize {
-    // a poisoned lock holds plain values that are whole at any time
-    fn settings(&self) -> MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn state(&self) -> MutexGuard<'_, Option<State>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// `caps` with the formats of the other side. Colorimetry and chroma siting say how grey or RGB samples are
 /// to be read and mean nothing across a colour map.
 fn with_formats(caps: &gst::Caps, formats: &[VideoFormat]) -> gst::Caps {
@@ -114,7 +104,7 @@ impl ObjectImpl for DepthColorize {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings();
+        let mut settings = lock(&self.settings);
         // GObject has checked the types
         match (pspec.name(), value.get::<Colormap>(), value.get::<bool>()) {
             ("colormap", Ok(colormap), _) => settings.colormap = colormap,
@@ -124,7 +114,7 @@ impl ObjectImpl for DepthColorize {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = *self.settings();
+        let settings = *lock(&self.settings);
         match pspec.name() {
             "colormap" => settings.colormap.to_value(),
             _ => settings.reverse.to_value(),
@@ -173,7 +163,7 @@ impl BaseTransformImpl for DepthColorize {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *self.state() = None;
+        *lock(&self.state) = None;
         Ok(())
     }
 
@@ -219,7 +209,7 @@ impl VideoFilterImpl for DepthColorize {
             VideoFormat::Bgrx | VideoFormat::Bgra => PixelOrder::Bgra,
             format => return Err(gst::loggable_error!(CAT, "can't write {format}")),
         };
-        *self.state() = Some(State {
+        *lock(&self.state) = Some(State {
             samples,
             order,
             table: None,
@@ -232,9 +222,9 @@ impl VideoFilterImpl for DepthColorize {
         depth: &VideoFrameRef<&gst::BufferRef>,
         color: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let settings = *self.settings();
+        let settings = *lock(&self.settings);
         // only this thread and state changes ever want this lock
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let Some(State {
             samples,
             order,

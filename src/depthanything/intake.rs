@@ -1,0 +1,99 @@
+//! The way in: from a frame to the tensor that the network sees, or to the decision to repeat a depth.
+
+use gst_video::{VideoFrameRef, VideoInfo};
+
+use super::pixels::Reader;
+use crate::error::Error;
+use crate::frame::{Normalization, TensorWriter};
+use crate::geometry::Size;
+
+/// Makes tensors of the frames of one caps.
+pub(super) struct Intake {
+    reader: Reader,
+    writer: TensorWriter,
+    network: Size,
+    /// Frames since the network last took one; `None`: there is no depth to repeat.
+    age: Option<u32>,
+}
+
+impl Intake {
+    /// For frames of `info` and a network that sees `network`.
+    ///
+    /// # Errors
+    /// When such frames can't be read.
+    pub(super) fn new(info: &VideoInfo, network: Size) -> Result<Self, Error> {
+        let reader = Reader::new(info).map_err(|error| Error::Frame {
+            reason: error.to_string(),
+        })?;
+        let writer = TensorWriter::new(reader.format(), network, Normalization::IMAGENET)?;
+        Ok(Self {
+            reader,
+            writer,
+            network,
+            age: None,
+        })
+    }
+
+    /// What the network sees of the frames from here on.
+    pub(super) fn network(&self) -> Size {
+        self.network
+    }
+
+    /// Whether frames go through GStreamer's video converter first.
+    pub(super) fn converts(&self) -> bool {
+        self.reader.converts()
+    }
+
+    /// The next frame goes through the network, whatever the interval.
+    pub(super) fn end_repetition(&mut self) {
+        self.age = None;
+    }
+
+    /// As `other` did: the frames are of other caps, the depth may still be repeated.
+    pub(super) fn go_on_from(&mut self, other: &Self) {
+        self.age = other.age;
+    }
+
+    /// Changes what the network sees. The depth of the old size is not repeated.
+    ///
+    /// # Errors
+    /// When the frames can't be made tensors of this size; the old size stays.
+    pub(super) fn resize(&mut self, network: Size) -> Result<(), Error> {
+        if network != self.network {
+            self.writer =
+                TensorWriter::new(self.reader.format(), network, Normalization::IMAGENET)?;
+            self.network = network;
+            self.age = None;
+        }
+        Ok(())
+    }
+
+    /// Whether the depth before is to be repeated for the frame that comes now, when the network runs on each
+    /// `interval`-th.
+    pub(super) fn repeats(&mut self, interval: u32) -> bool {
+        match self.age {
+            Some(age) if age + 1 < interval => {
+                self.age = Some(age + 1);
+                true
+            }
+            _ => {
+                self.age = Some(0);
+                false
+            }
+        }
+    }
+
+    /// Fills `tensor` with what the network is to see of `frame`.
+    ///
+    /// # Errors
+    /// When the frame is not what its caps say.
+    pub(super) fn read(
+        &mut self,
+        frame: &VideoFrameRef<&gst::BufferRef>,
+        tensor: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let writer = &mut self.writer;
+        tensor.resize(writer.tensor_len(), 0.0);
+        self.reader.read(frame, |frame| writer.write(frame, tensor))
+    }
+}

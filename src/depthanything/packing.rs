@@ -1,0 +1,218 @@
+//! The way out: from a depth map to the samples of a depth frame, with what came before it in mind.
+
+use gst_video::prelude::*;
+use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+
+use super::settings::LiveSettings;
+use super::{DepthOutput, DepthRange};
+use crate::depth_meta::{DepthMeta, Unit};
+use crate::engine::network::{DepthKind, DepthMaps, Description};
+use crate::error::Error;
+use crate::frame::{ByteOrder, Gray16Writer, Mapping};
+use crate::geometry::Size;
+use crate::range::{CutDetector, Limits, Mode, Tracker};
+
+/// What samples are made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Output {
+    /// Inverse depth; `of_metric`: the model gives metres.
+    Inverse { of_metric: bool },
+    /// Steps of so many metres.
+    Metric { unit: f64 },
+}
+
+/// Lays depth maps on depth frames, in the order of the stream.
+pub(super) struct Packer {
+    output: Output,
+    model: String,
+    tracker: Tracker,
+    cuts: CutDetector,
+    format: Option<Format>,
+    held: Held,
+}
+
+/// What follows from the caps of the depth.
+struct Format {
+    size: Size,
+    order: ByteOrder,
+    /// For depth maps of the size that came last.
+    writer: Option<Gray16Writer>,
+}
+
+/// The latest depth, for the frames that repeat it.
+#[derive(Default)]
+struct Held {
+    depth: DepthMaps,
+    /// What the network saw of it.
+    network: Size,
+    limits: Option<Limits>,
+    scene: u32,
+}
+
+impl Packer {
+    /// Depth of the network `description`, as `output` in steps of `depth_unit` metres where it is metric.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when metric output is asked of a relative model.
+    pub(super) fn new(
+        description: &Description,
+        output: DepthOutput,
+        depth_unit: f64,
+    ) -> Result<Self, Error> {
+        let metric = description.kind == DepthKind::Metric;
+        let output = match output {
+            DepthOutput::Auto | DepthOutput::Metric if metric => {
+                Output::Metric { unit: depth_unit }
+            }
+            DepthOutput::Metric => {
+                return Err(Error::Setting {
+                    property: "output",
+                    reason: format!(
+                        "the model {} is relative: its depth has no metres. Leave `output` at auto, \
+                         or use a metric model",
+                        description.model
+                    ),
+                });
+            }
+            DepthOutput::Auto | DepthOutput::Inverse => Output::Inverse { of_metric: metric },
+        };
+        Ok(Self {
+            output,
+            model: description.model.clone(),
+            tracker: Tracker::default(),
+            cuts: CutDetector::default(),
+            format: None,
+            held: Held::default(),
+        })
+    }
+
+    /// Depth frames are of `info` from here on. The depth that is held can still be repeated.
+    pub(super) fn set_format(&mut self, info: &VideoInfo) {
+        let size = Size::new(info.width(), info.height());
+        self.format = Some(Format {
+            size,
+            order: match info.format() {
+                VideoFormat::Gray16Be => ByteOrder::Big,
+                _ => ByteOrder::Little,
+            },
+            writer: None,
+        });
+    }
+
+    /// Forgets the past: after a flush, a discontinuity, a new segment.
+    pub(super) fn restart(&mut self) {
+        self.tracker.restart();
+        self.cuts.restart();
+    }
+
+    /// Takes the depth that a network gave of `tensor`, which is what it saw of a frame; `depth` becomes a buffer to
+    /// use again.
+    pub(super) fn take(
+        &mut self,
+        depth: &mut DepthMaps,
+        tensor: &[f32],
+        network: Size,
+        live: &LiveSettings,
+    ) {
+        std::mem::swap(&mut self.held.depth, depth);
+        let held = &mut self.held;
+        held.network = network;
+        if self.cuts.is_cut(tensor, network) {
+            self.tracker.restart();
+        }
+        held.limits = match self.output {
+            Output::Inverse { of_metric } => {
+                if of_metric {
+                    for value in &mut held.depth.values {
+                        *value = if *value > 0.0 {
+                            value.recip()
+                        } else {
+                            f32::NAN
+                        };
+                    }
+                }
+                Some(self.tracker.follow(&held.depth.values, range_mode(live)))
+            }
+            // for the count of scenes alone
+            Output::Metric { .. } => Some(self.tracker.follow(&[], Mode::Frame)),
+        };
+        held.scene = self.tracker.scene();
+    }
+
+    /// Writes the depth that is held. Gives the meta, and how many of its values are NaN or infinite.
+    ///
+    /// # Errors
+    /// When there is no depth, or the frame is not what its caps say.
+    pub(super) fn write(
+        &mut self,
+        frame: &mut VideoFrameRef<&mut gst::BufferRef>,
+        live: &LiveSettings,
+        repeated: bool,
+    ) -> Result<(DepthMeta, u64), Error> {
+        let wrong = |reason: String| Error::Frame { reason };
+        let (Some(format), Some(limits)) = (&mut self.format, self.held.limits) else {
+            return Err(wrong("there is no depth for it yet".into()));
+        };
+        let depth = &self.held.depth;
+        let writer = match &mut format.writer {
+            Some(writer) if writer.network() == depth.size => writer,
+            other => other.insert(Gray16Writer::new(depth.size, format.size)),
+        };
+        let (mapping, scale, offset) = mapping(self.output, limits, live.invert);
+        let stride = frame.plane_stride()[0];
+        let stride = usize::try_from(stride)
+            .map_err(|_| wrong(format!("stride {stride} of the depth frame")))?;
+        let samples = frame
+            .plane_data_mut(0)
+            .map_err(|error| wrong(error.to_string()))?;
+        let invalid = writer.write(&depth.values, mapping, format.order, samples, stride)?;
+        let meta = DepthMeta {
+            scale,
+            offset,
+            unit: match self.output {
+                Output::Inverse { .. } => Unit::InverseDepth,
+                Output::Metric { .. } => Unit::Metre,
+            },
+            network: self.held.network,
+            repeated,
+            scene: self.held.scene,
+            model: self.model.clone(),
+        };
+        Ok((meta, invalid as u64))
+    }
+}
+
+/// `range=fixed` without a range to speak of falls back to the frame's own; the element has said so.
+fn range_mode(live: &LiveSettings) -> Mode {
+    match live.range {
+        DepthRange::Fixed if live.range_min < live.range_max => Mode::Fixed(Limits {
+            lo: live.range_min,
+            hi: live.range_max,
+        }),
+        DepthRange::Frame | DepthRange::Fixed => Mode::Frame,
+        DepthRange::Smooth => Mode::Smooth {
+            past: live.smoothing,
+        },
+    }
+}
+
+/// How a value becomes a sample, and how the meta takes it back: value = scale · sample + offset.
+fn mapping(output: Output, limits: Limits, invert: bool) -> (Mapping, f64, f64) {
+    match output {
+        Output::Metric { unit } => (Mapping::metric(unit), unit, 0.0),
+        Output::Inverse { .. } => {
+            // a flat frame has no span: its samples all stand for the one value there is
+            let step = limits.span() / 65535.0;
+            let (scale, offset) = if invert {
+                (-step, limits.hi)
+            } else {
+                (step, limits.lo)
+            };
+            (
+                Mapping::inverse(limits.lo, limits.hi, invert),
+                scale,
+                offset,
+            )
+        }
+    }
+}
