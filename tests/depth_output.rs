@@ -118,29 +118,6 @@ fn the_models_own_numbers_come_back() {
 }
 
 #[test]
-fn smoothing_steadies_the_range() {
-    let ends = |properties: &str| -> Vec<f64> {
-        let frames = samples(&format!(
-            "videotestsrc num-buffers=12 pattern=ball motion=sweep \
-             ! video/x-raw,format=RGB,width=168,height=126,framerate=5/1 \
-             ! depthanything resolution=126 {properties} ! appsink name=out"
-        ));
-        frames
-            .iter()
-            .map(|frame| meta(frame).value(65535))
-            .collect()
-    };
-    let unrest =
-        |ends: &[f64]| -> f64 { ends.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum() };
-    let (frame, smooth) = (ends("range=frame"), ends("range=smooth"));
-    assert!(
-        unrest(&smooth) < 0.5 * unrest(&frame),
-        "{smooth:?} {frame:?}"
-    );
-    assert_eq!(ends("range=smooth smoothing=0"), frame);
-}
-
-#[test]
 fn a_cut_begins_a_scene() {
     let frames = samples(
         "concat name=film ! depthanything resolution=126 ! appsink name=out \

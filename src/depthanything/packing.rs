@@ -10,7 +10,7 @@ use crate::engine::network::{DepthKind, DepthMaps, Description};
 use crate::error::Error;
 use crate::frame::{ByteOrder, Gray16Writer, Mapping};
 use crate::geometry::Size;
-use crate::range::{CutDetector, Limits, Mode, Tracker};
+use crate::range::{Limits, Mode, Tracker};
 
 /// What samples are made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,7 +26,6 @@ pub(super) struct Packer {
     output: Output,
     model: String,
     tracker: Tracker,
-    cuts: CutDetector,
     format: Option<Format>,
     held: Held,
 }
@@ -80,7 +79,6 @@ impl Packer {
             output,
             model: description.model.clone(),
             tracker: Tracker::default(),
-            cuts: CutDetector::default(),
             format: None,
             held: Held::default(),
         })
@@ -102,7 +100,6 @@ impl Packer {
     /// Forgets the past: after a flush, a discontinuity, a new segment.
     pub(super) fn restart(&mut self) {
         self.tracker.restart();
-        self.cuts.restart();
     }
 
     /// Takes the depth that a network gave of `tensor`, which is what it saw of a frame; `depth` becomes a buffer to
@@ -117,9 +114,7 @@ impl Packer {
         std::mem::swap(&mut self.held.depth, depth);
         let held = &mut self.held;
         held.network = network;
-        if self.cuts.is_cut(tensor, network) {
-            self.tracker.restart();
-        }
+        self.tracker.see(tensor, network);
         held.limits = match self.output {
             Output::Inverse { of_metric } => {
                 if of_metric {
@@ -131,10 +126,11 @@ impl Packer {
                         };
                     }
                 }
-                Some(self.tracker.follow(&held.depth.values, range_mode(live)))
+                let DepthMaps { values, size, .. } = &held.depth;
+                Some(self.tracker.follow(values, *size, range_mode(live)))
             }
-            // for the count of scenes alone
-            Output::Metric { .. } => Some(self.tracker.follow(&[], Mode::Frame)),
+            // metres need no range
+            Output::Metric { .. } => Some(Limits { lo: 0.0, hi: 0.0 }),
         };
         held.scene = self.tracker.scene();
     }

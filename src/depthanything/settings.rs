@@ -274,8 +274,8 @@ static TABLE: [Property; 13] = [
         spec: |s| {
             glib::ParamSpecDouble::builder("smoothing")
                 .nick("Smoothing")
-                .blurb("Weight of the past in range=smooth. 0: none, as range=frame; 0.9: about ten frames; 1: the first frame's \
-                     range until the next cut")
+                .blurb("Weight of the past in range=smooth. 0: none, as range=frame; 0.9: what is nearer than all before is \
+                     taken in within five frames; 1: the first frame's range until the next cut")
                 .minimum(0.0)
                 .maximum(1.0)
                 .default_value(s.live.smoothing)

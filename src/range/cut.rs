@@ -1,57 +1,84 @@
 //! Finds cuts: frames whose picture has little to do with the one before.
 
-use crate::geometry::Size;
+use super::grid::{self, Colours};
 
-/// Thumbnail the frames are compared at; coarse, so that motion and noise weigh little.
+/// Thumbnail the pictures are compared at; coarse, so that motion and noise weigh little.
 const COLUMNS: usize = 16;
 const ROWS: usize = 12;
 const CELLS: usize = COLUMNS * ROWS;
 
+/// Thumbnails may be shifted against each other by so many cells, so that a pan is no cut.
+const SHIFT: [isize; 2] = [3, 1];
+
+/// Pictures of one scene resemble each other at least by this, from one frame to the next. Measured on films: within
+/// scenes 0.73 or more, across cuts 0.54 or less in 19 of 20.
+const RESEMBLANCE: f32 = 0.6;
 /// Mean difference of two thumbnails, in standard deviations of natural pictures (the unit of normalised
-/// tensors), below which no change is a cut.
-const FLOOR: f32 = 0.35;
+/// tensors), below which no change is a cut: the noise of a dark picture resembles nothing.
+const FLOOR: f32 = 0.15;
 /// A cut stands out from the change between the frames before it by this factor, so that shaky or fast
 /// films do not break into scenes of a frame each.
 const CONTRAST: f32 = 3.0;
 /// Weight of the past in the usual change between two frames.
 const MEMORY: f32 = 0.8;
+/// A picture that resembles the one before the last cut by this much is that scene again: it was a flash, or one
+/// frame of something else.
+const FAMILIAR: f32 = 0.8;
+/// For so many frames after a cut the picture before it is remembered.
+const RECALL: u32 = 5;
+
+type Thumbnail = Box<[[f32; 3]; CELLS]>;
+
+/// What a picture is to the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The same scene.
+    None,
+    /// A new scene.
+    Cut,
+    /// The scene before the last cut again.
+    Back,
+}
 
 /// Compares each picture with the one before.
 #[derive(Debug, Default)]
-pub struct CutDetector {
-    last: Option<Box<[[f32; 3]; CELLS]>>,
+pub(super) struct CutDetector {
+    last: Option<Thumbnail>,
+    /// The last picture before the last cut, and the frames since.
+    before: Option<(Thumbnail, u32)>,
     usual: f32,
 }
 
 impl CutDetector {
-    /// Forgets the last picture.
-    pub fn restart(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Whether the picture begins a new scene. `tensor` is `[3, height, width]`, normalised.
-    pub fn is_cut(&mut self, tensor: &[f32], size: Size) -> bool {
-        let Some(now) = thumbnail(tensor, size) else {
-            return false;
-        };
-        let now = Box::new(now);
+    /// What the picture is to the last one.
+    pub(super) fn compare(&mut self, picture: &Colours) -> Change {
+        let now = thumbnail(picture);
         let Some(last) = self.last.replace(now.clone()) else {
-            return false;
+            return Change::None;
         };
-        let change = difference(&now, &last);
-        let cut = change > FLOOR && change > CONTRAST * self.usual;
-        self.usual = if cut {
-            0.0
-        } else {
-            MEMORY * self.usual + (1.0 - MEMORY) * change
-        };
-        cut
+        let novelty = 1.0 - resemblance(&now, &last);
+        let cut = novelty > 1.0 - RESEMBLANCE
+            && novelty > CONTRAST * self.usual
+            && difference(&now, &last) > FLOOR;
+        if !cut {
+            self.usual = MEMORY * self.usual + (1.0 - MEMORY) * novelty;
+            self.before = self
+                .before
+                .take()
+                .filter(|(_, age)| *age < RECALL)
+                .map(|(before, age)| (before, age + 1));
+            return Change::None;
+        }
+        let familiar = |before: &Thumbnail| resemblance(&now, before) > FAMILIAR;
+        match self.before.replace((last, 0)) {
+            Some((before, _)) if familiar(&before) => Change::Back,
+            _ => Change::Cut,
+        }
     }
 }
 
-/// Mean absolute difference, less what a common change of brightness explains: a flash or a fade is not a
-/// cut.
-fn difference(a: &[[f32; 3]; CELLS], b: &[[f32; 3]; CELLS]) -> f32 {
+/// Mean absolute difference, less what a common change of brightness explains.
+fn difference(a: &Thumbnail, b: &Thumbnail) -> f32 {
     let count = (CELLS * 3) as f32;
     let deltas = || {
         a.iter()
@@ -63,89 +90,188 @@ fn difference(a: &[[f32; 3]; CELLS], b: &[[f32; 3]; CELLS]) -> f32 {
     deltas().map(|delta| (delta - common).abs()).sum::<f32>() / count
 }
 
-/// Means of a coarse grid of cells, from every other pixel of every other row.
-fn thumbnail(tensor: &[f32], size: Size) -> Option<[[f32; 3]; CELLS]> {
-    let (width, height) = (size.width as usize, size.height as usize);
-    if width < COLUMNS || height < ROWS || tensor.len() < 3 * size.area() {
-        return None;
+/// Correlation of two thumbnails where they overlap best, which a change of brightness or contrast leaves alone: a
+/// flash or a fade is not a cut.
+fn resemblance(a: &Thumbnail, b: &Thumbnail) -> f32 {
+    let still = correlation(a, b, [0, 0]);
+    if still > FAMILIAR {
+        return still;
     }
-    let mut cells = [[0.0; 3]; CELLS];
+    let [across, down] = SHIFT;
+    (-down..=down)
+        .flat_map(|y| (-across..=across).map(move |x| [x, y]))
+        .map(|shift| correlation(a, b, shift))
+        .fold(still, f32::max)
+}
+
+/// Correlation of `a` with `b` moved by `shift` cells.
+fn correlation(a: &Thumbnail, b: &Thumbnail, [right, down]: [isize; 2]) -> f32 {
+    let overlap = |shift: isize, side: usize| {
+        let shift_a = shift.max(0).unsigned_abs();
+        let shift_b = (-shift).max(0).unsigned_abs();
+        (shift_a, shift_b, side - shift.unsigned_abs())
+    };
+    let (left_a, left_b, width) = overlap(right, COLUMNS);
+    let (top_a, top_b, height) = overlap(down, ROWS);
+    let pairs = || {
+        (0..height).flat_map(move |y| {
+            let a = &a[(y + top_a) * COLUMNS + left_a..][..width];
+            let b = &b[(y + top_b) * COLUMNS + left_b..][..width];
+            a.iter().flatten().zip(b.iter().flatten())
+        })
+    };
+    let count = (3 * width * height) as f32;
+    let (sum_a, sum_b) = pairs().fold((0.0, 0.0), |(x, y), (a, b)| (x + a, y + b));
+    let (mean_a, mean_b) = (sum_a / count, sum_b / count);
+    let (mut both, mut var_a, mut var_b) = (0.0_f32, 0.0_f32, 0.0_f32);
+    for (a, b) in pairs() {
+        let (a, b) = (a - mean_a, b - mean_b);
+        both += a * b;
+        var_a += a * a;
+        var_b += b * b;
+    }
+    // two even pictures are alike
+    let even = count * 1e-4;
+    if var_a < even && var_b < even {
+        return 1.0;
+    }
+    both / (var_a * var_b).sqrt().max(even)
+}
+
+/// Means of a coarse grid of cells.
+fn thumbnail(picture: &Colours) -> Thumbnail {
+    const ACROSS: usize = grid::COLUMNS / COLUMNS;
+    const DOWN: usize = grid::ROWS / ROWS;
+    let mut cells = Box::new([[0.0; 3]; CELLS]);
     for channel in 0..3 {
-        let plane = &tensor[channel * size.area()..][..size.area()];
-        for (cell, mean) in cells.iter_mut().enumerate() {
-            let (row, column) = (cell / COLUMNS, cell % COLUMNS);
-            let rows = row * height / ROWS..(row + 1) * height / ROWS;
-            let columns = column * width / COLUMNS..(column + 1) * width / COLUMNS;
-            let (mut sum, mut count) = (0.0, 0.0);
-            for y in rows.step_by(2) {
-                for value in plane[y * width..][columns.clone()].iter().step_by(2) {
-                    sum += value;
-                    count += 1.0;
-                }
-            }
-            mean[channel] = sum / count;
+        for (index, value) in picture.plane(channel).iter().enumerate() {
+            let (row, column) = (index / grid::COLUMNS, index % grid::COLUMNS);
+            let cell = row / DOWN * COLUMNS + column / ACROSS;
+            cells[cell][channel] += value / (ACROSS * DOWN) as f32;
         }
     }
-    Some(cells)
+    cells
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Size;
 
     const SIZE: Size = Size::new(112, 84);
 
-    /// A smooth picture that depends on `seed` and is shifted by `shift` pixels.
-    fn picture(seed: f32, shift: f32, brightness: f32) -> Vec<f32> {
+    /// A smooth picture that depends on `seed`, shifted by `shift` pixels, its contrast and brightness changed.
+    fn picture(seed: f32, shift: f32, [contrast, brightness]: [f32; 2]) -> Colours {
         let mut tensor = Vec::with_capacity(3 * SIZE.area());
         for channel in 0..3 {
             for y in 0..SIZE.height {
                 for x in 0..SIZE.width {
                     let (x, y) = (x as f32 + shift, y as f32);
                     let phase = seed * (1.0 + channel as f32);
-                    tensor.push(
-                        (x * 0.09 + phase).sin() + (y * 0.11 - phase * 1.7).cos() + brightness,
-                    );
+                    let wave = (x * 0.09 + phase).sin() + (y * 0.11 - phase * 1.7).cos();
+                    tensor.push(contrast * wave + brightness);
                 }
             }
         }
-        tensor
+        Colours::of(&tensor, SIZE).unwrap()
+    }
+
+    const PLAIN: [f32; 2] = [1.0, 0.0];
+
+    fn changes(pictures: impl IntoIterator<Item = Colours>) -> Vec<(usize, Change)> {
+        let mut detector = CutDetector::default();
+        let changes = pictures
+            .into_iter()
+            .map(|picture| detector.compare(&picture));
+        changes
+            .enumerate()
+            .filter(|(_, change)| *change != Change::None)
+            .collect()
     }
 
     #[test]
     fn a_pan_is_one_scene() {
-        let mut detector = CutDetector::default();
-        for frame in 0..50 {
-            assert!(!detector.is_cut(&picture(1.0, frame as f32 * 3.0, 0.0), SIZE));
+        for speed in [1.0, 3.0, 12.0] {
+            let pan = (0..50).map(|frame| picture(1.0, frame as f32 * speed, PLAIN));
+            assert_eq!(changes(pan), [], "{speed} pixels a frame");
         }
+        // one that starts in the middle, as fast as it goes
+        let whip = (0..20).map(|frame| picture(1.0, (frame - 10).max(0) as f32 * 14.0, PLAIN));
+        assert_eq!(changes(whip), []);
     }
 
     #[test]
     fn a_cut_is_seen_at_its_frame_and_only_there() {
-        let mut detector = CutDetector::default();
-        let cuts: Vec<usize> = (0..40)
-            .filter(|&frame| {
-                let seed = if frame < 20 { 1.0 } else { 4.0 };
-                detector.is_cut(&picture(seed, frame as f32, 0.0), SIZE)
-            })
-            .collect();
-        assert_eq!(cuts, [20]);
+        let film = (0..40).map(|frame| {
+            let seed = if frame < 20 { 1.0 } else { 4.0 };
+            picture(seed, frame as f32, PLAIN)
+        });
+        assert_eq!(changes(film), [(20, Change::Cut)]);
     }
 
     #[test]
-    fn a_flash_is_not_a_cut() {
-        let mut detector = CutDetector::default();
-        for frame in 0..10 {
-            let brightness = if frame == 5 { 2.0 } else { 0.0 };
-            assert!(!detector.is_cut(&picture(1.0, frame as f32, brightness), SIZE));
-        }
+    fn dark_scenes_have_cuts_too() {
+        let film = (0..20).map(|frame| {
+            let seed = if frame < 10 { 1.0 } else { 4.0 };
+            picture(seed, frame as f32, [0.3, -1.8])
+        });
+        assert_eq!(changes(film), [(10, Change::Cut)]);
     }
 
     #[test]
-    fn tiny_pictures_have_no_cuts() {
-        let mut detector = CutDetector::default();
-        let size = Size::new(4, 4);
-        assert!(!detector.is_cut(&[0.0; 48], size));
-        assert!(!detector.is_cut(&[9.0; 48], size));
+    fn flashes_and_fades_are_not_cuts() {
+        let flash = (0..10).map(|frame| {
+            let light = if frame == 5 { [0.4, 2.0] } else { PLAIN };
+            picture(1.0, frame as f32, light)
+        });
+        assert_eq!(changes(flash), []);
+        // to black and back again
+        let fade = (0..60).map(|frame: i32| {
+            let light = ((frame - 30).abs() as f32 / 20.0).min(1.0);
+            picture(1.0, frame as f32, [light, 2.0 * light - 2.0])
+        });
+        assert_eq!(changes(fade), []);
+    }
+
+    #[test]
+    fn after_a_frame_of_white_it_is_the_same_scene_again() {
+        let film = (0..20).map(|frame| {
+            let light = if (8..10).contains(&frame) {
+                [0.0, 2.0]
+            } else {
+                PLAIN
+            };
+            picture(1.0, frame as f32, light)
+        });
+        assert_eq!(changes(film), [(8, Change::Cut), (10, Change::Back)]);
+    }
+
+    #[test]
+    fn every_frame_may_be_a_cut() {
+        let film = (0..20).map(|frame| picture(1.0 + 2.7 * frame as f32, 0.0, PLAIN));
+        let cuts = changes(film);
+        assert!(cuts.len() > 15, "{cuts:?}");
+        let two_in_turn = (0..20).map(|frame| picture([1.0, 4.0][frame % 2], 0.0, PLAIN));
+        let cuts = changes(two_in_turn);
+        assert_eq!(cuts.len(), 19);
+        assert_eq!(cuts[0].1, Change::Cut);
+        assert!(cuts[1..].iter().all(|(_, change)| *change == Change::Back));
+    }
+
+    #[test]
+    fn noise_in_the_dark_is_no_cut() {
+        let noise = (0..50_u32).map(|frame| {
+            let mut state = frame.wrapping_mul(0x9e37_79b9) | 1;
+            let tensor: Vec<f32> = (0..3 * SIZE.area())
+                .map(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 17;
+                    state ^= state << 5;
+                    (state >> 8) as f32 / (1 << 24) as f32 * 0.2 - 2.1
+                })
+                .collect();
+            Colours::of(&tensor, SIZE).unwrap()
+        });
+        assert_eq!(changes(noise), []);
     }
 }
