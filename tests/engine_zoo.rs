@@ -140,9 +140,8 @@ runs! {
     patch_16: "patch-16", Relative, relative, SINGLE;
     patch_rearranged: "patch-rearranged", Relative, relative, SINGLE;
     coarse: "coarse", Relative, relative, SINGLE;
-    batch_2: "batch-2", Relative, relative, SINGLE;
     depth_third: "depth-third", Relative, relative, SINGLE;
-    depth_and_sky: "depth-and-sky", Relative, f32::exp, SINGLE;
+    depth_and_sky: "depth-and-sky", Distance, f32::exp, SINGLE;
     trial_settles: "trial-settles", Relative, relative, SINGLE;
     metric_indoor: "metric-indoor", Metric, |l| 20.0 * sigmoid(l), SINGLE;
     metric_outdoor: "metric-outdoor", Metric, |l| 80.0 * sigmoid(l), HALF;
@@ -215,15 +214,35 @@ fn a_size_that_fails_is_told_and_the_next_one_runs() {
 }
 
 #[test]
-fn the_wrong_number_of_images_is_refused() {
+fn too_many_images_are_refused() {
+    plain_runtime();
+    let mut network = open(&config(zoo("image-depth"), ExecutionProvider::Cpu));
+    assert_eq!(network.description().batch, Some(1));
+    let error = run_fails(&mut *network, 2, Size::new(56, 56));
+    assert!(error.contains("takes 1 image at a time, not 2"), "{error}");
+}
+
+#[test]
+fn a_batch_of_fixed_length_takes_fewer_images() {
     plain_runtime();
     let mut network = open(&config(zoo("batch-2"), ExecutionProvider::Cpu));
     assert_eq!(network.description().batch, Some(2));
-    let error = run_fails(&mut *network, 1, Size::new(56, 56));
-    assert!(error.contains("takes 2 images at a time, not 1"), "{error}");
-    let mut network = open(&config(zoo("image-depth"), ExecutionProvider::Cpu));
-    assert_eq!(network.description().batch, Some(1));
-    run_fails(&mut *network, 2, Size::new(56, 56));
+    let notes = network.description().notes.concat();
+    assert!(notes.contains("takes 2 images in each run"), "{notes}");
+    let size = Size::new(70, 42);
+    check_numbers(&mut *network, size, 14, relative, SINGLE);
+    let pictures = Pictures::new(2, size, 14);
+    let both = run(&mut *network, &pictures.values, 2, size);
+    let image = 3 * size.area();
+    for index in 0..2 {
+        let alone = &pictures.values[index * image..][..image];
+        let depth = run(&mut *network, alone, 1, size);
+        assert_eq!(
+            depth.values,
+            both.values[index * size.area()..][..size.area()]
+        );
+    }
+    run_fails(&mut *network, 3, size);
 }
 
 #[test]

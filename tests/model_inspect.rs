@@ -198,7 +198,13 @@ fn runnable() -> Vec<(&'static str, Expected)> {
                 ..plain()
             },
         ),
-        ("depth-and-sky", Expected::ending(Ending::Exp)),
+        (
+            "depth-and-sky",
+            Expected {
+                kind: DepthKind::Distance,
+                ..Expected::ending(Ending::Exp)
+            },
+        ),
         ("metric-indoor", Expected::metric(20.0)),
         (
             "metric-outdoor",

@@ -62,6 +62,29 @@ fn inverse_of_a_metric_model_is_one_over_metres() {
 }
 
 #[test]
+fn depth_that_grows_with_distance_is_turned_over() {
+    // Depth Anything 3's form: depth is exp(8 · luma), so the brightest is the farthest
+    let frames = samples(&format!(
+        "videotestsrc num-buffers=1 pattern=gradient ! video/x-raw,format=RGB,width=56,height=56 \
+         ! depthanything resolution=56 range=frame model-file={} ! appsink name=out",
+        model("depth-and-sky.onnx")
+    ));
+    let meta = meta(&frames[0]);
+    assert_eq!(meta.unit, Unit::InverseDepth);
+    let depth = depth(&frames[0]);
+    // the gradient is white below
+    assert_eq!((depth[0], depth[56 * 55]), (65535, 0));
+    // the mean of the first and of the last of four rows of patches
+    for (value, luma) in [(meta.value(65535), 0.125), (meta.value(0), 0.875)] {
+        let expected = f64::exp(-8.0 * luma);
+        assert!(
+            (value / expected).ln().abs() < 0.2,
+            "{value} for {expected}"
+        );
+    }
+}
+
+#[test]
 fn every_good_model_runs_and_gives_its_depth() {
     for name in [
         "image-depth",
@@ -81,6 +104,7 @@ fn every_good_model_runs_and_gives_its_depth() {
         "f16-in-f32-out",
         "v1",
         "patch-16",
+        "batch-2",
         "coarse",
         "depth-third",
         "trial-settles",

@@ -15,8 +15,8 @@ use crate::range::{Limits, Mode, Tracker};
 /// What samples are made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Output {
-    /// Inverse depth; `of_metric`: the model gives metres.
-    Inverse { of_metric: bool },
+    /// Inverse depth; `of_distance`: the model gives depth that grows with distance.
+    Inverse { of_distance: bool },
     /// Steps of so many metres.
     Metric { unit: f64 },
 }
@@ -73,7 +73,9 @@ impl Packer {
                     ),
                 });
             }
-            DepthOutput::Auto | DepthOutput::Inverse => Output::Inverse { of_metric: metric },
+            DepthOutput::Auto | DepthOutput::Inverse => Output::Inverse {
+                of_distance: description.kind != DepthKind::Relative,
+            },
         };
         Ok(Self {
             output,
@@ -116,8 +118,8 @@ impl Packer {
         held.network = network;
         self.tracker.see(tensor, network);
         held.limits = match self.output {
-            Output::Inverse { of_metric } => {
-                if of_metric {
+            Output::Inverse { of_distance } => {
+                if of_distance {
                     for value in &mut held.depth.values {
                         *value = if *value > 0.0 {
                             value.recip()

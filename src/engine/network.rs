@@ -18,7 +18,8 @@ pub struct Description {
     pub patch: u32,
     /// Which sizes it takes.
     pub input_size: InputSize,
-    /// Images per run where the model fixes it; `None`: any number.
+    /// Most images in one run where the model limits them; `None`: any number. Where it takes no fewer either, a run of
+    /// fewer is filled up and costs as much.
     pub batch: Option<usize>,
     /// The execution provider that runs it, as ONNX Runtime names it (`CPUExecutionProvider`, …).
     pub provider: String,

@@ -29,6 +29,8 @@ pub(super) struct SessionNetwork {
     options: Options,
     /// The input as `f16`, for models that want it so.
     half: Vec<f16>,
+    /// A batch that was filled up, for models that take so many images and no fewer.
+    padded: Vec<f32>,
     arena: Arena,
     description: Description,
 }
@@ -108,6 +110,7 @@ impl SessionNetwork {
             outputs,
             options,
             half: Vec::new(),
+            padded: Vec::new(),
             arena: Arena::default(),
             description,
         };
@@ -216,6 +219,14 @@ impl SessionNetwork {
         })
     }
 
+    fn run_batch(&mut self, images: Images<'_>, depth: &mut DepthMaps) -> Result<(), Error> {
+        self.run_raw(images, |shape, values| {
+            depth.size = model::depth_size(shape, images.batch)?;
+            depth.batch = images.batch;
+            tensors::to_single(values, &mut depth.values)
+        })
+    }
+
     /// Refuses what the network was not made for, in words that name the sizes.
     fn check(&self, images: Images<'_>) -> Result<(), Error> {
         let refused = |reason: String| {
@@ -235,10 +246,12 @@ impl SessionNetwork {
                 values.len()
             ));
         }
-        if self.description.batch.is_some_and(|fixed| fixed != batch) {
+        if let Some(most) = self.description.batch
+            && batch > most
+        {
             return refused(format!(
-                "this model takes {} images at a time, not {batch}",
-                self.description.batch.unwrap_or(1)
+                "this model takes {most} image{} at a time, not {batch}",
+                if most == 1 { "" } else { "s" }
             ));
         }
         match self.description.input_size {
@@ -257,11 +270,22 @@ impl Network for SessionNetwork {
 
     fn run(&mut self, images: Images<'_>, depth: &mut DepthMaps) -> Result<(), Error> {
         self.check(images)?;
-        self.run_raw(images, |shape, values| {
-            depth.size = model::depth_size(shape, images.batch)?;
-            depth.batch = images.batch;
-            tensors::to_single(values, &mut depth.values)
-        })
+        let wanted = self.input.batch.unwrap_or(images.batch);
+        if wanted == images.batch {
+            return self.run_batch(images, depth);
+        }
+        let mut padded = std::mem::take(&mut self.padded);
+        tensors::repeat_last(images.values, images.batch, wanted, &mut padded);
+        let filled = Images {
+            values: &padded,
+            batch: wanted,
+            ..images
+        };
+        let result = self.run_batch(filled, depth);
+        self.padded = padded;
+        depth.batch = images.batch;
+        depth.values.truncate(images.batch * depth.size.area());
+        result
     }
 }
 

@@ -26,6 +26,8 @@ impl Ending {
     pub fn kind(&self) -> DepthKind {
         match self {
             Self::ScaledSigmoid { .. } => DepthKind::Metric,
+            // networks of inverse depth have no use for a range of many powers of ten and end in Relu
+            Self::Exp => DepthKind::Distance,
             _ => DepthKind::Relative,
         }
     }

@@ -34,6 +34,9 @@ use crate::geometry::Size;
 pub enum DepthKind {
     /// Affine-invariant inverse depth: larger is nearer, scale and shift unknown.
     Relative,
+    /// Scale-invariant depth: grows with distance, zero is the camera, scale unknown. Depth Anything 3's monocular
+    /// networks.
+    Distance,
     /// Depth in metres.
     Metric,
 }

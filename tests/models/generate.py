@@ -332,7 +332,7 @@ def _():
 @entry(
     "depth-and-sky",
     "Depth Anything 3's: sky mask, poses, and depth that ends in Exp; only their names tell mask and depth apart",
-    RUNS + ", ends in Exp",
+    RUNS + ", ends in Exp: grows with distance",
     depth="depth",
     value=lambda l: np.exp(GAIN * l),
 )

@@ -74,6 +74,16 @@ pub(super) fn to_half(values: &[f32], into: &mut Vec<f16>) {
     into.convert_from_f32_slice(values);
 }
 
+/// The `count` images of `images` and as many copies of the last as make them `wanted`, in a buffer that is used again.
+pub(super) fn repeat_last(images: &[f32], count: usize, wanted: usize, into: &mut Vec<f32>) {
+    let last = &images[images.len() - images.len() / count..];
+    into.clear();
+    into.extend_from_slice(images);
+    for _ in count..wanted {
+        into.extend_from_slice(last);
+    }
+}
+
 /// Inputs or outputs of a session in neutral terms.
 pub(super) fn outlets(outlets: &[OrtOutlet]) -> Vec<Outlet> {
     outlets

@@ -61,6 +61,11 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn run(&mut self) -> Result<(), Error> {
+        if let Some(batch @ 2..) = self.network.input.batch {
+            self.note(&format!(
+                "it takes {batch} images in each run and no fewer: a frame alone costs as much"
+            ));
+        }
         match self.network.description.input_size {
             InputSize::Fixed(size) => self.at(size, self.images()).map(drop),
             InputSize::Any => self.any_size(),
