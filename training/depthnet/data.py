@@ -32,10 +32,12 @@ class Mix:
 
 SCHEDULE = (
     Mix(0, (1.0, 0.0, 0.0, 0.0)),
-    Mix(60_000, (0.5, 0.47, 0.03, 0.0)),
-    Mix(250_000, (0.3, 0.54, 0.13, 0.03)),
+    Mix(100_000, (0.7, 0.28, 0.02, 0.0)),
+    Mix(400_000, (0.4, 0.45, 0.12, 0.03)),
     Mix(1_000_000, (0.2, 0.5, 0.22, 0.08)),
 )
+# of a cooldown: the last images decide which sizes the network is good at
+FINAL = (0.15, 0.6, 0.2, 0.05)
 
 
 def normalise(rgb: Tensor) -> Tensor:
@@ -48,8 +50,9 @@ def normalise(rgb: Tensor) -> Tensor:
 class Batches(IterableDataset):
     """Endless batches (rgb u8 [b,h,w,3], inverse depth f32 [b,h,w]); `batch` is for middle sizes."""
 
-    def __init__(self, pools: list[Path], seed: int, batch: int, seen: int = 0, paste: float = 0.1, pace: float = 1.0):
+    def __init__(self, pools: list[Path], seed: int, batch: int, seen: int = 0, paste: float = 0.1, pace: float = 1.0, final: bool = False):
         self.roots, self.seed, self.batch, self.seen, self.paste, self.pace = pools, seed, batch, seen, paste, pace
+        self.final = final
 
     def draw(self, pools: list[tuple[Pool, np.ndarray]], area: int, r: np.random.Generator):
         """A sample from a pool, finer ones for larger batches."""
@@ -70,7 +73,7 @@ class Batches(IterableDataset):
                 found = ((p, p.filled()) for p in map(Pool, self.roots))
                 pools = sorted((f for f in found if len(f[1]) > 0), key=lambda f: f[0].area)
             turn += 1
-            weights = [m for m in SCHEDULE if m.images <= seen * self.pace][-1].weights
+            weights = FINAL if self.final else [m for m in SCHEDULE if m.images <= seen * self.pace][-1].weights
             group = (SMALL, MIDDLE, LARGE, HUGE)[int(r.choice(4, p=weights))]
             size = group[int(r.integers(len(group)))]
             area = size[0] * size[1]

@@ -24,10 +24,11 @@ from torch.utils.data import DataLoader
 from . import metrics
 from .data import Batches, normalise
 from .losses import depth_loss, guide_loss
+from .muon import optimisers
 from .network import CELL, Config, DepthNet
 from .pool import Pool
 
-KEEP = 0.9995  # of the averaged weights, per 16 images, once under way
+HORIZON = 32_000  # images over which weights are averaged, once under way; less in a cooldown
 
 
 def save(path: Path, state: dict) -> None:
@@ -38,6 +39,19 @@ def save(path: Path, state: dict) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def tidy(run: Path) -> None:
+    """Remove what saves that were cut short left behind."""
+    for part in run.glob("*.[0-9]*"):
+        if part.suffix[1:].isdigit() and not Path(f"/proc/{part.suffix[1:]}").exists():
+            part.unlink()
+
+
+def undisturbed(_worker: int) -> None:
+    """A loader's worker leaves the end to the trainer, which finishes its step and saves."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def network_of(path: Path, averaged: bool = True) -> DepthNet:
@@ -81,10 +95,8 @@ class Trainer:
         self.args, self.device = args, device
         torch.manual_seed(args.seed)
         self.net = DepthNet(Config()).to(device, memory_format=torch.channels_last)
-        matrices = [p for p in self.net.parameters() if p.ndim > 1]
-        vectors = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.98))
+        self.optimisers = optimisers(self.net, args.rate)
+        self.horizon = min(HORIZON, args.cooldown / 8) if args.cooldown else HORIZON
         self.average = copy.deepcopy(self.net).eval()
         self.images = self.steps = 0
 
@@ -93,7 +105,7 @@ class Trainer:
             "config": self.net.config.to_dict(),
             "network": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": {name: o.state_dict() for name, o in self.optimisers.items()},
             "images": self.images,
             "steps": self.steps,
         }
@@ -102,7 +114,9 @@ class Trainer:
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.net.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        if state["optimiser"].keys() == self.optimisers.keys():  # else it comes from another one and starts anew
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimiser"][name])
         self.images, self.steps = state["images"], state["steps"]
 
     def rate(self) -> float:
@@ -111,8 +125,9 @@ class Trainer:
         return self.args.rate * warm * min(1.0, math.sqrt(self.args.hold / max(self.images, 1)))
 
     def step(self, rgb: Tensor, target: Tensor, rate: float) -> dict[str, Tensor]:
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
         x = normalise(rgb.to(self.device, non_blocking=True))
         target = target.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -120,11 +135,12 @@ class Trainer:
         loss, parts = depth_loss(depth, target)
         parts["guide"] = guide_loss(guide, target, CELL)
         loss = loss + 0.3 * parts["guide"]
-        self.optimiser.zero_grad(set_to_none=True)
+        self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         if torch.isfinite(norm):
-            self.optimiser.step()
+            for optimiser in self.optimisers.values():
+                optimiser.step()
         self.steps += 1
         self.images += len(rgb)
         self.follow(len(rgb))
@@ -133,7 +149,7 @@ class Trainer:
     @torch.no_grad()
     def follow(self, images: int) -> None:
         """Move the averaged weights; batch-norm statistics are averages already."""
-        keep = min(KEEP ** (images / 16), (1 + self.steps) / (20 + self.steps))
+        keep = min(math.exp(-images / self.horizon), (1 + self.steps) / (20 + self.steps))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
         for mine, theirs in zip(self.average.buffers(), self.net.buffers()):
             mine.copy_(theirs)
@@ -165,6 +181,7 @@ def train(args: argparse.Namespace) -> None:
     if device.type == "cpu":
         torch.set_num_threads(args.threads)
     args.run.mkdir(parents=True, exist_ok=True)
+    tidy(args.run)
     args.pool = [p.resolve() for p in args.pool]
     trainer = Trainer(args, device)
     last = args.run / "last.pt"
@@ -174,16 +191,23 @@ def train(args: argparse.Namespace) -> None:
     start = trainer.images
     stop = start + args.cooldown if args.cooldown else args.images
     validation = Validation(args.held_out, args.validate) if args.held_out and args.held_out.exists() else None
-    batches = Batches(args.pool, args.seed, args.batch, start, pace=args.pace)
-    loader = DataLoader(batches, batch_size=None, num_workers=args.workers, prefetch_factor=4, pin_memory=device.type == "cuda")
+    batches = Batches(args.pool, args.seed, args.batch, start, pace=args.pace, final=bool(args.cooldown))
+    told: list[int] = []  # to stop: the step is finished and saved
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda n, _: told.append(n))
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        num_workers=args.workers,
+        prefetch_factor=4,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=undisturbed,
+    )
     began = saved = validated = time.monotonic()
     writers = renderers(args)
     if writers:
         wait_for(args.pool[0], min(args.capacity[0], args.start), writers)
     shown: list[dict[str, Tensor]] = []
-    told: list[int] = []  # to stop: the step is finished and saved
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda n, _: told.append(n))
     with open(args.run / f"{name}.jsonl", "a", buffering=1) as log, contextlib.ExitStack() as stack:
         for writer in writers:
             stack.callback(writer.kill)

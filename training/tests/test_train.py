@@ -1,15 +1,23 @@
 import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from depthnet import train, travel
+from depthnet.muon import orthogonalise
 from depthnet.network import Config
+from depthnet.pool import Pool
+from depthnet.renderer import Sample
 
 
 def trainer(monkeypatch) -> train.Trainer:
     monkeypatch.setattr(train, "Config", lambda: Config(blocks=1))
-    args = argparse.Namespace(seed=1, rate=1e-3, hold=1000)
+    args = argparse.Namespace(seed=1, rate=1e-3, hold=1000, cooldown=0)
     return train.Trainer(args, torch.device("cpu"))
 
 
@@ -52,3 +60,36 @@ def test_a_checkpoint_travels(tmp_path: Path, monkeypatch):
     again.restore(tmp_path / "there" / "last.pt")
     for a, b in zip(t.net.parameters(), again.net.parameters()):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_orthogonalised_rows_are_about_orthonormal():
+    torch.manual_seed(0)
+    for shape in ((48, 200), (200, 48)):
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+        assert values.min() > 0.5 and values.max() < 1.4
+
+
+def test_leftovers_of_dead_trainers_go(tmp_path: Path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (f"last.{dead.pid}", f"last.{os.getpid()}", "last.pt"):
+        (tmp_path / name).touch()
+    train.tidy(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([f"last.{os.getpid()}", "last.pt"])
+
+
+def test_a_signal_to_all_its_processes_ends_it_in_order(tmp_path: Path):
+    pool = Pool(tmp_path / "small", 216 * 288, 8)
+    ramp = np.linspace(0.1, 1, 216, dtype=np.float32)[:, None].repeat(288, 1)
+    for i in range(8):
+        pool.put(i, i + 1, Sample(np.full((216, 288, 3), 30 * i, np.uint8), ramp, 0, i))
+    command = [sys.executable, "-m", "depthnet.train", str(tmp_path / "run"), "--pool", str(pool.root)]
+    command += ["--batch", "4", "--device", "cpu", "--start", "1", "--show", "1"]
+    process = subprocess.Popen(command, start_new_session=True, cwd=Path(train.__file__).parent.parent)
+    log = tmp_path / "run" / "last.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["images"] > 0
