@@ -27,7 +27,7 @@ fn bytes(length: usize) -> Vec<u8> {
 fn tensor(c: &mut Criterion) {
     let mut group = c.benchmark_group("tensor");
     for size in [HD, UHD] {
-        let network = network_size(size, (1, 1), RESOLUTION, 14);
+        let network = network_size(size, (1, 1), RESOLUTION, 14).unwrap();
         for pixels in [
             PixelFormat::Nv12,
             PixelFormat::I420,
@@ -65,7 +65,7 @@ fn tensor(c: &mut Criterion) {
 fn gray16(c: &mut Criterion) {
     let mut group = c.benchmark_group("gray16");
     for size in [HD, UHD] {
-        let network = network_size(size, (1, 1), RESOLUTION, 14);
+        let network = network_size(size, (1, 1), RESOLUTION, 14).unwrap();
         let depth: Vec<f32> = bytes(network.area()).into_iter().map(f32::from).collect();
         let mut writer = Gray16Writer::new(network, size);
         let stride = 2 * size.width as usize;

@@ -27,10 +27,41 @@ impl std::fmt::Display for Size {
     }
 }
 
-/// The most pixels that [`network_size`] asks a network for. A 32:9 picture at a short side of 4200 stays
-/// below it; an image tensor of this size is 768 MiB in `f32`, so that no count of bytes or elements leaves
-/// the 31 bits that some execution providers count with.
-pub const MAX_NETWORK_AREA: u64 = 1 << 26;
+/// The longest side, in pixels, that a network is asked for. A 32:9 picture at a short side of 4200 stays below
+/// it; what goes beyond is a strip of which no network could tell the depth.
+pub const MAX_NETWORK_SIDE: u32 = 16_384;
+
+/// A picture so long and thin that, at the resolution asked for, the network's long side would pass
+/// [`MAX_NETWORK_SIDE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct TooLong {
+    /// The picture.
+    pub frame: Size,
+    /// The resolution asked for.
+    pub resolution: u32,
+    /// Width and height, in pixels, that follow from the two.
+    pub network: (u64, u64),
+    /// The highest resolution at which this picture can be run; `None`: not even one patch.
+    pub highest: Option<u32>,
+}
+
+impl TooLong {
+    fn text(&self) -> String {
+        let (width, height) = self.network;
+        let remedy = match self.highest {
+            Some(highest) => {
+                format!("Lower `resolution` to {highest} or less, or crop or pad the picture")
+            }
+            None => "Crop or pad the picture".to_owned(),
+        };
+        format!(
+            "a picture of {} is too long and thin for resolution={}: the network would see {width}×{height} pixels, \
+             where {MAX_NETWORK_SIDE} is the longest side. {remedy}",
+            self.frame, self.resolution
+        )
+    }
+}
 
 /// What the network sees of a frame: width and height in pixels, both multiples of `patch`.
 ///
@@ -40,17 +71,17 @@ pub const MAX_NETWORK_AREA: u64 = 1 << 26;
 /// This is `Resize(keep_aspect_ratio=True, ensure_multiple_of=patch, resize_method="lower_bound")` of
 /// Depth Anything V2, operation by operation in the same floating point, so that ties fall the same way.
 ///
-/// `pixel_aspect_ratio` is numerator and denominator; one with a zero in it counts as 1/1.
+/// `pixel_aspect_ratio` is numerator and denominator; one with a zero in it counts as 1/1. A side of zero counts
+/// as one pixel, a `patch` of zero as 1.
 ///
-/// Nothing here overflows or comes back empty: a side of zero counts as one pixel, a `patch` of zero as 1,
-/// and a result of more than [`MAX_NETWORK_AREA`] pixels loses what is too much on its long side (a frame
-/// of 1×32767 at 518 is then squeezed rather than 17 million pixels tall). No ordinary picture gets there.
+/// # Errors
+/// [`TooLong`] when a side would pass [`MAX_NETWORK_SIDE`], as for a frame of 2000×3 at 518.
 pub fn network_size(
     frame: Size,
     pixel_aspect_ratio: (u32, u32),
     resolution: u32,
     patch: u32,
-) -> Size {
+) -> Result<Size, TooLong> {
     let patch = u64::from(patch.max(1));
     let target = f64::from(resolution.max(1));
     let mut width = f64::from(frame.width.max(1));
@@ -61,11 +92,33 @@ pub fn network_size(
         width = width * f64::from(numerator) / f64::from(denominator);
     }
 
-    let scale = (target / width).max(target / height);
-    let width = constrain(scale * width, target, patch);
-    let height = constrain(scale * height, target, patch);
-    let (width, height) = limit_area(width, height, patch);
-    Size::new(width, height)
+    let at = |target: f64| {
+        let scale = (target / width).max(target / height);
+        (
+            constrain(scale * width, target, patch),
+            constrain(scale * height, target, patch),
+        )
+    };
+    let network = at(target);
+    fits(network).ok_or_else(|| TooLong {
+        frame,
+        resolution,
+        network,
+        highest: (1..=u64::from(MAX_NETWORK_SIDE) / patch)
+            .map(|patches| patches * patch)
+            .take_while(|&short| fits(at(short as f64)).is_some())
+            .last()
+            .map(|short| short as u32),
+    })
+}
+
+fn fits((width, height): (u64, u64)) -> Option<Size> {
+    let side = |side| {
+        u32::try_from(side)
+            .ok()
+            .filter(|&side| side <= MAX_NETWORK_SIDE)
+    };
+    Some(Size::new(side(width)?, side(height)?))
 }
 
 /// `side` as a multiple of `patch`, no smaller than `target`.
@@ -80,36 +133,16 @@ fn constrain(side: f64, target: f64, patch: u64) -> u64 {
     }
 }
 
-/// Shortens the long side, and the short one if need be, to [`MAX_NETWORK_AREA`].
-fn limit_area(width: u64, height: u64, patch: u64) -> (u32, u32) {
-    let short_limit = floor_multiple(MAX_NETWORK_AREA.isqrt(), patch);
-    let fit = |long: u64, short: u64| {
-        let short = short.min(short_limit);
-        let long = long.min(floor_multiple(MAX_NETWORK_AREA / short, patch));
-        (side_to_u32(long), side_to_u32(short))
-    };
-    if width >= height {
-        fit(width, height)
-    } else {
-        let (height, width) = fit(height, width);
-        (width, height)
-    }
-}
-
-/// The largest multiple of `patch` up to `side`, but at least one patch.
-fn floor_multiple(side: u64, patch: u64) -> u64 {
-    (side / patch).max(1) * patch
-}
-
-fn side_to_u32(side: u64) -> u32 {
-    u32::try_from(side).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SQUARE: (u32, u32) = (1, 1);
+
+    /// Of pictures that are not too long.
+    fn network_size(frame: Size, ratio: (u32, u32), resolution: u32, patch: u32) -> Size {
+        super::network_size(frame, ratio, resolution, patch).expect("a picture of common shape")
+    }
 
     #[test]
     fn examples_of_the_contract() {
@@ -165,10 +198,18 @@ mod tests {
             for ratio in ratios {
                 for resolution in [0, 1, 14, 518, 4200, u32::MAX] {
                     for patch in [0, 1, 14, 16] {
-                        let size = network_size(Size::new(w, h), ratio, resolution, patch);
-                        let what = format!("{w}×{h} {ratio:?} at {resolution}/{patch}: {size}");
+                        let frame = Size::new(w, h);
+                        let what = format!("{frame} {ratio:?} at {resolution}/{patch}");
+                        let size = match super::network_size(frame, ratio, resolution, patch) {
+                            Ok(size) => size,
+                            Err(error) => {
+                                let (w, h) = error.network;
+                                assert!(w.max(h) > u64::from(MAX_NETWORK_SIDE), "{what}: {error}");
+                                continue;
+                            }
+                        };
                         assert!(size.width > 0 && size.height > 0, "{what}");
-                        assert!(size.area() as u64 <= MAX_NETWORK_AREA, "{what}");
+                        assert!(size.width.max(size.height) <= MAX_NETWORK_SIDE, "{what}");
                         let patch = patch.max(1);
                         assert_eq!((size.width % patch, size.height % patch), (0, 0), "{what}");
                     }
@@ -178,12 +219,22 @@ mod tests {
     }
 
     #[test]
-    fn only_the_long_side_gives_way_at_the_limit() {
-        let size = network_size(Size::new(1, 32767), SQUARE, 518, 14);
-        assert_eq!(size.width, 518);
-        assert_eq!(size.height, 129_542);
-        let size = network_size(Size::new(2000, 3), SQUARE, 14, 14);
-        assert_eq!(size, Size::new(9338, 14));
+    fn strips_are_refused_with_the_resolution_that_works() {
+        let strip = Size::new(2000, 3);
+        let error = super::network_size(strip, SQUARE, 518, 14).unwrap_err();
+        assert_eq!(error.network, (345_338, 518));
+        assert_eq!(error.highest, Some(14));
+        assert!(
+            error.to_string().contains("`resolution` to 14 or less"),
+            "{error}"
+        );
+        assert_eq!(network_size(strip, SQUARE, 14, 14), Size::new(9338, 14));
+        assert!(super::network_size(strip, SQUARE, 28, 14).is_err());
+
+        let hair = super::network_size(Size::new(1, 32767), SQUARE, 14, 14).unwrap_err();
+        assert_eq!(hair.highest, None);
+        // the widest screens at the highest resolution are no strips
+        network_size(Size::new(3840, 1080), SQUARE, 4200, 14);
     }
 
     /// `Resize.get_size` and `constrain_to_multiple_of` of Depth Anything V2, statement by statement.
@@ -230,7 +281,7 @@ mod tests {
                         f64::from(resolution),
                         14.0,
                     );
-                    if w * h > MAX_NETWORK_AREA as f64 {
+                    if w.max(h) > f64::from(MAX_NETWORK_SIDE) {
                         continue;
                     }
                     assert_eq!(

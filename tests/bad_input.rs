@@ -128,6 +128,27 @@ fn a_fixed_range_without_ends() {
 }
 
 #[test]
+fn a_strip_is_refused_with_the_resolution_that_works() {
+    common::init();
+    let film = |resolution| {
+        format!(
+            "videotestsrc num-buffers=2 ! video/x-raw,format=NV12,width=2000,height=3 \
+             ! depthanything {resolution} ! fakesink"
+        )
+    };
+    let error = Pipeline::new(&film("")).run().unwrap_err();
+    for words in [
+        "2000×3",
+        "resolution=518",
+        "345338×518",
+        "`resolution` to 14",
+    ] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    Pipeline::new(&film("resolution=14")).run().unwrap();
+}
+
+#[test]
 fn a_provider_that_is_not_there() {
     for provider in ["openvino", "cuda", "tensorrt"] {
         let error = error_of(&format!("execution-provider={provider}"));

@@ -100,7 +100,7 @@ impl Stream {
         live: &LiveSettings,
     ) -> Result<Option<Reason>, Error> {
         let before = self.format.take();
-        let network = self.size_for(frame, live.resolution);
+        let network = self.size_for(frame, live.resolution)?;
         let mut intake = Intake::new(frame, network)?;
         let reason = match &before {
             None => Some(Reason::Start),
@@ -138,10 +138,10 @@ impl Stream {
         Ok(())
     }
 
-    fn size_for(&self, info: &VideoInfo, resolution: u32) -> Size {
+    fn size_for(&self, info: &VideoInfo, resolution: u32) -> Result<Size, Error> {
         let description = self.network.description();
         match description.input_size {
-            InputSize::Fixed(size) => size,
+            InputSize::Fixed(size) => Ok(size),
             InputSize::Any => {
                 let par = info.par();
                 network_size(
@@ -150,6 +150,9 @@ impl Stream {
                     resolution,
                     description.patch,
                 )
+                .map_err(|error| Error::Frame {
+                    reason: error.to_string(),
+                })
             }
         }
     }
@@ -203,7 +206,7 @@ impl Stream {
         if format.resolution == resolution {
             return Ok(false);
         }
-        let network = self.size_for(&format.frame, resolution);
+        let network = self.size_for(&format.frame, resolution)?;
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
         format.resolution = resolution;
         let resized = format.intake.network() != network;

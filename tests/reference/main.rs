@@ -145,7 +145,7 @@ fn extreme_sizes() {
 fn rgb_at_the_usual_resolutions() {
     let picture = drawn(640, 360);
     for resolution in [518, 266, 500] {
-        let network = network_size(Size::new(640, 360), (1, 1), resolution, 14);
+        let network = network_size(Size::new(640, 360), (1, 1), resolution, 14).unwrap();
         assert_rgb(&picture, PixelFormat::Rgb, 4, network, "drawn");
     }
 }
@@ -222,7 +222,7 @@ fn planes_agree_with_conversion_at_full_size() {
         let size = Size::new(rgb[0].width as u32, rgb[0].height as u32);
         for (site, chroma_site) in SITES {
             let yuv = Yuv::encode(&rgb, matrix, site);
-            let network = network_size(size, (1, 1), 266, 14);
+            let network = network_size(size, (1, 1), 266, 14).unwrap();
             let reference = preprocess(
                 &yuv.to_rgb(),
                 network.width as usize,
@@ -262,7 +262,7 @@ fn photographs_at_the_usual_resolutions() {
     for (name, rgb) in photographs(3) {
         let size = Size::new(rgb[0].width as u32, rgb[0].height as u32);
         for resolution in [518, 266, 500] {
-            let network = network_size(size, (1, 1), resolution, 14);
+            let network = network_size(size, (1, 1), resolution, 14).unwrap();
             assert_rgb(&rgb, PixelFormat::Rgb, 5, network, &name);
         }
         assert_planes(
@@ -271,7 +271,7 @@ fn photographs_at_the_usual_resolutions() {
             2,
             1,
             0,
-            network_size(size, (1, 1), 518, 14),
+            network_size(size, (1, 1), 518, 14).unwrap(),
         );
     }
 }
