@@ -5,7 +5,8 @@
 //! the frame. The mapping to samples is affine and so commutes with the interpolation; it is applied to the
 //! rows of the smaller picture, before they are resampled across.
 
-use super::kernels::{Kernels, SLACK, SampleMapping};
+use super::bands::{self, Bands};
+use super::kernels::{InstructionSet, Kernels, SLACK, SampleMapping};
 use super::taps::{Grid, LinearTaps};
 use crate::error::Error;
 use crate::geometry::Size;
@@ -104,14 +105,14 @@ pub struct Gray16Writer {
     output: Size,
     across: LinearTaps,
     down: LinearTaps,
-    /// One row of mapped values, and [`SLACK`].
-    row: Vec<f32>,
+    /// For each band of rows, one row of mapped values, and [`SLACK`].
+    bands: Bands<Vec<f32>>,
     kernels: Kernels,
 }
 
 impl Gray16Writer {
     /// Makes the tables to write depth maps of size `network`, that of the network's output, as frames of
-    /// size `output`.
+    /// size `output`, on one core.
     pub fn new(network: Size, output: Size) -> Self {
         let taps = |source: u32, output: u32| {
             let (source, output) = (source as usize, output as usize);
@@ -122,9 +123,31 @@ impl Gray16Writer {
             output,
             across: taps(network.width, output.width),
             down: taps(network.height, output.height),
-            row: vec![0.0; network.width as usize + SLACK],
+            bands: Bands::one(vec![0.0; network.width as usize + SLACK]),
             kernels: Kernels::detect(),
         }
+    }
+
+    /// Splits the rows of large frames over as many as `threads` cores; 0: all there are. Small frames are
+    /// done before another core has woken up, and stay on one. The samples do not depend on it.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        let bands = bands::count(threads, self.output.area());
+        self.with_bands(bands)
+    }
+
+    /// Splits the rows into so many bands, whatever their size.
+    #[must_use]
+    pub(super) fn with_bands(mut self, bands: usize) -> Self {
+        self.bands.split(bands);
+        self
+    }
+
+    /// Uses these instructions instead of the best there are.
+    #[must_use]
+    pub fn with_instruction_set(mut self, instructions: InstructionSet) -> Self {
+        self.kernels = instructions.0;
+        self
     }
 
     /// Size of the depth maps.
@@ -152,30 +175,39 @@ impl Gray16Writer {
         stride: usize,
     ) -> Result<usize, Error> {
         self.check(depth, plane, stride)?;
+        let Self {
+            network,
+            output,
+            across,
+            down,
+            bands,
+            kernels,
+        } = self;
         let mapping = mapping.for_kernel();
-        let bytes = 2 * self.output.width as usize;
-        let width = self.network.width as usize;
+        let bytes = 2 * output.width as usize;
+        let width = network.width as usize;
         let depth_row = |row: u32| &depth[row as usize * width..][..width];
-        for y in 0..self.output.height as usize {
-            let rows = [self.down.first()[y], self.down.second()[y]].map(depth_row);
-            self.kernels.map_rows(
-                rows,
-                self.down.fractions()[y],
-                mapping,
-                &mut self.row[..width],
-            );
-            let out = &mut plane[y * stride..][..bytes];
-            match order {
-                ByteOrder::Little => {
-                    self.kernels
-                        .columns_to_samples::<false>(&self.row, &self.across, out);
+        bands.run(
+            output.height as usize,
+            |rows| rows * stride,
+            [plane],
+            |row, first, [plane]| {
+                // what follows the last row, padding or more, is not a row; a single row needs no stride
+                let last = output.height as usize;
+                for (y, out) in (first..last).zip(plane.chunks_mut(stride.max(bytes))) {
+                    let rows = [down.first()[y], down.second()[y]].map(depth_row);
+                    let mapped = &mut row[..width];
+                    kernels.map_rows(rows, down.fractions()[y], mapping, mapped);
+                    let out = &mut out[..bytes];
+                    match order {
+                        ByteOrder::Little => {
+                            kernels.columns_to_samples::<false>(row, across, out);
+                        }
+                        ByteOrder::Big => kernels.columns_to_samples::<true>(row, across, out),
+                    }
                 }
-                ByteOrder::Big => {
-                    self.kernels
-                        .columns_to_samples::<true>(&self.row, &self.across, out);
-                }
-            }
-        }
+            },
+        );
         Ok(self.kernels.count_non_finite(depth))
     }
 

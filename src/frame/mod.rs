@@ -3,16 +3,20 @@
 //! Everything here works on slices and strides. What a frame is, is said by a [`FrameFormat`]; its bytes
 //! come as a [`Frame`]. [`TensorWriter`] makes the tensor a network takes, [`Gray16Writer`] makes a depth
 //! frame of what comes out. Both are made once per format and used for every frame; they keep their
-//! tables and scratch rows, so that a frame allocates nothing.
+//! tables and scratch rows, so that a frame allocates nothing that grows with it.
 
+mod bands;
 mod colorimetry;
 mod gray16;
 mod kernels;
 mod taps;
 mod tensor;
+#[cfg(test)]
+mod variants;
 
 pub use colorimetry::{ChromaSite, Colorimetry};
 pub use gray16::{ByteOrder, Gray16Writer, Mapping};
+pub use kernels::InstructionSet;
 pub use tensor::{Normalization, TensorWriter};
 
 use crate::error::Error;

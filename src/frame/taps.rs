@@ -1,5 +1,11 @@
 //! Which source samples make an output sample, and with what weights.
 
+#[cfg(target_arch = "x86_64")]
+mod quads;
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use quads::{BLOCK, Quad, Quads, Window};
+
 /// Coefficient of the cubic kernel, as in OpenCV's `INTER_CUBIC`.
 const CUBIC_A: f64 = -0.75;
 
@@ -58,6 +64,8 @@ pub(super) struct CubicTaps {
     weights: Vec<[f32; 4]>,
     /// See [`Self::reach`].
     reach: usize,
+    #[cfg(target_arch = "x86_64")]
+    quads: Option<Quads>,
 }
 
 impl CubicTaps {
@@ -76,6 +84,8 @@ impl CubicTaps {
             .unzip();
         Self {
             reach: starts.iter().max().map_or(0, |&most| most as usize + 4),
+            #[cfg(target_arch = "x86_64")]
+            quads: Quads::new(&starts, &weights),
             starts,
             weights,
         }
@@ -94,6 +104,12 @@ impl CubicTaps {
     /// The weights of each four; they sum to 1.
     pub(super) fn weights(&self) -> &[[f32; 4]] {
         &self.weights
+    }
+
+    /// The same four outputs at a time, where that can be.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn quads(&self) -> Option<&Quads> {
+        self.quads.as_ref()
     }
 
     /// The four source indices of output sample `index`, held inside 0…`source` − 1.
@@ -202,6 +218,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn quads_are_the_same_taps() {
+        for (source, output) in [(9, 1), (40, 7), (77, 33), (100, 16), (160, 17), (5, 64)] {
+            let taps = CubicTaps::new(Grid::half_pixel(source, output), source, output);
+            let Some(quads) = taps.quads() else {
+                assert!(3 * source / output > 20, "{source} → {output}");
+                continue;
+            };
+            let limit = match quads.window() {
+                Window::One => 16,
+                Window::Two => 32,
+            };
+            assert_eq!(quads.blocks().len(), output.div_ceil(BLOCK));
+            let quads: Vec<Quad> = quads.blocks().iter().flatten().copied().collect();
+            for (index, &start) in taps.starts().iter().enumerate() {
+                let quad = &quads[index / 4];
+                let indices = quad.indices[index % 4];
+                assert!(indices.iter().all(|&index| index < limit));
+                let expected = [0, 1, 2, 3].map(|tap| start + tap);
+                assert_eq!(indices.map(|index| quad.start + u32::from(index)), expected);
+                assert_eq!(quad.weights[index % 4], taps.weights()[index]);
+            }
+        }
+        let apart = CubicTaps::new(Grid::half_pixel(400, 10), 400, 10);
+        assert!(apart.quads().is_none());
     }
 
     #[test]

@@ -6,12 +6,13 @@
 //! network's size, and only then turned to RGB: all of it is linear, so that the order only matters where
 //! a conversion at full size would have clamped or interpolated chroma otherwise.
 //!
-//! Each output row is made in two steps: four source rows are blended into one row of floats, which is
-//! then resampled across. Byte scale, colour matrix and normalisation are one affine function at the end.
+//! Each output row is made in two steps: four source rows are blended into one row of floats for each channel,
+//! which is then resampled across. Byte scale, colour matrix and normalisation are one affine function at the end.
 
-use super::kernels::{ChannelAffine, ColourMatrix, Kernels, RgbRows, SLACK};
+use super::bands::{self, Bands};
+use super::kernels::{ChannelAffine, ColourMatrix, Interleaving, Kernels, RgbRows, SLACK};
 use super::taps::{CubicTaps, Grid, PADDING};
-use super::{Frame, FrameFormat, Packed, PixelFormat, Plane};
+use super::{Frame, FrameFormat, InstructionSet, PixelFormat, Plane};
 use crate::error::Error;
 use crate::geometry::Size;
 
@@ -45,28 +46,28 @@ pub struct TensorWriter {
     network: Size,
     kernels: Kernels,
     path: Path,
+    /// Scratch for each band of rows.
+    bands: Bands<Scratch>,
 }
 
 /// What is done to a row depends on how the samples lie.
 #[derive(Debug, Clone)]
 enum Path {
     Packed {
-        packed: Packed,
+        interleaving: Interleaving<3>,
         resampler: Resampler,
         affine: ChannelAffine,
     },
     Luma {
         resampler: Resampler,
         affine: ChannelAffine,
-        row: Vec<f32>,
     },
-    /// Luma, and U and V in turn in one plane, or V and U.
+    /// Luma, and U and V in turn in one plane.
     SemiPlanar {
         luma: Resampler,
         chroma: Resampler,
-        swapped: bool,
+        interleaving: Interleaving<2>,
         matrix: ColourMatrix,
-        rows: [Vec<f32>; 3],
     },
     /// Luma, and U and V in a plane each, of these numbers.
     Planar {
@@ -74,12 +75,11 @@ enum Path {
         chroma: Resampler,
         chroma_planes: [usize; 2],
         matrix: ColourMatrix,
-        rows: [Vec<f32>; 3],
     },
 }
 
 impl TensorWriter {
-    /// Makes the tables to write frames of format `source` as tensors of size `network`.
+    /// Makes the tables to write frames of format `source` as tensors of size `network`, on one core.
     ///
     /// # Errors
     /// [`Error::Frame`] if either has no pixels.
@@ -98,26 +98,22 @@ impl TensorWriter {
         }
         let sizes = (dimensions(source.size), dimensions(network));
         let grids = Grids::new(sizes.0, sizes.1);
+        let plane = || Resampler::new(grids, sizes.0, sizes.1);
         let chroma = || {
-            let [width, height] = sizes.0;
-            let channels = if source.pixels.planes() == 2 { 2 } else { 1 };
-            Resampler::new(
-                grids.of_chroma(source),
-                [width.div_ceil(2), height.div_ceil(2)],
-                sizes.1,
-                channels,
-            )
+            let size = sizes.0.map(|side| side.div_ceil(2));
+            Resampler::new(grids.of_chroma(source), size, sizes.1)
         };
-        let plane = |channels| Resampler::new(grids, sizes.0, sizes.1, channels);
-        let rows = || [(); 3].map(|()| vec![0.0; sizes.1[0]]);
         let channels = [0, 1, 2];
         let to_rgb = source.colorimetry.to_rgb();
         let matrix = channels.map(|channel| normalization.fold(channel, to_rgb[channel]));
 
         let path = if let Some(packed) = source.pixels.packed() {
             Path::Packed {
-                packed,
-                resampler: plane(packed.bytes),
+                interleaving: Interleaving {
+                    step: packed.bytes,
+                    offsets: packed.rgb,
+                },
+                resampler: plane(),
                 affine: channels.map(|channel| normalization.fold(channel, [1.0 / 255.0, 0.0])),
             }
         } else {
@@ -126,20 +122,25 @@ impl TensorWriter {
                     let (black, span) = source.colorimetry.luma_range();
                     let affine = [1.0 / span, -black / span];
                     Path::Luma {
-                        resampler: plane(1),
+                        resampler: plane(),
                         affine: channels.map(|channel| normalization.fold(channel, affine)),
-                        row: vec![0.0; sizes.1[0]],
                     }
                 }
                 2 => Path::SemiPlanar {
-                    luma: plane(1),
+                    luma: plane(),
                     chroma: chroma(),
-                    swapped: source.pixels == PixelFormat::Nv21,
+                    interleaving: Interleaving {
+                        step: 2,
+                        offsets: if source.pixels == PixelFormat::Nv21 {
+                            [1, 0]
+                        } else {
+                            [0, 1]
+                        },
+                    },
                     matrix,
-                    rows: rows(),
                 },
                 _ => Path::Planar {
-                    luma: plane(1),
+                    luma: plane(),
                     chroma: chroma(),
                     chroma_planes: if source.pixels == PixelFormat::Yv12 {
                         [2, 1]
@@ -147,7 +148,6 @@ impl TensorWriter {
                         [1, 2]
                     },
                     matrix,
-                    rows: rows(),
                 },
             }
         };
@@ -155,8 +155,31 @@ impl TensorWriter {
             source: *source,
             network,
             kernels: Kernels::detect(),
+            bands: Bands::one(Scratch::new(&path, sizes.1[0])),
             path,
         })
+    }
+
+    /// Splits the rows of large frames over as many as `threads` cores; 0: all there are. Small frames are
+    /// done before another core has woken up, and stay on one. The values do not depend on it.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        let bands = bands::count(threads, self.source.size.area());
+        self.with_bands(bands)
+    }
+
+    /// Splits the rows into so many bands, whatever their size.
+    #[must_use]
+    pub(super) fn with_bands(mut self, bands: usize) -> Self {
+        self.bands.split(bands);
+        self
+    }
+
+    /// Uses these instructions instead of the best there are.
+    #[must_use]
+    pub fn with_instruction_set(mut self, instructions: InstructionSet) -> Self {
+        self.kernels = instructions.0;
+        self
     }
 
     /// What the frames are.
@@ -190,74 +213,106 @@ impl TensorWriter {
                 ),
             });
         }
-        let width = self.network.width as usize;
+        let [width, height] = dimensions(self.network);
         let (red, others) = tensor.split_at_mut(self.network.area());
         let (green, blue) = others.split_at_mut(self.network.area());
-        let rows = red
-            .chunks_exact_mut(width)
-            .zip(green.chunks_exact_mut(width))
-            .zip(blue.chunks_exact_mut(width));
-        for (y, ((red, green), blue)) in rows.enumerate() {
-            self.path.row(self.kernels, frame, y, [red, green, blue]);
-        }
+        let Self {
+            kernels,
+            path,
+            bands,
+            ..
+        } = self;
+        bands.run(
+            height,
+            |rows| rows * width,
+            [red, green, blue],
+            |scratch, first, [red, green, blue]| {
+                let rows = red
+                    .chunks_exact_mut(width)
+                    .zip(green.chunks_exact_mut(width))
+                    .zip(blue.chunks_exact_mut(width));
+                for (y, ((red, green), blue)) in (first..).zip(rows) {
+                    path.row(*kernels, frame, y, scratch, [red, green, blue]);
+                }
+            },
+        );
         Ok(())
+    }
+}
+
+/// Rows that are made and used, one output row after the other.
+#[derive(Debug, Clone, Default)]
+struct Scratch {
+    /// A row of each channel, as [`Resampler::blend`] leaves it.
+    channels: [Vec<f32>; 3],
+    /// A row of luma of the output's width.
+    luma: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(path: &Path, width: usize) -> Self {
+        let channels = match path {
+            Path::Packed { resampler, .. } => [(); 3].map(|()| resampler.row()),
+            Path::Luma { resampler, .. } => [resampler.row(), Vec::new(), Vec::new()],
+            Path::SemiPlanar { luma, chroma, .. } | Path::Planar { luma, chroma, .. } => {
+                [luma.row(), chroma.row(), chroma.row()]
+            }
+        };
+        Self {
+            channels,
+            luma: vec![0.0; width],
+        }
     }
 }
 
 impl Path {
     /// Makes row `y` of the tensor.
-    fn row(&mut self, kernels: Kernels, frame: &Frame<'_>, y: usize, out: RgbRows<'_>) {
+    fn row(
+        &self,
+        kernels: Kernels,
+        frame: &Frame<'_>,
+        y: usize,
+        scratch: &mut Scratch,
+        out: RgbRows<'_>,
+    ) {
         let planes = &frame.planes;
+        let [a, b, c] = &mut scratch.channels;
         match self {
             Self::Packed {
-                packed,
+                interleaving,
                 resampler,
                 affine,
             } => {
-                let (row, taps) = resampler.blend(kernels, &planes[0], y);
-                kernels.columns_of_packed(row, packed.bytes, packed.rgb, taps, affine, out);
+                resampler.blend(kernels, &planes[0], *interleaving, y, [a, b, c]);
+                kernels.columns_to_rgb([a, b, c], &resampler.across, affine, out);
             }
-            Self::Luma {
-                resampler,
-                affine,
-                row,
-            } => {
-                let (blended, taps) = resampler.blend(kernels, &planes[0], y);
-                kernels.columns(blended, taps, row);
-                kernels.luma_to_rgb(row, affine, out);
+            Self::Luma { resampler, affine } => {
+                resampler.blend(kernels, &planes[0], Interleaving::NONE, y, [a]);
+                kernels.columns(a, &resampler.across, &mut scratch.luma);
+                kernels.luma_to_rgb(&scratch.luma, affine, out);
             }
             Self::SemiPlanar {
                 luma,
                 chroma,
-                swapped,
+                interleaving,
                 matrix,
-                rows: [y_row, u_row, v_row],
             } => {
-                let (row, taps) = luma.blend(kernels, &planes[0], y);
-                kernels.columns(row, taps, y_row);
-                let (row, taps) = chroma.blend(kernels, &planes[1], y);
-                let in_turn = if *swapped {
-                    [&mut v_row[..], &mut u_row[..]]
-                } else {
-                    [&mut u_row[..], &mut v_row[..]]
-                };
-                kernels.columns_of_two(row, taps, in_turn);
-                kernels.yuv_to_rgb([y_row, u_row, v_row], matrix, out);
+                luma.blend(kernels, &planes[0], Interleaving::NONE, y, [a]);
+                chroma.blend(kernels, &planes[1], *interleaving, y, [b, c]);
+                let taps = [&luma.across, &chroma.across];
+                kernels.columns_yuv_to_rgb([a, b, c], taps, matrix, out);
             }
             Self::Planar {
                 luma,
                 chroma,
-                chroma_planes,
+                chroma_planes: [u, v],
                 matrix,
-                rows: [y_row, u_row, v_row],
             } => {
-                let (row, taps) = luma.blend(kernels, &planes[0], y);
-                kernels.columns(row, taps, y_row);
-                for (plane, out) in chroma_planes.iter().zip([&mut *u_row, &mut *v_row]) {
-                    let (row, taps) = chroma.blend(kernels, &planes[*plane], y);
-                    kernels.columns(row, taps, out);
-                }
-                kernels.yuv_to_rgb([y_row, u_row, v_row], matrix, out);
+                luma.blend(kernels, &planes[0], Interleaving::NONE, y, [a]);
+                chroma.blend(kernels, &planes[*u], Interleaving::NONE, y, [b]);
+                chroma.blend(kernels, &planes[*v], Interleaving::NONE, y, [c]);
+                let taps = [&luma.across, &chroma.across];
+                kernels.columns_yuv_to_rgb([a, b, c], taps, matrix, out);
             }
         }
     }
@@ -292,48 +347,52 @@ impl Grids {
     }
 }
 
-/// Tables and scratch to resample one plane.
+/// Tables to resample one plane.
 #[derive(Debug, Clone)]
 struct Resampler {
     across: CubicTaps,
     down: CubicTaps,
     /// Size of the plane, in pixels.
     source: [usize; 2],
-    /// Channels in turn.
-    channels: usize,
-    /// One blended row, with its outermost pixels repeated [`PADDING`] times at both ends, and [`SLACK`].
-    row: Vec<f32>,
 }
 
 impl Resampler {
-    fn new(grids: Grids, source: [usize; 2], output: [usize; 2], channels: usize) -> Self {
+    fn new(grids: Grids, source: [usize; 2], output: [usize; 2]) -> Self {
         Self {
             across: CubicTaps::new(grids.across, source[0], output[0]),
             down: CubicTaps::new(grids.down, source[1], output[1]),
             source,
-            channels,
-            row: vec![0.0; (source[0] + 2 * PADDING) * channels + SLACK],
         }
     }
 
-    /// Blends the four rows that make output row `y`.
-    fn blend(&mut self, kernels: Kernels, plane: &Plane<'_>, y: usize) -> (&[f32], &CubicTaps) {
+    /// A row for [`Self::blend`] to fill.
+    fn row(&self) -> Vec<f32> {
+        vec![0.0; self.source[0] + 2 * PADDING + SLACK]
+    }
+
+    /// Blends the four rows that make output row `y`; one of `out` for each channel of the plane. In these the
+    /// outermost samples are repeated [`PADDING`] times at both ends; [`SLACK`] follows.
+    fn blend<const CHANNELS: usize>(
+        &self,
+        kernels: Kernels,
+        plane: &Plane<'_>,
+        interleaving: Interleaving<CHANNELS>,
+        y: usize,
+        mut out: [&mut Vec<f32>; CHANNELS],
+    ) {
         let [width, height] = self.source;
-        let bytes = width * self.channels;
+        let bytes = width * interleaving.step;
         let rows = self
             .down
             .clamped(y, height)
             .map(|row| plane.row(row, bytes));
-        let margin = PADDING * self.channels;
-        let inner = margin..margin + bytes;
-        kernels.blend_rows(rows, self.down.weights()[y], &mut self.row[inner.clone()]);
-        for pixel in 0..PADDING {
-            let first = inner.start..inner.start + self.channels;
-            let last = inner.end - self.channels..inner.end;
-            self.row.copy_within(first, pixel * self.channels);
-            self.row
-                .copy_within(last, inner.end + pixel * self.channels);
+        let inner = PADDING..PADDING + width;
+        let channels = out.each_mut().map(|row| &mut row[inner.clone()]);
+        kernels.blend_rows(rows, interleaving, self.down.weights()[y], channels);
+        for row in out {
+            let (first, last) = (row[inner.start], row[inner.end - 1]);
+            row[..inner.start].fill(first);
+            row[inner.end..][..PADDING].fill(last);
         }
-        (&self.row, &self.across)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{ChannelAffine, ColourMatrix, RgbRows, SLACK, SampleMapping, plain};
+use super::{ChannelAffine, ColourMatrix, Interleaving, RgbRows, SLACK, SampleMapping, plain};
 use crate::frame::taps::{CubicTaps, LinearTaps};
 
 /// Proof that this machine has AVX2.
@@ -26,11 +26,10 @@ macro_rules! with_avx2 {
 }
 
 with_avx2! {
-    blend_rows(rows: [&[u8]; 4], weights: [f32; 4], out: &mut [f32]);
     columns(row: &[f32], taps: &CubicTaps, out: &mut [f32]);
-    columns_of_two(row: &[f32], taps: &CubicTaps, out: [&mut [f32]; 2]);
+    columns_to_rgb(rgb: [&[f32]; 3], taps: &CubicTaps, affine: &ChannelAffine, out: RgbRows<'_>);
+    columns_yuv_to_rgb(yuv: [&[f32]; 3], taps: [&CubicTaps; 2], matrix: &ColourMatrix, out: RgbRows<'_>);
     luma_to_rgb(luma: &[f32], affine: &ChannelAffine, out: RgbRows<'_>);
-    yuv_to_rgb(yuv: [&[f32]; 3], matrix: &ColourMatrix, out: RgbRows<'_>);
     map_rows(rows: [&[f32]; 2], fraction: f32, mapping: SampleMapping, out: &mut [f32]);
     count_non_finite(values: &[f32]) -> usize;
 }
@@ -41,23 +40,15 @@ impl Avx2 {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
-    pub(super) fn columns_of_packed(
+    pub(super) fn blend_rows<const CHANNELS: usize>(
         self,
-        row: &[f32],
-        channels: usize,
-        rgb: [usize; 3],
-        taps: &CubicTaps,
-        affine: &ChannelAffine,
-        out: RgbRows<'_>,
+        rows: [&[u8]; 4],
+        interleaving: Interleaving<CHANNELS>,
+        weights: [f32; 4],
+        out: [&mut [f32]; CHANNELS],
     ) {
         // SAFETY: `self` is only made where AVX2 was detected
-        unsafe {
-            if channels == 3 {
-                columns_of_packed::<3>(row, rgb, taps, affine, out);
-            } else {
-                columns_of_packed::<4>(row, rgb, taps, affine, out);
-            }
-        }
+        unsafe { blend_rows(rows, interleaving, weights, out) }
     }
 
     pub(super) fn columns_to_samples<const BIG_ENDIAN: bool>(
@@ -74,18 +65,8 @@ impl Avx2 {
 // These vectorise by themselves.
 
 #[target_feature(enable = "avx2")]
-fn blend_rows(rows: [&[u8]; 4], weights: [f32; 4], out: &mut [f32]) {
-    plain::blend_rows(rows, weights, out);
-}
-
-#[target_feature(enable = "avx2")]
 fn luma_to_rgb(luma: &[f32], affine: &ChannelAffine, out: RgbRows<'_>) {
     plain::luma_to_rgb(luma, affine, out);
-}
-
-#[target_feature(enable = "avx2")]
-fn yuv_to_rgb(yuv: [&[f32]; 3], matrix: &ColourMatrix, out: RgbRows<'_>) {
-    plain::yuv_to_rgb(yuv, matrix, out);
 }
 
 #[target_feature(enable = "avx2")]
@@ -98,169 +79,201 @@ fn count_non_finite(values: &[f32]) -> usize {
     plain::count_non_finite(values)
 }
 
-/// Splits a row of outputs into whole vectors and the rest; the same for their taps.
-struct Split<'a> {
-    starts: &'a [[u32; LANES]],
-    weights: &'a [[[f32; 4]; LANES]],
-    /// Outputs in whole vectors.
-    whole: usize,
+#[target_feature(enable = "avx2")]
+fn blend_rows<const CHANNELS: usize>(
+    rows: [&[u8]; 4],
+    interleaving: Interleaving<CHANNELS>,
+    weights: [f32; 4],
+    out: [&mut [f32]; CHANNELS],
+) {
+    let offsets = interleaving.offsets;
+    match interleaving.step {
+        1 => blend_pixels::<1, CHANNELS>(rows, offsets, weights, out),
+        2 => blend_pixels::<2, CHANNELS>(rows, offsets, weights, out),
+        3 => blend_pixels::<3, CHANNELS>(rows, offsets, weights, out),
+        4 => blend_pixels::<4, CHANNELS>(rows, offsets, weights, out),
+        step => unreachable!("pixels of {step} bytes"),
+    }
 }
 
-impl<'a> Split<'a> {
-    /// Also checks that all taps fall on `row`, with the slack that vectors need behind them.
-    fn new(taps: &'a CubicTaps, channels: usize, row: &[f32], outputs: usize) -> Self {
-        assert!(taps.reach() * channels + SLACK <= row.len());
-        assert_eq!(taps.starts().len(), outputs);
-        let (starts, _) = taps.starts().as_chunks();
-        let (weights, _) = taps.weights().as_chunks();
-        Self {
-            starts,
-            weights,
-            whole: starts.len() * LANES,
+#[target_feature(enable = "avx2")]
+fn blend_pixels<const STEP: usize, const CHANNELS: usize>(
+    rows: [&[u8]; 4],
+    offsets: [usize; CHANNELS],
+    weights: [f32; 4],
+    mut out: [&mut [f32]; CHANNELS],
+) {
+    let outputs = out[0].len();
+    assert!(out.iter().all(|out| out.len() == outputs));
+    assert!(rows.iter().all(|row| row.len() >= outputs * STEP));
+    // with three bytes to a pixel, 28 are read for the 24 of eight pixels
+    let beyond = if STEP == 3 { 2 } else { 0 };
+    let whole = outputs.saturating_sub(beyond) / LANES * LANES;
+    let channels = offsets.map(|offset| _mm256_broadcastsi128_si256(pick_channel(STEP, offset)));
+    let of_rows = weights.map(|weight| _mm256_set1_ps(weight));
+    for x in (0..whole).step_by(LANES) {
+        let mut pixels = [_mm256_setzero_si256(); 4];
+        for (pixels, row) in pixels.iter_mut().zip(rows) {
+            // SAFETY: all rows have the bytes of `outputs` pixels, of which eight from `x` on are
+            // whole; with three bytes to a pixel, another two pixels follow them
+            *pixels = unsafe { load_pixels::<STEP>(row.as_ptr().add(x * STEP)) };
+        }
+        for (out, channel) in out.iter_mut().zip(channels) {
+            let [a, b, c, d] = pixels;
+            let a = _mm256_mul_ps(samples::<STEP>(a, channel), of_rows[0]);
+            let b = _mm256_mul_ps(samples::<STEP>(b, channel), of_rows[1]);
+            let c = _mm256_mul_ps(samples::<STEP>(c, channel), of_rows[2]);
+            let d = _mm256_mul_ps(samples::<STEP>(d, channel), of_rows[3]);
+            let sum = _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d));
+            let out = &mut out[x..][..LANES];
+            // SAFETY: `out` has eight values
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr(), sum) };
         }
     }
+    let interleaving = Interleaving {
+        step: STEP,
+        offsets,
+    };
+    plain::blend_rows_from(whole, rows, interleaving, weights, out);
+}
+
+/// Eight pixels, one to each 32 bits or, of three bytes, four to each 128.
+///
+/// # Safety
+/// All of them are there; see also [`blend_pixels`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_pixels<const STEP: usize>(bytes: *const u8) -> __m256i {
+    // SAFETY: as the caller promises
+    unsafe {
+        match STEP {
+            1 => _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.cast())),
+            2 => _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.cast())),
+            3 => _mm256_loadu2_m128i(bytes.add(12).cast(), bytes.cast()),
+            _ => _mm256_loadu_si256(bytes.cast()),
+        }
+    }
+}
+
+/// One channel of what [`load_pixels`] gives.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn samples<const STEP: usize>(pixels: __m256i, channel: __m256i) -> __m256 {
+    _mm256_cvtepi32_ps(if STEP == 1 {
+        pixels
+    } else {
+        _mm256_shuffle_epi8(pixels, channel)
+    })
+}
+
+/// Shuffle that takes one byte of each of four pixels, to 32 bits each. Pixels of two bytes come with two more
+/// that are not theirs.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn pick_channel(step: usize, offset: usize) -> __m128i {
+    let apart = if step == 3 { 3 } else { 4 };
+    // bit 7: zero
+    let upper = 0x80_80_80_00_u32 as i32;
+    let [a, b, c, d] = [0, 1, 2, 3].map(|pixel| (pixel * apart + offset) as i32 | upper);
+    _mm_setr_epi32(a, b, c, d)
+}
+
+/// Checks that all taps fall on each of `rows`, with the slack that vectors need behind them, and that there are
+/// as many of them as outputs. Gives how many outputs are in whole vectors.
+fn check(rows: &[&[f32]], taps: &CubicTaps, outputs: usize) -> usize {
+    for row in rows {
+        assert!(taps.reach() + SLACK <= row.len());
+    }
+    assert_eq!(taps.starts().len(), outputs);
+    assert_eq!(taps.weights().len(), outputs);
+    outputs / LANES * LANES
+}
+
+/// Eight outputs from `first` on.
+///
+/// # Safety
+/// There are as many taps, and all fall on `row`.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn eight(row: &[f32], taps: &CubicTaps, first: usize) -> __m256 {
+    let products = |pair: usize| {
+        let output = first + 2 * pair;
+        // SAFETY: as the caller promises; the weights of two outputs are eight values side by side
+        unsafe {
+            let [first, second] = [0, 1].map(|i| {
+                let start = *taps.starts().get_unchecked(output + i) as usize;
+                _mm_loadu_ps(row.as_ptr().add(start))
+            });
+            let weights = _mm256_loadu_ps(taps.weights().as_ptr().add(output).cast());
+            _mm256_mul_ps(_mm256_set_m128(second, first), weights)
+        }
+    };
+    let low = _mm256_hadd_ps(products(0), products(1));
+    let high = _mm256_hadd_ps(products(2), products(3));
+    // outputs 0 2 4 6 1 3 5 7
+    let sums = _mm256_hadd_ps(low, high);
+    _mm256_permutevar8x32_ps(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 }
 
 #[target_feature(enable = "avx2")]
 fn columns(row: &[f32], taps: &CubicTaps, out: &mut [f32]) {
-    let split = Split::new(taps, 1, row, out.len());
-    let in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    let vectors = out.as_chunks_mut::<LANES>().0;
-    for ((out, starts), weights) in vectors.iter_mut().zip(split.starts).zip(split.weights) {
-        let products = |pair: usize| {
-            let weights: *const f32 = weights[2 * pair].as_ptr();
-            // SAFETY: `Split` has checked that four samples follow each start, and the weights of two
-            // outputs lie side by side in an array of eight
-            unsafe {
-                let [first, second] =
-                    [0, 1].map(|i| _mm_loadu_ps(row.as_ptr().add(starts[2 * pair + i] as usize)));
-                _mm256_mul_ps(_mm256_set_m128(second, first), _mm256_loadu_ps(weights))
-            }
-        };
-        let low = _mm256_hadd_ps(products(0), products(1));
-        let high = _mm256_hadd_ps(products(2), products(3));
-        // outputs 0 2 4 6 1 3 5 7
-        let sums = _mm256_hadd_ps(low, high);
-        let sums = _mm256_permutevar8x32_ps(sums, in_order);
-        // SAFETY: `out` has eight values
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), sums) };
+    let whole = check(&[row], taps, out.len());
+    for x in (0..whole).step_by(LANES) {
+        // SAFETY: checked above; `out` has as many values as there are taps
+        unsafe { _mm256_storeu_ps(out[x..][..LANES].as_mut_ptr(), eight(row, taps, x)) };
     }
-    plain::columns_from(split.whole, row, taps, out);
+    plain::columns_from(whole, row, taps, out);
 }
 
 #[target_feature(enable = "avx2")]
-fn columns_of_two(row: &[f32], taps: &CubicTaps, out: [&mut [f32]; 2]) {
-    let [out_a, out_b] = out;
-    let outputs = out_a.len().min(out_b.len());
-    let split = Split::new(taps, 2, row, outputs);
-    let twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
-    let vectors_a = out_a.as_chunks_mut::<LANES>().0;
-    let vectors_b = out_b.as_chunks_mut::<LANES>().0;
-    for (((a, b), starts), weights) in vectors_a
-        .iter_mut()
-        .zip(vectors_b)
-        .zip(split.starts)
-        .zip(split.weights)
-    {
-        // a0 b0 a1 b1 a2 b2 a3 b3, weighted
-        let products = |output: usize| {
-            // SAFETY: `Split` has checked that four samples of both channels follow each start
-            let (samples, weights) = unsafe {
-                (
-                    _mm256_loadu_ps(row.as_ptr().add(2 * starts[output] as usize)),
-                    _mm_loadu_ps(weights[output].as_ptr()),
-                )
-            };
-            let weights = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(weights), twice);
-            _mm256_mul_ps(samples, weights)
-        };
-        // a0+a2 b0+b2 a1+a3 b1+b3 of an output, and of the one four further on
-        let halves = |output: usize| {
-            let (low, high) = (products(output), products(output + 4));
-            _mm256_add_ps(
-                _mm256_permute2f128_ps::<0x20>(low, high),
-                _mm256_permute2f128_ps::<0x31>(low, high),
-            )
-        };
-        // a b of an output, a b of the next; and of those four further on
-        let sums = |output: usize| {
-            let first = _mm256_castps_pd(halves(output));
-            let second = _mm256_castps_pd(halves(output + 1));
-            _mm256_add_ps(
-                _mm256_castpd_ps(_mm256_unpacklo_pd(first, second)),
-                _mm256_castpd_ps(_mm256_unpackhi_pd(first, second)),
-            )
-        };
-        let (low, high) = (sums(0), sums(2));
-        // SAFETY: `a` and `b` have eight values each
-        unsafe {
-            _mm256_storeu_ps(
-                a.as_mut_ptr(),
-                _mm256_shuffle_ps::<0b10_00_10_00>(low, high),
-            );
-            _mm256_storeu_ps(
-                b.as_mut_ptr(),
-                _mm256_shuffle_ps::<0b11_01_11_01>(low, high),
-            );
-        }
-    }
-    plain::columns_of_two_from(split.whole, row, taps, [out_a, out_b]);
-}
-
-#[target_feature(enable = "avx2")]
-fn columns_of_packed<const CHANNELS: usize>(
-    row: &[f32],
-    rgb: [usize; 3],
+fn columns_to_rgb(
+    rgb: [&[f32]; 3],
     taps: &CubicTaps,
     affine: &ChannelAffine,
-    out: RgbRows<'_>,
+    mut out: RgbRows<'_>,
 ) {
-    let [red, green, blue] = out;
-    let split = Split::new(taps, CHANNELS, row, red.len());
-    assert!(green.len() == red.len() && blue.len() == red.len());
-    for (index, (starts, weights)) in split.starts.iter().zip(split.weights).enumerate() {
-        // all channels of one output; of three channels, and one of the next pixel
-        let pixel = |output: usize| {
-            let first = starts[output] as usize * CHANNELS;
-            let product = |tap: usize| {
-                // SAFETY: `Split` has checked that four pixels follow each start, and one sample more
-                let samples = unsafe { _mm_loadu_ps(row.as_ptr().add(first + tap * CHANNELS)) };
-                _mm_mul_ps(samples, _mm_set1_ps(weights[output][tap]))
-            };
-            _mm_add_ps(
-                _mm_add_ps(product(0), product(1)),
-                _mm_add_ps(product(2), product(3)),
-            )
-        };
-        let pair = |output: usize| _mm256_set_m128(pixel(output + 4), pixel(output));
-        // from pixels to channels: a 4×4 transposition in either half
-        let [a, b, c, d] = [pair(0), pair(1), pair(2), pair(3)];
-        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
-        let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
-        let channels = [
-            _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
-            _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
-            _mm256_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
-            _mm256_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
-        ];
-        for ((out, channel), [factor, summand]) in
-            [&mut *red, green, blue].into_iter().zip(rgb).zip(affine)
-        {
-            let scaled = _mm256_mul_ps(channels[channel], _mm256_set1_ps(*factor));
+    let whole = check(&rgb, taps, out[0].len());
+    for x in (0..whole).step_by(LANES) {
+        for ((row, out), [factor, summand]) in rgb.into_iter().zip(&mut out).zip(affine) {
+            // SAFETY: checked above
+            let values = unsafe { eight(row, taps, x) };
+            let scaled = _mm256_mul_ps(values, _mm256_set1_ps(*factor));
             let values = _mm256_add_ps(scaled, _mm256_set1_ps(*summand));
-            let out = &mut out[index * LANES..][..LANES];
-            // SAFETY: `out` has eight values
-            unsafe { _mm256_storeu_ps(out.as_mut_ptr(), values) };
+            // SAFETY: the slice has eight values
+            unsafe { _mm256_storeu_ps(out[x..][..LANES].as_mut_ptr(), values) };
         }
     }
-    plain::columns_of_packed_from::<CHANNELS>(
-        split.whole,
-        row,
-        rgb,
-        taps,
-        affine,
-        [red, green, blue],
-    );
+    plain::columns_to_rgb_from(whole, rgb, taps, affine, out);
+}
+
+#[target_feature(enable = "avx2")]
+fn columns_yuv_to_rgb(
+    yuv: [&[f32]; 3],
+    taps: [&CubicTaps; 2],
+    matrix: &ColourMatrix,
+    mut out: RgbRows<'_>,
+) {
+    let outputs = out[0].len();
+    let whole = check(&yuv[..1], taps[0], outputs).min(check(&yuv[1..], taps[1], outputs));
+    for x in (0..whole).step_by(LANES) {
+        // SAFETY: checked above
+        let [y, u, v] = unsafe {
+            [
+                eight(yuv[0], taps[0], x),
+                eight(yuv[1], taps[1], x),
+                eight(yuv[2], taps[1], x),
+            ]
+        };
+        for (out, [of_y, of_u, of_v, summand]) in out.iter_mut().zip(matrix) {
+            let product = |value, factor: &f32| _mm256_mul_ps(value, _mm256_set1_ps(*factor));
+            let sum = _mm256_add_ps(product(y, of_y), product(u, of_u));
+            let sum = _mm256_add_ps(sum, product(v, of_v));
+            let values = _mm256_add_ps(sum, _mm256_set1_ps(*summand));
+            // SAFETY: the slice has eight values
+            unsafe { _mm256_storeu_ps(out[x..][..LANES].as_mut_ptr(), values) };
+        }
+    }
+    plain::columns_yuv_to_rgb_from(whole, yuv, taps, matrix, out);
 }
 
 #[target_feature(enable = "avx2")]

@@ -1,8 +1,12 @@
 //! The inner loops, one row at a time. [`plain`] is the reference; variants for instruction sets stand
-//! beside it, are chosen at run time and held to it by tests.
+//! beside it, are chosen at run time and held to it by tests, bit by bit.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -18,6 +22,23 @@ pub(super) type ChannelAffine = [[f32; 2]; 3];
 /// For each of R, G and B: factors of Y, U and V, and a summand.
 pub(super) type ColourMatrix = [[f32; 4]; 3];
 
+/// How the samples that are looked at lie in a row of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interleaving<const CHANNELS: usize> {
+    /// Bytes from a pixel to the next, 1 to 4.
+    pub(super) step: usize,
+    /// Offset of each channel in a pixel, below `step`.
+    pub(super) offsets: [usize; CHANNELS],
+}
+
+impl Interleaving<1> {
+    /// One channel alone.
+    pub(super) const NONE: Self = Self {
+        step: 1,
+        offsets: [0],
+    };
+}
+
 /// Depth value → sample: `(value − pivot) · gain + bias`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct SampleMapping {
@@ -28,10 +49,36 @@ pub(super) struct SampleMapping {
 
 /// Samples to be had beyond the last of a row that is resampled across, whatever they are: kernels read
 /// whole vectors.
-pub(super) const SLACK: usize = 8;
+pub(super) const SLACK: usize = 32;
 
 /// Mapped values stay within ± this; far outside the samples, and far from overflow.
 const MAPPED_LIMIT: f32 = 1e9;
+
+/// Instructions that the conversions use; [`TensorWriter`](super::TensorWriter) and
+/// [`Gray16Writer`](super::Gray16Writer) take the best there are. All give the same bits.
+#[derive(Debug, Clone, Copy)]
+pub struct InstructionSet(pub(super) Kernels);
+
+impl InstructionSet {
+    /// Those that this machine has, the slowest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        Kernels::available().map(Self)
+    }
+}
+
+impl std::fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Kernels::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2(_) => "AVX2",
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "aarch64")]
+            Kernels::Neon => "NEON",
+        })
+    }
+}
 
 /// A set of inner loops.
 #[derive(Debug, Clone, Copy)]
@@ -41,15 +88,25 @@ pub(super) enum Kernels {
     /// x86-64 with AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    /// x86-64 with AVX-512 (F, BW).
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    /// 64-bit Arm, where NEON is always there.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 /// Calls a kernel of the set.
 macro_rules! dispatch {
-    ($kernels:ident, $name:ident $(::<$order:ident>)? ($($argument:expr),*)) => {
+    ($kernels:ident, $name:ident $(::<$parameter:ident>)? ($($argument:expr),*)) => {
         match $kernels {
-            Self::Plain => plain::$name $(::<$order>)? ($($argument),*),
+            Self::Plain => plain::$name $(::<$parameter>)? ($($argument),*),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(avx2) => avx2.$name $(::<$order>)? ($($argument),*),
+            Self::Avx2(avx2) => avx2.$name $(::<$parameter>)? ($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) => avx512.$name $(::<$parameter>)? ($($argument),*),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => neon::$name $(::<$parameter>)? ($($argument),*),
         }
     };
 }
@@ -57,52 +114,68 @@ macro_rules! dispatch {
 impl Kernels {
     /// The fastest set that this machine runs.
     pub(super) fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(avx2) = avx2::Avx2::detect() {
-            return Self::Avx2(avx2);
-        }
-        Self::Plain
+        Self::available().last().unwrap_or(Self::Plain)
     }
 
-    /// Weighted sum of four rows of bytes, all as long as `out`.
-    pub(super) fn blend_rows(self, rows: [&[u8]; 4], weights: [f32; 4], out: &mut [f32]) {
-        dispatch!(self, blend_rows(rows, weights, out))
+    /// Every set that this machine runs, the slowest first.
+    pub(super) fn available() -> impl Iterator<Item = Self> {
+        let variants = [
+            Some(Self::Plain),
+            #[cfg(target_arch = "x86_64")]
+            avx2::Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            avx512::Avx512::detect().map(Self::Avx512),
+            #[cfg(target_arch = "aarch64")]
+            Some(Self::Neon),
+        ];
+        variants.into_iter().flatten()
     }
 
-    /// Resamples a padded row of one channel.
+    /// Weighted sum of four rows of bytes, channel by channel; all of `out` are of one length.
+    pub(super) fn blend_rows<const CHANNELS: usize>(
+        self,
+        rows: [&[u8]; 4],
+        interleaving: Interleaving<CHANNELS>,
+        weights: [f32; 4],
+        out: [&mut [f32]; CHANNELS],
+    ) {
+        dispatch!(
+            self,
+            blend_rows::<CHANNELS>(rows, interleaving, weights, out)
+        )
+    }
+
+    /// Resamples a padded row.
     pub(super) fn columns(self, row: &[f32], taps: &CubicTaps, out: &mut [f32]) {
         dispatch!(self, columns(row, taps, out))
     }
 
-    /// Resamples a padded row of two channels in turn, one to each of `out`.
-    pub(super) fn columns_of_two(self, row: &[f32], taps: &CubicTaps, out: [&mut [f32]; 2]) {
-        dispatch!(self, columns_of_two(row, taps, out))
-    }
-
-    /// Resamples a padded row of `channels` channels in turn; those at `rgb` go through `affine` to `out`.
-    pub(super) fn columns_of_packed(
+    /// Resamples padded rows of R, G and B; each goes through its affine function to `out`.
+    pub(super) fn columns_to_rgb(
         self,
-        row: &[f32],
-        channels: usize,
-        rgb: [usize; 3],
+        rgb: [&[f32]; 3],
         taps: &CubicTaps,
         affine: &ChannelAffine,
         out: RgbRows<'_>,
     ) {
-        dispatch!(
-            self,
-            columns_of_packed(row, channels, rgb, taps, affine, out)
-        )
+        dispatch!(self, columns_to_rgb(rgb, taps, affine, out))
+    }
+
+    /// Resamples a padded row of luma with the first of `taps`, padded rows of U and V with the second, and
+    /// makes RGB of them.
+    pub(super) fn columns_yuv_to_rgb(
+        self,
+        yuv: [&[f32]; 3],
+        taps: [&CubicTaps; 2],
+        matrix: &ColourMatrix,
+        out: RgbRows<'_>,
+    ) {
+        dispatch!(self, columns_yuv_to_rgb(yuv, taps, matrix, out))
     }
 
     /// Luma alone → RGB.
     pub(super) fn luma_to_rgb(self, luma: &[f32], affine: &ChannelAffine, out: RgbRows<'_>) {
         dispatch!(self, luma_to_rgb(luma, affine, out))
-    }
-
-    /// Luma and chroma → RGB.
-    pub(super) fn yuv_to_rgb(self, yuv: [&[f32]; 3], matrix: &ColourMatrix, out: RgbRows<'_>) {
-        dispatch!(self, yuv_to_rgb(yuv, matrix, out))
     }
 
     /// Depth between two rows, `fraction` of the way to the second, mapped to samples that are not yet

@@ -2,98 +2,122 @@
 //!
 //! Sums are bracketed as the variants take them, so that all give the same bits.
 
-use super::{ChannelAffine, ColourMatrix, MAPPED_LIMIT, RgbRows, SampleMapping};
+use super::{ChannelAffine, ColourMatrix, Interleaving, MAPPED_LIMIT, RgbRows, SampleMapping};
 use crate::frame::taps::{CubicTaps, LinearTaps};
 
 #[inline(always)]
-pub(super) fn blend_rows(rows: [&[u8]; 4], weights: [f32; 4], out: &mut [f32]) {
-    let [a, b, c, d] = rows.map(|row| &row[..out.len()]);
-    for (x, out) in out.iter_mut().enumerate() {
-        *out = (f32::from(a[x]) * weights[0] + f32::from(b[x]) * weights[1])
-            + (f32::from(c[x]) * weights[2] + f32::from(d[x]) * weights[3]);
+pub(super) fn blend_rows<const CHANNELS: usize>(
+    rows: [&[u8]; 4],
+    interleaving: Interleaving<CHANNELS>,
+    weights: [f32; 4],
+    out: [&mut [f32]; CHANNELS],
+) {
+    blend_rows_from(0, rows, interleaving, weights, out);
+}
+
+/// [`blend_rows`] from output `from` on, as all the `_from` below: what is left over by whole vectors.
+#[inline(always)]
+pub(super) fn blend_rows_from<const CHANNELS: usize>(
+    from: usize,
+    rows: [&[u8]; 4],
+    interleaving: Interleaving<CHANNELS>,
+    weights: [f32; 4],
+    out: [&mut [f32]; CHANNELS],
+) {
+    for (out, offset) in out.into_iter().zip(interleaving.offsets) {
+        // a constant step is what lets the compiler vectorise
+        match interleaving.step {
+            1 => blend_channel::<1>(from, rows, offset, weights, out),
+            2 => blend_channel::<2>(from, rows, offset, weights, out),
+            3 => blend_channel::<3>(from, rows, offset, weights, out),
+            4 => blend_channel::<4>(from, rows, offset, weights, out),
+            step => unreachable!("pixels of {step} bytes"),
+        }
     }
 }
 
-/// One output sample of channel `channel` out of `channels`, as four products to be summed.
 #[inline(always)]
-fn products(
-    row: &[f32],
-    start: u32,
-    weights: &[f32; 4],
-    channels: usize,
-    channel: usize,
-) -> [f32; 4] {
-    let samples = &row[start as usize * channels..][..4 * channels];
-    [0, 1, 2, 3].map(|tap| samples[tap * channels + channel] * weights[tap])
+fn blend_channel<const STEP: usize>(
+    from: usize,
+    rows: [&[u8]; 4],
+    offset: usize,
+    weights: [f32; 4],
+    out: &mut [f32],
+) {
+    let [a, b, c, d] = rows.map(|row| &row.as_chunks::<STEP>().0[..out.len()]);
+    for (x, out) in out.iter_mut().enumerate().skip(from) {
+        let [a, b, c, d] = [a, b, c, d].map(|row| f32::from(row[x][offset]));
+        *out = (a * weights[0] + b * weights[1]) + (c * weights[2] + d * weights[3]);
+    }
+}
+
+/// One output sample.
+#[inline(always)]
+fn cubic(row: &[f32], taps: &CubicTaps, output: usize) -> f32 {
+    let samples = &row[taps.starts()[output] as usize..][..4];
+    let weights = &taps.weights()[output];
+    let [a, b, c, d] = [0, 1, 2, 3].map(|tap| samples[tap] * weights[tap]);
+    (a + b) + (c + d)
 }
 
 pub(super) fn columns(row: &[f32], taps: &CubicTaps, out: &mut [f32]) {
     columns_from(0, row, taps, out);
 }
 
-/// [`columns`] from output `from` on, here and below: what is left over by whole vectors.
 #[inline(always)]
 pub(super) fn columns_from(from: usize, row: &[f32], taps: &CubicTaps, out: &mut [f32]) {
-    let taps = taps.starts().iter().zip(taps.weights());
-    for (out, (&start, weights)) in out.iter_mut().zip(taps).skip(from) {
-        let [a, b, c, d] = products(row, start, weights, 1, 0);
-        *out = (a + b) + (c + d);
+    for (x, out) in out.iter_mut().enumerate().skip(from) {
+        *out = cubic(row, taps, x);
     }
 }
 
-pub(super) fn columns_of_two(row: &[f32], taps: &CubicTaps, out: [&mut [f32]; 2]) {
-    columns_of_two_from(0, row, taps, out);
+pub(super) fn columns_to_rgb(
+    rgb: [&[f32]; 3],
+    taps: &CubicTaps,
+    affine: &ChannelAffine,
+    out: RgbRows<'_>,
+) {
+    columns_to_rgb_from(0, rgb, taps, affine, out);
 }
 
 #[inline(always)]
-pub(super) fn columns_of_two_from(
+pub(super) fn columns_to_rgb_from(
     from: usize,
-    row: &[f32],
+    rgb: [&[f32]; 3],
     taps: &CubicTaps,
-    out: [&mut [f32]; 2],
+    affine: &ChannelAffine,
+    out: RgbRows<'_>,
 ) {
-    for (channel, out) in out.into_iter().enumerate() {
-        let taps = taps.starts().iter().zip(taps.weights());
-        for (out, (&start, weights)) in out.iter_mut().zip(taps).skip(from) {
-            let [a, b, c, d] = products(row, start, weights, 2, channel);
-            *out = (a + c) + (b + d);
+    for ((row, out), [factor, summand]) in rgb.into_iter().zip(out).zip(affine) {
+        for (x, out) in out.iter_mut().enumerate().skip(from) {
+            *out = cubic(row, taps, x) * factor + summand;
         }
     }
 }
 
-pub(super) fn columns_of_packed(
-    row: &[f32],
-    channels: usize,
-    rgb: [usize; 3],
-    taps: &CubicTaps,
-    affine: &ChannelAffine,
+pub(super) fn columns_yuv_to_rgb(
+    yuv: [&[f32]; 3],
+    taps: [&CubicTaps; 2],
+    matrix: &ColourMatrix,
     out: RgbRows<'_>,
 ) {
-    if channels == 3 {
-        columns_of_packed_from::<3>(0, row, rgb, taps, affine, out);
-    } else {
-        columns_of_packed_from::<4>(0, row, rgb, taps, affine, out);
-    }
+    columns_yuv_to_rgb_from(0, yuv, taps, matrix, out);
 }
 
 #[inline(always)]
-pub(super) fn columns_of_packed_from<const CHANNELS: usize>(
+pub(super) fn columns_yuv_to_rgb_from(
     from: usize,
-    row: &[f32],
-    rgb: [usize; 3],
-    taps: &CubicTaps,
-    affine: &ChannelAffine,
-    out: RgbRows<'_>,
+    yuv: [&[f32]; 3],
+    [luma, chroma]: [&CubicTaps; 2],
+    matrix: &ColourMatrix,
+    [red, green, blue]: RgbRows<'_>,
 ) {
-    let [red, green, blue] = out;
-    let taps = taps.starts().iter().zip(taps.weights());
-    let out = red.iter_mut().zip(green).zip(blue);
-    for (((red, green), blue), (&start, weights)) in out.zip(taps).skip(from) {
-        for ((out, channel), [factor, summand]) in
-            [red, green, blue].into_iter().zip(rgb).zip(affine)
-        {
-            let [a, b, c, d] = products(row, start, weights, CHANNELS, channel);
-            *out = ((a + b) + (c + d)) * factor + summand;
+    let out = red.iter_mut().zip(green).zip(blue).enumerate().skip(from);
+    for (x, ((red, green), blue)) in out {
+        let y = cubic(yuv[0], luma, x);
+        let [u, v] = [yuv[1], yuv[2]].map(|row| cubic(row, chroma, x));
+        for (out, [of_y, of_u, of_v, summand]) in [red, green, blue].into_iter().zip(matrix) {
+            *out = y * of_y + u * of_u + v * of_v + summand;
         }
     }
 }
@@ -103,16 +127,6 @@ pub(super) fn luma_to_rgb(luma: &[f32], affine: &ChannelAffine, out: RgbRows<'_>
     for (out, [factor, summand]) in out.into_iter().zip(affine) {
         for (out, y) in out.iter_mut().zip(luma) {
             *out = y * factor + summand;
-        }
-    }
-}
-
-#[inline(always)]
-pub(super) fn yuv_to_rgb(yuv: [&[f32]; 3], matrix: &ColourMatrix, out: RgbRows<'_>) {
-    for (out, [of_y, of_u, of_v, summand]) in out.into_iter().zip(matrix) {
-        let [luma, blue, red] = yuv.map(|row| &row[..out.len()]);
-        for (x, out) in out.iter_mut().enumerate() {
-            *out = luma[x] * of_y + blue[x] * of_u + red[x] * of_v + summand;
         }
     }
 }

@@ -34,13 +34,12 @@ impl Rubbish {
     }
 }
 
-/// Runs `kernel` with the reference and with what this machine has, and compares what they give.
+/// Runs `kernel` with the reference and with all else that this machine has, and compares what they give.
 fn same<T: PartialEq>(what: &str, mut kernel: impl FnMut(Kernels) -> T) {
-    let variant = Kernels::detect();
-    assert!(
-        kernel(Kernels::Plain) == kernel(variant),
-        "{what} with {variant:?}"
-    );
+    let reference = kernel(Kernels::Plain);
+    for variant in Kernels::available() {
+        assert!(reference == kernel(variant), "{what} with {variant:?}");
+    }
 }
 
 fn bits(values: Vec<f32>) -> Vec<u32> {
@@ -62,28 +61,11 @@ fn three_rows(width: usize, kernel: impl FnOnce(RgbRows<'_>)) -> Vec<u32> {
 fn rows() {
     let mut rubbish = Rubbish(1);
     for width in 0..70 {
-        let bytes = [(); 4].map(|()| rubbish.bytes(width + 3));
-        let floats = [(); 3].map(|()| rubbish.floats(width));
+        let floats = rubbish.floats(width);
         let depth = [(); 2].map(|()| rubbish.depth(width));
-        same("blend_rows", |kernels| {
-            let mut out = vec![0.0; width];
-            let rows = [0, 1, 2, 3].map(|row| &bytes[row][..]);
-            kernels.blend_rows(rows, [-0.07, 0.61, 0.52, -0.06], &mut out);
-            bits(out)
-        });
-        let matrix = [
-            [0.02, 0.0, 0.03, -2.1],
-            [0.02, -0.01, -0.02, -1.9],
-            [0.02, 0.04, 0.0, -1.7],
-        ];
-        same("yuv_to_rgb", |kernels| {
-            three_rows(width, |out| {
-                kernels.yuv_to_rgb([0, 1, 2].map(|row| &floats[row][..]), &matrix, out);
-            })
-        });
         let affine = [[0.017, -2.1], [0.018, -2.0], [0.019, -1.8]];
         same("luma_to_rgb", |kernels| {
-            three_rows(width, |out| kernels.luma_to_rgb(&floats[0], &affine, out))
+            three_rows(width, |out| kernels.luma_to_rgb(&floats, &affine, out))
         });
         let mapping = SampleMapping {
             pivot: 0.3,
@@ -103,34 +85,81 @@ fn rows() {
     }
 }
 
+fn blended<const CHANNELS: usize>(
+    kernels: Kernels,
+    rows: [&[u8]; 4],
+    interleaving: Interleaving<CHANNELS>,
+    width: usize,
+) -> Vec<u32> {
+    let mut out = [(); CHANNELS].map(|()| vec![0.0; width]);
+    let weights = [-0.07, 0.61, 0.52, -0.06];
+    let channels = out.each_mut().map(|row| &mut row[..]);
+    kernels.blend_rows(rows, interleaving, weights, channels);
+    bits(out.concat())
+}
+
+#[test]
+fn blends() {
+    let mut rubbish = Rubbish(4);
+    for width in (0..70).chain([131]) {
+        for step in 1..=4 {
+            // no byte more than there must be
+            let bytes = [(); 4].map(|()| rubbish.bytes(width * step));
+            let rows = [0, 1, 2, 3].map(|row| &bytes[row][..]);
+            let last = step - 1;
+            let what = format!("blend_rows, {width} pixels of {step} bytes");
+            same(&what, |kernels| {
+                let offsets = [last];
+                blended(kernels, rows, Interleaving { step, offsets }, width)
+            });
+            same(&what, |kernels| {
+                let offsets = [last, 0];
+                blended(kernels, rows, Interleaving { step, offsets }, width)
+            });
+            same(&what, |kernels| {
+                let offsets = [last, last / 2, 0];
+                blended(kernels, rows, Interleaving { step, offsets }, width)
+            });
+        }
+    }
+}
+
 #[test]
 fn columns() {
     let mut rubbish = Rubbish(2);
-    for source in [1, 2, 3, 9, 40, 77] {
+    let affine = [[0.017, -2.1], [0.018, -2.0], [0.019, -1.8]];
+    let matrix = [
+        [0.02, 0.0, 0.03, -2.1],
+        [0.02, -0.01, -0.02, -1.9],
+        [0.02, 0.04, 0.0, -1.7],
+    ];
+    for source in [1_usize, 2, 3, 9, 40, 77, 300] {
         for output in (1..36).chain([77, 200]) {
-            let taps = CubicTaps::new(Grid::half_pixel(source, output), source, output);
-            for channels in 1..=4 {
-                let row = rubbish.floats((source + 2 * PADDING) * channels + SLACK);
-                let what = format!("{channels} channels, {source} → {output}");
-                same(&what, |kernels| match channels {
-                    1 => {
-                        let mut out = vec![0.0; output];
-                        kernels.columns(&row, &taps, &mut out);
-                        bits(out)
-                    }
-                    2 => {
-                        let mut out = [vec![0.0; output], vec![0.0; output]];
-                        let [first, second] = &mut out;
-                        kernels.columns_of_two(&row, &taps, [first, second]);
-                        bits(out.concat())
-                    }
-                    _ => three_rows(output, |out| {
-                        let affine = [[0.017, -2.1], [0.018, -2.0], [0.019, -1.8]];
-                        let rgb = [channels - 1, 0, 1];
-                        kernels.columns_of_packed(&row, channels, rgb, &taps, &affine, out);
-                    }),
-                });
-            }
+            let half = source.div_ceil(2);
+            let grid = Grid::half_pixel(source, output);
+            let luma = CubicTaps::new(grid, source, output);
+            let chroma = CubicTaps::new(grid.of_chroma(0.0), half, output);
+            let mut row = |samples: usize| rubbish.floats(samples + 2 * PADDING + SLACK);
+            let rgb = [row(source), row(source), row(source)];
+            let yuv = [row(source), row(half), row(half)];
+            let what = format!("{source} → {output}");
+            same(&what, |kernels| {
+                let mut out = vec![0.0; output];
+                kernels.columns(&rgb[0], &luma, &mut out);
+                bits(out)
+            });
+            same(&what, |kernels| {
+                three_rows(output, |out| {
+                    let rgb = rgb.each_ref().map(|row| &row[..]);
+                    kernels.columns_to_rgb(rgb, &luma, &affine, out);
+                })
+            });
+            same(&what, |kernels| {
+                three_rows(output, |out| {
+                    let yuv = yuv.each_ref().map(|row| &row[..]);
+                    kernels.columns_yuv_to_rgb(yuv, [&luma, &chroma], &matrix, out);
+                })
+            });
         }
     }
 }
