@@ -43,7 +43,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Bytes that a frame there and back allocates, once a few have gone before.
 fn bytes_of_a_frame(size: Size, pixels: PixelFormat, threads: usize) -> usize {
-    let network = network_size(size, (1, 1), 252, 14);
+    let network = network_size(size, (1, 1), 252, 14).expect("an ordinary size");
     let format = FrameFormat {
         size,
         pixels,
