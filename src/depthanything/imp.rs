@@ -16,6 +16,7 @@ use super::settings::{self, Changes, LiveSettings, LoadSettings, Settings};
 use super::stats::Stats;
 use super::stream::{Report, Stream};
 use super::{CAT, DepthRange, caps, loading};
+use crate::engine::shared::Interrupt;
 use crate::error::Error;
 use crate::sync::lock;
 
@@ -25,6 +26,8 @@ pub struct DepthAnything {
     settings: Mutex<Settings>,
     /// Taken out by the streaming thread while it works, so that no lock is held over an inference.
     stream: Mutex<Option<Stream>>,
+    /// Ends the stream's wait for a network that others use.
+    interrupt: Mutex<Option<Interrupt>>,
     stats: Mutex<Stats>,
     latency: Mutex<Latency>,
     /// From `start` to `stop`: the load settings are in use.
@@ -48,8 +51,17 @@ impl DepthAnything {
             let mut stats = lock(&self.stats);
             stats.provider.clone_from(&description.provider);
             stats.precision.clone_from(&description.precision);
+            stats.census = network.census();
         }
+        *lock(&self.interrupt) = Some(network.interrupt());
         Stream::new(network, settings.output, settings.depth_unit)
+    }
+
+    /// A wait for the network ends, or work is done again.
+    fn set_interrupted(&self, interrupted: bool) {
+        if let Some(interrupt) = lock(&self.interrupt).as_ref() {
+            interrupt.set(interrupted);
+        }
     }
 
     /// Counts a frame and tells what has changed by it.
@@ -86,8 +98,8 @@ impl DepthAnything {
                 report.invalid
             );
         }
-        if let Some(inference) = report.inference {
-            self.observe_latency(inference + report.convert);
+        if report.inference.is_some() {
+            self.observe_latency(report.total);
         }
     }
 
@@ -217,6 +229,16 @@ impl ElementImpl for DepthAnything {
         });
         TEMPLATES.as_ref()
     }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::PausedToReady {
+            self.set_interrupted(true);
+        }
+        self.parent_change_state(transition)
+    }
 }
 
 impl BaseTransformImpl for DepthAnything {
@@ -246,6 +268,7 @@ impl BaseTransformImpl for DepthAnything {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let stream = lock(&self.stream).take();
         drop(stream);
+        *lock(&self.interrupt) = None;
         self.started.store(false, Ordering::Release);
         Ok(())
     }
@@ -283,9 +306,12 @@ impl BaseTransformImpl for DepthAnything {
 
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
-            gst::EventView::FlushStop(_)
-            | gst::EventView::Segment(_)
-            | gst::EventView::StreamStart(_) => {
+            gst::EventView::FlushStart(_) => self.set_interrupted(true),
+            gst::EventView::FlushStop(_) => {
+                self.set_interrupted(false);
+                self.with_stream(Stream::restart);
+            }
+            gst::EventView::Segment(_) | gst::EventView::StreamStart(_) => {
                 self.with_stream(Stream::restart);
             }
             gst::EventView::Tag(tag) => self.check_orientation(tag.tag()),
@@ -324,7 +350,8 @@ impl BaseTransformImpl for DepthAnything {
                 gst::error!(CAT, imp = self, "{error}");
                 self.post_error_message(error.to_message());
                 gst::FlowError::Error
-            })?;
+            })?
+            .ok_or(gst::FlowError::Flushing)?;
         gst::log!(
             CAT,
             imp = self,

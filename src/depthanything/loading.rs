@@ -1,15 +1,16 @@
 //! From settings to a network that has run once, with its story told on the bus and in the log.
 
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
 use super::messages::{self, EngineNews};
 use super::settings::LoadSettings;
 use super::{CAT, ExecutionProvider};
-use crate::engine::network::{InputSize, Network};
+use crate::engine::network::InputSize;
 use crate::engine::runtime::{self, LogLevel};
+use crate::engine::shared::{self, Batching, Shared};
 use crate::engine::{self, Progress};
 use crate::error::Error;
 use crate::model::ModelSource;
@@ -23,14 +24,14 @@ static CAT_RUNTIME: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// Opens the network that `settings` ask for.
+/// Opens the network that `settings` ask for, or joins the elements of this process that have it.
 ///
 /// # Errors
-/// See [`engine::open`].
+/// See [`shared::open`].
 pub(super) fn load(
     element: &super::DepthAnything,
     settings: &LoadSettings,
-) -> Result<Box<dyn Network>, Error> {
+) -> Result<Shared, Error> {
     runtime::set_log_hook(runtime_log_level(), log_of_runtime);
     let config = engine::Config {
         model: match &settings.model_file {
@@ -58,7 +59,11 @@ pub(super) fn load(
         };
         messages::post_engine(element.upcast_ref(), &news);
     };
-    let network = engine::open(&config, &mut |progress| match progress {
+    let batching = Batching {
+        most: settings.max_batch as usize,
+        wait: Duration::from_nanos(settings.batch_timeout),
+    };
+    let network = shared::open(&config, batching, &mut |progress| match progress {
         Progress::Loading { provider } => tell("loading", provider, "", ""),
         Progress::Fallback { provider, reason } => tell("fallback", provider, "", &reason),
         Progress::Ready {
@@ -84,6 +89,16 @@ pub(super) fn load(
             gst::StreamError::Format,
             (
                 "model {} takes {size} only: frames are stretched to it, and `resolution` has no effect",
+                description.model
+            )
+        );
+    }
+    if let (Some(most), true) = (description.batch, settings.max_batch > 1) {
+        gst::element_info!(
+            element,
+            gst::StreamError::Format,
+            (
+                "model {} takes {most} at a time at most, whatever `max-batch` is",
                 description.model
             )
         );

@@ -7,6 +7,7 @@ use super::settings::LiveSettings;
 use super::{DepthOutput, DepthRange};
 use crate::depth_meta::{DepthMeta, Unit};
 use crate::engine::network::{DepthKind, DepthMaps, Description};
+use crate::engine::shared::Work;
 use crate::error::Error;
 use crate::frame::{ByteOrder, Gray16Writer, Mapping};
 use crate::geometry::Size;
@@ -104,19 +105,12 @@ impl Packer {
         self.tracker.restart();
     }
 
-    /// Takes the depth that a network gave of `tensor`, which is what it saw of a frame; `depth` becomes a buffer to
-    /// use again.
-    pub(super) fn take(
-        &mut self,
-        depth: &mut DepthMaps,
-        tensor: &[f32],
-        network: Size,
-        live: &LiveSettings,
-    ) {
-        std::mem::swap(&mut self.held.depth, depth);
+    /// Takes the depth map of `work`; what is left in it are buffers to use again.
+    pub(super) fn take(&mut self, work: &mut Work, live: &LiveSettings) {
         let held = &mut self.held;
-        held.network = network;
-        self.tracker.see(tensor, network);
+        std::mem::swap(&mut held.depth, &mut work.depth);
+        held.network = work.size;
+        self.tracker.see(&work.tensor, work.size);
         held.limits = match self.output {
             Output::Inverse { of_distance } => {
                 if of_distance {

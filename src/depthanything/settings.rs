@@ -17,6 +17,10 @@ pub(super) struct LoadSettings {
     pub(super) device: String,
     /// Threads for inference on the CPU; 0: all.
     pub(super) num_threads: u32,
+    /// Frames of streams that share a model and run together, at most.
+    pub(super) max_batch: u32,
+    /// How long a batch may wait to fill, in nanoseconds.
+    pub(super) batch_timeout: u64,
     /// What the samples mean.
     pub(super) output: DepthOutput,
     /// Metres per step of metric output.
@@ -59,6 +63,8 @@ impl Default for Settings {
                 execution_provider: ExecutionProvider::Auto,
                 device: String::new(),
                 num_threads: 0,
+                max_batch: 1,
+                batch_timeout: 0,
                 output: DepthOutput::Auto,
                 depth_unit: 0.001,
             },
@@ -109,7 +115,7 @@ fn put_number(field: &mut f64, value: &glib::Value) {
     }
 }
 
-static TABLE: [Property; 13] = [
+static TABLE: [Property; 15] = [
     Property {
         name: "model-file",
         changes: Changes::Ready,
@@ -228,6 +234,42 @@ static TABLE: [Property; 13] = [
         set: |s, value| put(&mut s.live.inference_interval, value),
     },
     Property {
+        name: "max-batch",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecUInt::builder("max-batch")
+                .nick("Largest batch")
+                .blurb(
+                    "Elements of one process with the same model and options share it; up to this many of \
+                     their frames run together. Pays on GPUs, seldom on CPUs",
+                )
+                .minimum(1)
+                .maximum(64)
+                .default_value(s.load.max_batch)
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.max_batch.to_value(),
+        set: |s, value| put(&mut s.load.max_batch, value),
+    },
+    Property {
+        name: "batch-timeout",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecUInt64::builder("batch-timeout")
+                .nick("Batch timeout")
+                .blurb(
+                    "How long a frame may wait for those of other streams to fill a batch, in nanoseconds. \
+                     0: it takes along what is there",
+                )
+                .default_value(s.load.batch_timeout)
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.batch_timeout.to_value(),
+        set: |s, value| put(&mut s.load.batch_timeout, value),
+    },
+    Property {
         name: "output",
         changes: Changes::Ready,
         spec: |s| {
@@ -341,8 +383,8 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
         .nick("Statistics")
         .blurb(
             "frames, inferences, repeated, dropped (by QoS), invalid-values (NaN or infinite), provider, \
-             precision, network-width, network-height, and the 50th and 99th percentile of \
-             inference-time and convert-time in nanoseconds",
+             precision, network-width, network-height, the 50th and 99th percentile of inference-time and \
+             convert-time in nanoseconds, shared-by (elements that share the network)",
         )
         .read_only()
         .build();

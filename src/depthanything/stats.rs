@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::engine::shared::Census;
 use crate::geometry::Size;
 
 /// Durations that percentiles are taken of.
@@ -58,6 +59,8 @@ pub(super) struct Stats {
     pub(super) inference_time: Durations,
     /// Of all the rest: frame to tensor and depth map to frame.
     pub(super) convert_time: Durations,
+    /// Who shares the network.
+    pub(super) census: Census,
 }
 
 impl Stats {
@@ -80,6 +83,10 @@ impl Stats {
             .field("inference-time-p99", nanoseconds(&self.inference_time, 99))
             .field("convert-time-p50", nanoseconds(&self.convert_time, 50))
             .field("convert-time-p99", nanoseconds(&self.convert_time, 99))
+            .field(
+                "shared-by",
+                u32::try_from(self.census.streams()).unwrap_or(u32::MAX),
+            )
             .build()
     }
 }

@@ -10,20 +10,21 @@ use super::messages::Reason;
 use super::packing::Packer;
 use super::settings::LiveSettings;
 use crate::depth_meta::DepthMeta;
-use crate::engine::network::{DepthMaps, Images, InputSize, Network};
+use crate::engine::network::InputSize;
+use crate::engine::shared::{Shared, Work};
 use crate::error::Error;
 use crate::geometry::{Size, network_size};
 
+/// The longest that a frame lets other streams go first.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A network and the frames that run through it.
 pub(super) struct Stream {
-    network: Box<dyn Network>,
-    /// Sizes the network has run at; its first run at a size is the slow one.
-    warm: Vec<Size>,
+    network: Shared,
     packer: Packer,
     format: Option<Format>,
-    /// Buffers that every frame uses again.
-    tensor: Vec<f32>,
-    depth: DepthMaps,
+    /// Used again by every frame.
+    work: Work,
 }
 
 /// What follows from the caps and the resolution.
@@ -31,6 +32,8 @@ struct Format {
     frame: VideoInfo,
     depth: VideoInfo,
     resolution: u32,
+    /// How long a frame may wait for other streams of the network.
+    patience: Duration,
     intake: Intake,
 }
 
@@ -43,6 +46,8 @@ pub(super) struct Report {
     pub(super) inference: Option<Duration>,
     /// Time around it.
     pub(super) convert: Duration,
+    /// All of it, and the wait for other streams of the network.
+    pub(super) total: Duration,
     /// Values of the depth map that are NaN or infinite.
     pub(super) invalid: u64,
     /// The network sees another size than before.
@@ -55,17 +60,15 @@ impl Stream {
     /// # Errors
     /// [`Error::Setting`] when metric output is asked of a relative model.
     pub(super) fn new(
-        network: Box<dyn Network>,
+        network: Shared,
         output: DepthOutput,
         depth_unit: f64,
     ) -> Result<Self, Error> {
         Ok(Self {
             packer: Packer::new(network.description(), output, depth_unit)?,
             network,
-            warm: Vec::new(),
             format: None,
-            tensor: Vec::new(),
-            depth: DepthMaps::default(),
+            work: Work::default(),
         })
     }
 
@@ -121,6 +124,7 @@ impl Stream {
             frame: frame.clone(),
             depth: depth.clone(),
             resolution: live.resolution,
+            patience: patience(frame.fps()),
             intake,
         });
         Ok(reason)
@@ -128,12 +132,13 @@ impl Stream {
 
     /// Runs the network at a size for the first time, which takes longer, before frames wait for it.
     fn warm_up(&mut self, size: Size) -> Result<(), Error> {
-        if !self.warm.contains(&size) {
-            self.tensor.clear();
-            self.tensor.resize(3 * size.area(), 0.0);
-            self.network
-                .run(images(&self.tensor, size), &mut self.depth)?;
-            self.warm.push(size);
+        if !self.network.is_warm(size) {
+            self.work.size = size;
+            self.work.tensor.clear();
+            self.work.tensor.resize(3 * size.area(), 0.0);
+            let due = Instant::now() + LONGEST_PATIENCE;
+            // interrupted: the first frame will be slow, if one comes
+            self.network.run(&mut self.work, due)?;
         }
         Ok(())
     }
@@ -157,7 +162,7 @@ impl Stream {
         }
     }
 
-    /// One frame in, one depth frame out.
+    /// One frame in, one depth frame out; `None`: interrupted.
     ///
     /// # Errors
     /// When the frame can't be read or the network fails; the stream stays usable.
@@ -166,38 +171,41 @@ impl Stream {
         frame: &gst::BufferRef,
         depth_frame: &mut gst::BufferRef,
         live: &LiveSettings,
-    ) -> Result<Report, Error> {
+    ) -> Result<Option<Report>, Error> {
         let start = Instant::now();
         let resized = self.follow_resolution(live.resolution)?;
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
         let repeated = format.intake.repeats(live.inference_interval);
-        let mut inference = None;
+        let mut ran = None;
         if !repeated {
-            let result = readable(frame, &format.frame)
-                .and_then(|frame| format.intake.read(&frame, &mut self.tensor))
-                .and_then(|()| {
-                    let start = Instant::now();
-                    let images = images(&self.tensor, format.intake.network());
-                    self.network.run(images, &mut self.depth)?;
-                    Ok(start.elapsed())
-                });
-            // what has failed is tried again with the next frame, not papered over with an older depth
-            inference = Some(result.inspect_err(|_| format.intake.end_repetition())?);
-            let network = format.intake.network();
-            self.packer
-                .take(&mut self.depth, &self.tensor, network, live);
+            let result = readable(frame, &format.frame).and_then(|frame| {
+                self.work.size = format.intake.network();
+                format.intake.read(&frame, &mut self.work.tensor)?;
+                let due = Instant::now() + format.patience;
+                self.network.run(&mut self.work, due)
+            });
+            if !matches!(result, Ok(Some(_))) {
+                // what has failed is tried again with the next frame, not papered over with an older depth
+                format.intake.end_repetition();
+            }
+            let Some(done) = result? else {
+                return Ok(None);
+            };
+            ran = Some(done);
+            self.packer.take(&mut self.work, live);
         }
         let mut depth_frame = writable(depth_frame, &format.depth)?;
         let (meta, invalid) = self.packer.write(&mut depth_frame, live, repeated)?;
-        Ok(Report {
+        let total = start.elapsed();
+        let elsewhere = ran.map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
+        Ok(Some(Report {
             meta,
-            inference,
-            convert: start
-                .elapsed()
-                .saturating_sub(inference.unwrap_or_default()),
+            inference: ran.map(|ran| ran.inference),
+            convert: total.saturating_sub(elsewhere),
+            total,
             invalid: if repeated { 0 } else { invalid },
             resized,
-        })
+        }))
     }
 
     /// Takes over a resolution that was changed while playing.
@@ -215,12 +223,13 @@ impl Stream {
     }
 }
 
-fn images(tensor: &[f32], size: Size) -> Images<'_> {
-    Images {
-        values: tensor,
-        batch: 1,
-        size,
-    }
+/// The time between two frames, within reason. Work that is due sooner goes first, so a slow stream lets a fast one
+/// pass, but not for ever.
+fn patience(rate: gst::Fraction) -> Duration {
+    let interval = f64::from(rate.denom()) / f64::from(rate.numer());
+    Duration::try_from_secs_f64(interval)
+        .unwrap_or(LONGEST_PATIENCE)
+        .clamp(Duration::from_millis(1), LONGEST_PATIENCE)
 }
 
 fn not_negotiated() -> Error {

@@ -20,6 +20,7 @@ pub mod planner;
 pub mod provider;
 pub mod runtime;
 mod session;
+pub mod shared;
 
 use std::time::Instant;
 

@@ -1,0 +1,196 @@
+//! One engine for many streams of a process.
+//!
+//! Streams with the same model, provider, device and options share one loaded network ([`open`]): the weights and the
+//! arena are there once. Each stream has a [`Shared`], and hands [`Work`] to it; whose deadline is the earliest runs
+//! next (`queue.rs`), alone or together with others of the same size. The network goes when its last stream goes.
+
+mod queue;
+mod registry;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::network::{DepthMaps, Description, Images, Network};
+use super::{Config, Progress};
+use crate::error::Error;
+use crate::geometry::Size;
+use crate::sync::lock;
+
+pub use queue::Batching;
+use queue::{Member, Queue};
+
+/// What a stream hands to its network and gets back, with buffers that are used again.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// In: one image, `[3, height, width]`, RGB, normalised.
+    pub tensor: Vec<f32>,
+    /// In: its size.
+    pub size: Size,
+    /// Out: its depth map.
+    pub depth: DepthMaps,
+}
+
+/// How a run went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ran {
+    /// Until the network was free for it.
+    pub waited: Duration,
+    /// In the network.
+    pub inference: Duration,
+    /// Images that ran together.
+    pub batch: usize,
+}
+
+/// A network that may be shared, and how many streams do.
+struct Engine {
+    queue: Queue,
+    description: Description,
+    streams: AtomicUsize,
+    /// What happened while it was loaded, for those who come later.
+    story: Vec<Progress>,
+}
+
+impl Engine {
+    fn new(network: Box<dyn Network>, story: Vec<Progress>) -> Arc<Self> {
+        Arc::new(Self {
+            description: network.description().clone(),
+            queue: Queue::new(network),
+            streams: AtomicUsize::new(0),
+            story,
+        })
+    }
+}
+
+/// A stream's place at a network.
+pub struct Shared {
+    engine: Arc<Engine>,
+    description: Description,
+    batching: Batching,
+    member: Arc<Member>,
+}
+
+/// Opens the network that `config` asks for, or joins those who have it already. `progress` is told the story of its
+/// loading either way, on this thread. Of several that ask at the same time, one loads and the others wait.
+///
+/// # Errors
+/// See [`super::open`].
+pub fn open(
+    config: &Config,
+    batching: Batching,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Shared, Error> {
+    let engine = registry::open(config, progress)?;
+    let mut shared = Shared::join(engine, batching);
+    // the same file may lie at several places under several names
+    shared.description.model = config.model.name();
+    Ok(shared)
+}
+
+impl Shared {
+    /// A network that no other stream shares.
+    pub fn alone(network: Box<dyn Network>) -> Self {
+        Self::join(Engine::new(network, Vec::new()), Batching::default())
+    }
+
+    /// Another stream of the same network.
+    pub fn another(&self) -> Self {
+        let mut another = Self::join(Arc::clone(&self.engine), self.batching);
+        another.description.clone_from(&self.description);
+        another
+    }
+
+    fn join(engine: Arc<Engine>, batching: Batching) -> Self {
+        engine.streams.fetch_add(1, Ordering::Relaxed);
+        Self {
+            description: engine.description.clone(),
+            engine,
+            batching,
+            member: Arc::default(),
+        }
+    }
+
+    /// What the network is and where it runs.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Counts the streams that share the network, for as long as one does.
+    pub fn census(&self) -> Census {
+        Census(Arc::downgrade(&self.engine))
+    }
+
+    /// Ends waits for the network from another thread.
+    pub fn interrupt(&self) -> Interrupt {
+        Interrupt {
+            member: Arc::clone(&self.member),
+            engine: Arc::downgrade(&self.engine),
+        }
+    }
+
+    /// Whether the network has run at this size: the first run at one takes longer.
+    pub fn is_warm(&self, size: Size) -> bool {
+        self.engine.queue.is_warm(size)
+    }
+
+    /// Waits until no other stream's work is due before `due`, and runs `work`. `None`: it was interrupted.
+    ///
+    /// # Errors
+    /// As [`Network::run`]; one stream's error is nobody else's.
+    pub fn run(&mut self, work: &mut Work, due: Instant) -> Result<Option<Ran>, Error> {
+        let streams = self.engine.streams.load(Ordering::Relaxed);
+        let mut batching = self.batching;
+        // streams have one work each
+        batching.most = batching
+            .most
+            .min(streams)
+            .min(self.description.batch.unwrap_or(usize::MAX));
+        self.engine.queue.run(&self.member, work, due, batching)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.engine.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ends a stream's waits for its network.
+#[derive(Debug)]
+pub struct Interrupt {
+    member: Arc<Member>,
+    engine: Weak<Engine>,
+}
+
+impl Interrupt {
+    /// True: work that waits comes back at once, undone, and so does all that follows. False: work is done again.
+    pub fn set(&self, interrupted: bool) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.queue.interrupt(&self.member, interrupted);
+        }
+    }
+}
+
+/// Counts the streams of a network without keeping it.
+#[derive(Debug, Clone, Default)]
+pub struct Census(Weak<Engine>);
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Census {
+    /// Streams that share the network now.
+    pub fn streams(&self) -> usize {
+        self.0
+            .upgrade()
+            .map_or(0, |engine| engine.streams.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests;
