@@ -1,4 +1,5 @@
-//! Time of the conversions around the network, on one core: `cargo bench --bench kernels`.
+//! Time of the conversions around the network, on one core and, for 4K, on all: `cargo bench --bench kernels`.
+//! Beside OpenCV and with slower instructions: `benches/run --only conversions`.
 
 use std::hint::black_box;
 
@@ -22,6 +23,15 @@ fn bytes(length: usize) -> Vec<u8> {
             (state >> 24) as u8
         })
         .collect()
+}
+
+/// Numbers of threads to try for frames of this size, and what to call them.
+fn cores(size: Size) -> &'static [(usize, &'static str)] {
+    if size == UHD {
+        &[(1, ""), (0, ", all cores")]
+    } else {
+        &[(1, "")]
+    }
 }
 
 fn tensor(c: &mut Criterion) {
@@ -49,14 +59,18 @@ fn tensor(c: &mut Criterion) {
             for (plane, (data, stride)) in frame.planes.iter_mut().zip(&planes) {
                 *plane = Plane::new(data, *stride);
             }
-            let mut writer = TensorWriter::new(&format, network, Normalization::IMAGENET)
-                .expect("sizes are not empty");
-            let mut tensor = vec![0.0; writer.tensor_len()];
-            group.throughput(Throughput::Elements(network.area() as u64));
-            let name = BenchmarkId::new(format!("{pixels:?}"), format!("{size} → {network}"));
-            group.bench_function(name, |b| {
-                b.iter(|| writer.write(black_box(&frame), &mut tensor));
-            });
+            for (threads, cores) in cores(size).iter().copied() {
+                let mut writer = TensorWriter::new(&format, network, Normalization::IMAGENET)
+                    .expect("sizes are not empty")
+                    .with_threads(threads);
+                let mut tensor = vec![0.0; writer.tensor_len()];
+                group.throughput(Throughput::Elements(network.area() as u64));
+                let sizes = format!("{size} → {network}{cores}");
+                let name = BenchmarkId::new(format!("{pixels:?}"), sizes);
+                group.bench_function(name, |b| {
+                    b.iter(|| writer.write(black_box(&frame), &mut tensor));
+                });
+            }
         }
     }
     group.finish();
@@ -67,17 +81,19 @@ fn gray16(c: &mut Criterion) {
     for size in [HD, UHD] {
         let network = network_size(size, (1, 1), RESOLUTION, 14).unwrap();
         let depth: Vec<f32> = bytes(network.area()).into_iter().map(f32::from).collect();
-        let mut writer = Gray16Writer::new(network, size);
         let stride = 2 * size.width as usize;
         let mut plane = vec![0; stride * size.height as usize];
         let mapping = Mapping::inverse(10.0, 240.0, false);
         group.throughput(Throughput::Elements(size.area() as u64));
-        group.bench_function(format!("{network} → {size}"), |b| {
-            b.iter(|| {
-                let depth = black_box(&depth);
-                writer.write(depth, mapping, ByteOrder::NATIVE, &mut plane, stride)
+        for (threads, cores) in cores(size).iter().copied() {
+            let mut writer = Gray16Writer::new(network, size).with_threads(threads);
+            group.bench_function(format!("{network} → {size}{cores}"), |b| {
+                b.iter(|| {
+                    let depth = black_box(&depth);
+                    writer.write(depth, mapping, ByteOrder::NATIVE, &mut plane, stride)
+                });
             });
-        });
+        }
     }
     group.finish();
 }

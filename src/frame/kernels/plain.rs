@@ -44,10 +44,13 @@ fn blend_channel<const STEP: usize>(
     weights: [f32; 4],
     out: &mut [f32],
 ) {
-    let [a, b, c, d] = rows.map(|row| &row.as_chunks::<STEP>().0[..out.len()]);
-    for (x, out) in out.iter_mut().enumerate().skip(from) {
-        let [a, b, c, d] = [a, b, c, d].map(|row| f32::from(row[x][offset]));
-        *out = (a * weights[0] + b * weights[1]) + (c * weights[2] + d * weights[3]);
+    assert!(offset < STEP);
+    let outputs = out.len();
+    let [a, b, c, d] = rows.map(|row| &row.as_chunks::<STEP>().0[from..outputs]);
+    let pixels = a.iter().zip(b).zip(c).zip(d);
+    for (out, (((a, b), c), d)) in out[from..].iter_mut().zip(pixels) {
+        *out = (f32::from(a[offset]) * weights[0] + f32::from(b[offset]) * weights[1])
+            + (f32::from(c[offset]) * weights[2] + f32::from(d[offset]) * weights[3]);
     }
 }
 
@@ -56,8 +59,8 @@ fn blend_channel<const STEP: usize>(
 fn cubic(row: &[f32], taps: &CubicTaps, output: usize) -> f32 {
     let samples = &row[taps.starts()[output] as usize..][..4];
     let weights = &taps.weights()[output];
-    let [a, b, c, d] = [0, 1, 2, 3].map(|tap| samples[tap] * weights[tap]);
-    (a + b) + (c + d)
+    (samples[0] * weights[0] + samples[1] * weights[1])
+        + (samples[2] * weights[2] + samples[3] * weights[3])
 }
 
 pub(super) fn columns(row: &[f32], taps: &CubicTaps, out: &mut [f32]) {
@@ -115,7 +118,7 @@ pub(super) fn columns_yuv_to_rgb_from(
     let out = red.iter_mut().zip(green).zip(blue).enumerate().skip(from);
     for (x, ((red, green), blue)) in out {
         let y = cubic(yuv[0], luma, x);
-        let [u, v] = [yuv[1], yuv[2]].map(|row| cubic(row, chroma, x));
+        let (u, v) = (cubic(yuv[1], chroma, x), cubic(yuv[2], chroma, x));
         for (out, [of_y, of_u, of_v, summand]) in [red, green, blue].into_iter().zip(matrix) {
             *out = y * of_y + u * of_u + v * of_v + summand;
         }
