@@ -2,12 +2,14 @@
 
 use crate::camera::Camera;
 use crate::geometry::prim::{Affine, Limb};
-use crate::geometry::{Aabb, Bvh, Frame, Hit, Mesh, Prim, Ray, Shape};
+use crate::geometry::rays::{LANES, bits};
+use crate::geometry::{Aabb, Bvh, Frame, Hit, Hits, Mesh, Prim, Ray, Rays, Shape};
 use crate::light::{FarLayer, Light, Sky};
 use crate::material::Material;
 use glam::{Mat3, Vec3};
 use std::cell::Cell;
 use std::sync::Arc;
+use wide::{CmpGt, f32x4};
 
 /// Number of the ground plane where hits name a shape.
 pub const GROUND: u32 = 1 << 30;
@@ -160,74 +162,97 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
-    /// The nearest thing on a ray, far layers included.
-    #[inline]
+    /// The nearest thing on each of four rays, far layers included.
     #[must_use]
-    pub fn trace(&self, ray: &Ray) -> Hit {
-        let mut best = Hit::NONE;
-        if let Some((y, _)) = self.scene.ground {
-            let t = (y - ray.origin.y) / ray.dir.y;
-            if t > ray.t_min {
-                best.t = t;
-                best.prim = GROUND;
-            }
+    pub fn trace(&self, rays: &Rays) -> [Hit; LANES] {
+        let mut best = Hits::within(f32x4::splat(f32::INFINITY));
+        if let Some(t) = self.ground(rays) {
+            best.offer(t, GROUND);
         }
         let mut t_max = best.t;
-        self.bvh.walk(ray, &mut t_max, |first, count, t_max| {
+        self.bvh.walk(rays, &mut t_max, |first, count, t_max| {
             for &i in &self.bvh.order[first..first + count] {
-                if self.scene.prims[i as usize].hit(ray, i, &mut best) {
-                    *t_max = best.t;
-                }
+                self.scene.prims[i as usize].hit(rays, i, &mut best);
             }
+            *t_max = best.t;
             false
         });
-        for (k, layer) in self.scene.sky.layers.iter().enumerate() {
-            let (t, height, y) = far_hit(ray, layer, best.t);
-            if t < best.t && y < height {
-                best = Hit {
-                    t,
-                    prim: FAR + k as u32,
-                    ..Hit::NONE
-                };
-                break;
-            }
-        }
-        best
+        std::array::from_fn(|k| self.before_the_far(rays, k, best.get(k)))
     }
 
-    /// Whether anything stands between the ray's start and `t_max`. `last` remembers what stood in the way of the
-    /// ray before: the next one is often stopped by the same thing.
-    #[inline]
+    /// The nearest thing on one ray.
     #[must_use]
-    pub fn blocked(&self, ray: &Ray, t_max: f32, last: &Cell<u32>) -> bool {
-        let stops = |i: u32, t: f32| {
-            let mut h = Hit { t, ..Hit::NONE };
-            self.scene.prims[i as usize].hit(ray, i, &mut h)
-        };
+    pub fn trace_one(&self, ray: &Ray) -> Hit {
+        self.trace(&Rays::new(std::slice::from_ref(ray)))[0]
+    }
+
+    /// Distances to the ground plane, infinite above the horizon.
+    fn ground(&self, rays: &Rays) -> Option<f32x4> {
+        let (y, _) = self.scene.ground?;
+        let t = (f32x4::splat(y) - rays.origin.y) / rays.dir.y;
+        Some(t.cmp_gt(rays.t_min).blend(t, f32x4::splat(f32::INFINITY)))
+    }
+
+    /// The far layer that a ray meets before `hit`, or that.
+    fn before_the_far(&self, rays: &Rays, lane: usize, hit: Hit) -> Hit {
+        let layers = &self.scene.sky.layers;
+        if layers.is_empty() {
+            return hit;
+        }
+        let ray = rays.get(lane);
+        for (k, layer) in layers.iter().enumerate() {
+            let (t, height, y) = far_hit(&ray, layer, hit.t);
+            if t < hit.t && y < height {
+                let prim = FAR + k as u32;
+                return Hit {
+                    t,
+                    prim,
+                    ..Hit::NONE
+                };
+            }
+        }
+        hit
+    }
+
+    /// Which rays meet anything nearer than their `t_max`, as bits; infinitely near asks nothing. `last` remembers
+    /// what stood in the way of the rays before: the next ones are often stopped by the same thing.
+    #[must_use]
+    pub fn blocked(&self, rays: &Rays, t_max: f32x4, last: &Cell<u32>) -> u32 {
+        let asked = t_max.cmp_gt(rays.t_min).move_mask() as u32;
+        let mut best = Hits::within(t_max);
+        let mut found = 0;
+        if let Some(t) = self.ground(rays) {
+            found |= best.offer(t, GROUND);
+        }
         let guess = last.get();
-        if (guess as usize) < self.scene.prims.len() && stops(guess, t_max) {
-            return true;
+        if let Some(prim) = self.scene.prims.get(guess as usize) {
+            found |= prim.hit(rays, guess, &mut best);
         }
-        if let Some((y, _)) = self.scene.ground {
-            let t = (y - ray.origin.y) / ray.dir.y;
-            if t > ray.t_min && t < t_max {
-                return true;
-            }
-        }
-        let mut found = false;
-        let mut limit = t_max;
-        self.bvh.walk(ray, &mut limit, |first, count, t_max| {
-            for &i in &self.bvh.order[first..first + count] {
-                if i != guess && stops(i, *t_max) {
-                    last.set(i);
-                    found = true;
-                    return true;
+        let mut limit = rest(best.t, found);
+        if found & asked != asked {
+            self.bvh.walk(rays, &mut limit, |first, count, limit| {
+                for &i in &self.bvh.order[first..first + count] {
+                    let lanes = self.scene.prims[i as usize].hit(rays, i, &mut best);
+                    if lanes != 0 {
+                        last.set(i);
+                        found |= lanes;
+                    }
                 }
-            }
-            false
-        });
+                *limit = rest(best.t, found);
+                found & asked == asked
+            });
+        }
         found
     }
+}
+
+/// Nothing is looked for on rays that have found something.
+fn rest(t_max: f32x4, found: u32) -> f32x4 {
+    let mut t = t_max.to_array();
+    for k in bits(found) {
+        t[k] = f32::NEG_INFINITY;
+    }
+    f32x4::from(t)
 }
 
 /// Where a ray leaves the cylinder of a far layer: distance, the layer's height there, the ray's height there.

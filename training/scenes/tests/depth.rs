@@ -1,13 +1,15 @@
 //! Depth against closed forms, and against itself at another size.
 
 use depth_scenes::camera::Camera;
-use depth_scenes::geometry::Frame;
+use depth_scenes::geometry::{Frame, Ray, Rays};
 use depth_scenes::material::Material;
 use depth_scenes::render::{Image, Options, render};
 use depth_scenes::rng::Rng;
 use depth_scenes::scene::Scene;
 use depth_scenes::scenes;
 use glam::{Mat3, Vec3};
+use std::cell::Cell;
+use wide::f32x4;
 
 const SIZE: (usize, usize) = (96, 72);
 
@@ -155,6 +157,45 @@ fn depth_of_a_limb_lies_on_its_surface() {
         }
     });
     assert!(seen > 200, "the limb is in view");
+}
+
+#[test]
+fn rays_that_go_together_find_what_each_finds_alone() {
+    for (k, name) in ["room", "forest", "street", "hand", "machine"]
+        .iter()
+        .enumerate()
+    {
+        let kind = scenes::find(name).expect("a kind");
+        let mut r = Rng::new(9, k as u64);
+        let scene = scenes::make(kind, r.fork());
+        let world = scene.build();
+        let mut dice = || r.range(-0.6, 0.6);
+        for _ in 0..400 {
+            let ray = |dir: Vec3| Ray {
+                origin: scene.camera.at,
+                dir: scene.camera.axes * dir,
+                t_min: 1e-3,
+            };
+            // not neighbours: each takes its own way through the hierarchy
+            let four: [Ray; 4] = std::array::from_fn(|_| ray(Vec3::new(dice(), dice(), 1.0)));
+            let together = world.trace(&Rays::new(&four));
+            let blocked = world.blocked(&Rays::new(&four), f32x4::splat(6.0), &Cell::new(0));
+            for (lane, (ray, found)) in four.iter().zip(together).enumerate() {
+                let alone = world.trace_one(ray);
+                assert_eq!(
+                    (found.prim, found.t, found.tri),
+                    (alone.prim, alone.t, alone.tri),
+                    "{name}"
+                );
+                assert_eq!(
+                    blocked >> lane & 1 == 1,
+                    alone.t < 6.0,
+                    "{name}: {}",
+                    alone.t
+                );
+            }
+        }
+    }
 }
 
 #[test]

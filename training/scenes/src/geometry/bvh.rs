@@ -1,8 +1,9 @@
 //! A four-wide bounding-volume hierarchy, built by binned surface-area splits.
 //!
-//! Four children are tested with one SSE-sized comparison. Building has to be cheap: every image has a
+//! Four rays walk it together. Building has to be cheap: every image has a
 //! scene of its own, so bins are few.
 
+use super::rays::Rays;
 use glam::Vec3;
 use wide::{CmpLe, f32x4};
 
@@ -46,28 +47,20 @@ impl Aabb {
     }
 }
 
-/// A ray; the direction need not be of unit length and distances count in its lengths.
-#[derive(Clone, Copy, Debug)]
-pub struct Ray {
-    /// Where it starts.
-    pub origin: Vec3,
-    /// Where it goes.
-    pub dir: Vec3,
-    /// Hits nearer than this do not count.
-    pub t_min: f32,
-}
-
 const LEAF: u32 = 1 << 31;
 const EMPTY: u32 = u32::MAX;
 const COUNT_SHIFT: u32 = 27;
 const START_MASK: u32 = (1 << COUNT_SHIFT) - 1;
 const MAX_LEAF: usize = 15;
 const BINS: usize = 8;
+const STACK: usize = 64;
+const NEVER: f32x4 = f32x4::new([f32::INFINITY; 4]);
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    min: [f32x4; 3],
-    max: [f32x4; 3],
+    /// Corners of the children's boxes, by axis. Children fill the places from the front.
+    min: [[f32; 4]; 3],
+    max: [[f32; 4]; 3],
     child: [u32; 4],
 }
 
@@ -192,8 +185,8 @@ impl Bvh {
             }
         }
         self.nodes.push(Node {
-            min: min.map(f32x4::from),
-            max: max.map(f32x4::from),
+            min,
+            max,
             child: [EMPTY; 4],
         });
         for (i, p) in parts.into_iter().enumerate() {
@@ -266,55 +259,28 @@ impl Bvh {
         )
     }
 
-    /// Gives each leaf a block of `width` places of its own in `order`, so that a leaf can be tested as one vector.
-    /// Places without a box hold `u32::MAX`.
-    pub fn align_leaves(&mut self, width: usize) {
-        let mut order = Vec::with_capacity(self.order.len() * 2);
-        for child in self.nodes.iter_mut().flat_map(|n| &mut n.child) {
-            if *child == EMPTY || *child & LEAF == 0 {
-                continue;
-            }
-            let count = ((*child >> COUNT_SHIFT) & 15) as usize;
-            let start = (*child & START_MASK) as usize;
-            *child = (*child & !START_MASK) | order.len() as u32;
-            order.extend_from_slice(&self.order[start..start + count]);
-            order.resize(order.len().next_multiple_of(width), u32::MAX);
-        }
-        self.order = order;
-    }
-
-    /// Walks the leaves that the ray may hit nearer than `t_max`, nearest first. `visit(first, count, t_max)`
-    /// looks at `order[first..first + count]`, may lower `t_max`, and returns true to stop the walk.
+    /// Walks the leaves that any of the rays may hit nearer than its `t_max`, nearest first. `visit(first, count,
+    /// t_max)` looks at `order[first..first + count]`, may lower `t_max`, and returns true to stop the walk.
     #[inline]
     pub fn walk(
         &self,
-        ray: &Ray,
-        t_max: &mut f32,
-        mut visit: impl FnMut(usize, usize, &mut f32) -> bool,
+        rays: &Rays,
+        t_max: &mut f32x4,
+        mut visit: impl FnMut(usize, usize, &mut f32x4) -> bool,
     ) {
         if self.nodes.is_empty() {
             return;
         }
-        let inv = ray.dir.recip();
-        let inv4 = [
-            f32x4::splat(inv.x),
-            f32x4::splat(inv.y),
-            f32x4::splat(inv.z),
-        ];
-        let o4 = [
-            f32x4::splat(ray.origin.x),
-            f32x4::splat(ray.origin.y),
-            f32x4::splat(ray.origin.z),
-        ];
-        let t_min = f32x4::splat(ray.t_min);
-        let negative = [inv.x < 0.0, inv.y < 0.0, inv.z < 0.0];
-        let mut stack = [(0u32, 0f32); 64];
+        let origin = [rays.origin.x, rays.origin.y, rays.origin.z];
+        let inv = [rays.dir.x, rays.dir.y, rays.dir.z].map(|d| f32x4::ONE / d);
+        let mut stack = [(0u32, 0f32); STACK];
         let mut top = 1;
-        stack[0] = (0, ray.t_min);
+        stack[0] = (0, f32::NEG_INFINITY);
+        let mut far = largest(*t_max);
         while top > 0 {
             top -= 1;
             let (mut at, near) = stack[top];
-            if near > *t_max {
+            if near > far {
                 continue;
             }
             loop {
@@ -323,38 +289,38 @@ impl Bvh {
                     if visit((at & START_MASK) as usize, count, t_max) {
                         return;
                     }
+                    far = largest(*t_max);
                     break;
                 }
                 let n = &self.nodes[at as usize];
-                let mut tn = t_min;
-                let mut tf = f32x4::splat(*t_max);
-                for a in 0..3 {
-                    let (lo, hi) = if negative[a] {
-                        (n.max[a], n.min[a])
-                    } else {
-                        (n.min[a], n.max[a])
-                    };
-                    tn = tn.fast_max((lo - o4[a]) * inv4[a]);
-                    tf = tf.fast_min((hi - o4[a]) * inv4[a]);
-                }
-                let mut mask = tn.cmp_le(tf).move_mask() as u32;
-                if mask == 0 {
-                    break;
-                }
-                let tn = tn.to_array();
-                let first = mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                let mut best = (n.child[first], tn[first]);
+                let mut best = (EMPTY, f32::INFINITY);
                 // go to the nearest child at once; the others wait, the farthest lowest in the stack
                 let base = top;
-                while mask != 0 {
-                    let k = mask.trailing_zeros() as usize;
-                    mask &= mask - 1;
-                    let mut c = (n.child[k], tn[k]);
+                for (k, &child) in n.child.iter().enumerate() {
+                    if child == EMPTY {
+                        break;
+                    }
+                    let (mut tn, mut tf) = (rays.t_min, *t_max);
+                    for a in 0..3 {
+                        let lo = (f32x4::splat(n.min[a][k]) - origin[a]) * inv[a];
+                        let hi = (f32x4::splat(n.max[a][k]) - origin[a]) * inv[a];
+                        // a ray within a side's plane gives NaN; that is as good as a miss
+                        tn = lo.fast_min(hi).fast_max(tn);
+                        tf = hi.fast_max(lo).fast_min(tf);
+                    }
+                    let meets = tn.cmp_le(tf);
+                    if meets.none() {
+                        continue;
+                    }
+                    let mut c = (child, smallest(meets.blend(tn, NEVER)));
+                    if best.0 == EMPTY {
+                        best = c;
+                        continue;
+                    }
                     if c.1 < best.1 {
                         std::mem::swap(&mut c, &mut best);
                     }
-                    if top < stack.len() {
+                    if top < STACK {
                         let mut j = top;
                         while j > base && stack[j - 1].1 < c.1 {
                             stack[j] = stack[j - 1];
@@ -364,8 +330,21 @@ impl Bvh {
                         top += 1;
                     }
                 }
+                if best.0 == EMPTY {
+                    break;
+                }
                 at = best.0;
             }
         }
     }
+}
+
+fn largest(x: f32x4) -> f32 {
+    let [a, b, c, d] = x.to_array();
+    a.max(b).max(c.max(d))
+}
+
+fn smallest(x: f32x4) -> f32 {
+    let [a, b, c, d] = x.to_array();
+    a.min(b).min(c.min(d))
 }

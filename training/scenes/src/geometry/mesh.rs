@@ -1,9 +1,10 @@
 //! Triangle meshes with a hierarchy of their own, shared by all scenes of a process.
 
-use super::bvh::{Aabb, Bvh, Ray};
+use super::bvh::{Aabb, Bvh};
+use super::intersect;
 use super::prim::Hit;
+use super::rays::{Hits, Rays};
 use glam::Vec3;
-use wide::{CmpGe, CmpGt, CmpLe, CmpLt, f32x4};
 
 /// One triangle while a mesh is put together.
 #[derive(Clone, Copy, Debug)]
@@ -48,26 +49,6 @@ impl Draft {
     }
 }
 
-/// Four triangles side by side: a corner and two edges of each, by coordinate. Unused ones have no area.
-#[derive(Clone, Copy, Debug)]
-struct Faces {
-    v0: [f32x4; 3],
-    e1: [f32x4; 3],
-    e2: [f32x4; 3],
-}
-
-fn cross(a: [f32x4; 3], b: [f32x4; 3]) -> [f32x4; 3] {
-    [
-        a[1] * b[2] - a[2] * b[1],
-        a[2] * b[0] - a[0] * b[2],
-        a[0] * b[1] - a[1] * b[0],
-    ]
-}
-
-fn dot(a: [f32x4; 3], b: [f32x4; 3]) -> f32x4 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-}
-
 /// How a mesh looks at a hit, in its own space.
 #[derive(Clone, Copy, Debug)]
 pub struct MeshSurface {
@@ -84,7 +65,8 @@ pub struct MeshSurface {
 pub struct Mesh {
     bvh: Bvh,
     /// In the order of the hierarchy's leaves.
-    faces: Vec<Faces>,
+    /// A corner and two edges of each.
+    faces: Vec<[Vec3; 3]>,
     corners: Vec<[Vec3; 3]>,
     labels: Vec<(u16, u16)>,
     /// The box around it.
@@ -127,38 +109,24 @@ impl Mesh {
             })
             .collect();
         let bounds = boxes.iter().fold(Aabb::EMPTY, |a, b| a.union(*b));
-        let mut bvh = Bvh::build(&boxes, 4, careful);
-        bvh.align_leaves(4);
-        let tri = |i: u32| d.tris.get(i as usize);
-        let faces = bvh
-            .order
-            .chunks_exact(4)
-            .map(|four| {
-                let lanes = |f: &dyn Fn(&Tri) -> Vec3| {
-                    let p: [Vec3; 4] = std::array::from_fn(|k| tri(four[k]).map_or(Vec3::ZERO, f));
-                    std::array::from_fn(|a| f32x4::from(p.map(|q| q[a])))
-                };
-                Faces {
-                    v0: lanes(&|t| corner(t, 0)),
-                    e1: lanes(&|t| corner(t, 1) - corner(t, 0)),
-                    e2: lanes(&|t| corner(t, 2) - corner(t, 0)),
+        let bvh = Bvh::build(&boxes, 4, careful);
+        let tris = || bvh.order.iter().map(|&i| &d.tris[i as usize]);
+        let faces = tris()
+            .map(|t| {
+                let [a, b, c] = std::array::from_fn(|i| corner(t, i));
+                [a, b - a, c - a]
+            })
+            .collect();
+        let corners = tris()
+            .map(|t| {
+                if smooth {
+                    t.v.map(|v| normals[v as usize].normalize_or(Vec3::Y))
+                } else {
+                    [face_normal(t).normalize_or(Vec3::Y); 3]
                 }
             })
             .collect();
-        let corners = bvh
-            .order
-            .iter()
-            .map(|&i| match tri(i) {
-                None => [Vec3::Y; 3],
-                Some(t) if smooth => t.v.map(|v| normals[v as usize].normalize_or(Vec3::Y)),
-                Some(t) => [face_normal(t).normalize_or(Vec3::Y); 3],
-            })
-            .collect();
-        let labels = bvh
-            .order
-            .iter()
-            .map(|&i| tri(i).map_or((0, 0), |t| (t.slot, t.part)))
-            .collect();
+        let labels = tris().map(|t| (t.slot, t.part)).collect();
         Self {
             faces,
             corners,
@@ -169,52 +137,20 @@ impl Mesh {
         }
     }
 
-    /// Nearest hit before `best.t`; both sides count.
+    /// Offers where its triangles are met to `best`; tells which lanes one was nearest in.
     #[inline]
-    pub fn hit(&self, ray: &Ray, best: &mut Hit) -> bool {
-        let mut found = false;
+    pub fn hit(&self, rays: &Rays, index: u32, best: &mut Hits) -> u32 {
+        let mut lanes = 0;
         let mut t_max = best.t;
-        let splat = |p: Vec3| [f32x4::splat(p.x), f32x4::splat(p.y), f32x4::splat(p.z)];
-        let (o, dir) = (splat(ray.origin), splat(ray.dir));
-        let zero = f32x4::splat(0.0);
-        let t_min = f32x4::splat(ray.t_min);
-        self.bvh.walk(ray, &mut t_max, |first, _, t_max| {
-            let f = &self.faces[first / 4];
-            let p = cross(dir, f.e2);
-            let inv = f32x4::splat(1.0) / dot(f.e1, p);
-            let s = [o[0] - f.v0[0], o[1] - f.v0[1], o[2] - f.v0[2]];
-            let u = dot(s, p) * inv;
-            let q = cross(s, f.e1);
-            let v = dot(dir, q) * inv;
-            let t = dot(f.e2, q) * inv;
-            // NaN of a triangle without area fails each comparison
-            let hit = u.cmp_ge(zero)
-                & v.cmp_ge(zero)
-                & (u + v).cmp_le(f32x4::splat(1.0))
-                & t.cmp_gt(t_min)
-                & t.cmp_lt(f32x4::splat(*t_max));
-            let mut mask = hit.move_mask();
-            if mask != 0 {
-                let (t, u, v) = (t.to_array(), u.to_array(), v.to_array());
-                while mask != 0 {
-                    let k = mask.trailing_zeros() as usize;
-                    mask &= mask - 1;
-                    if t[k] < *t_max {
-                        *t_max = t[k];
-                        *best = Hit {
-                            t: t[k],
-                            prim: best.prim,
-                            tri: (first + k) as u32,
-                            u: u[k],
-                            v: v[k],
-                        };
-                        found = true;
-                    }
-                }
+        self.bvh.walk(rays, &mut t_max, |first, count, t_max| {
+            for (k, face) in self.faces[first..first + count].iter().enumerate() {
+                let (t, u, v) = intersect::triangle(face, rays);
+                lanes |= best.offer_triangle(t, index, (first + k) as u32, (u, v));
             }
+            *t_max = best.t;
             false
         });
-        found
+        lanes
     }
 
     /// Normal and labels of a hit.

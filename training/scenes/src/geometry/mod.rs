@@ -3,11 +3,14 @@
 pub mod bvh;
 pub mod forms;
 pub mod frame;
+mod intersect;
 pub mod library;
 pub mod mesh;
 pub mod prim;
+pub mod rays;
 
-pub use bvh::{Aabb, Bvh, Ray};
+pub use bvh::{Aabb, Bvh};
 pub use frame::Frame;
 pub use mesh::Mesh;
 pub use prim::{Hit, Prim, Shape};
+pub use rays::{Hits, Ray, Rays};

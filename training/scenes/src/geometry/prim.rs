@@ -1,6 +1,8 @@
 //! The shapes a scene is made of, each with its exact intersection.
 
-use super::{Aabb, Mesh, Ray};
+use super::intersect;
+use super::rays::{Hits, Rays, Vec3x4};
+use super::{Aabb, Mesh};
 use glam::{Mat3, Vec3};
 use std::sync::Arc;
 
@@ -21,8 +23,12 @@ impl Affine {
         Self { m, t: -(m * at) }
     }
 
-    fn ray(&self, r: &Ray) -> (Vec3, Vec3) {
-        (self.m * r.origin + self.t, self.m * r.dir)
+    #[inline]
+    fn rays(&self, r: &Rays) -> (Vec3x4, Vec3x4) {
+        (
+            r.origin.transformed(&self.m) + Vec3x4::splat(self.t),
+            r.dir.transformed(&self.m),
+        )
     }
 
     /// A world point in the shape's own space.
@@ -112,127 +118,7 @@ pub struct Surface {
     pub part: u32,
 }
 
-/// Nearest of two roots that is behind `t_min`.
-fn nearest(a: f32, b: f32, t_min: f32) -> Option<f32> {
-    if a > t_min {
-        Some(a)
-    } else if b > t_min {
-        Some(b)
-    } else {
-        None
-    }
-}
-
-fn hit_ball(o: Vec3, d: Vec3, t_min: f32) -> Option<f32> {
-    let a = d.length_squared();
-    let b = o.dot(d);
-    // the distance of the centre to the ray, squared, without the cancellation of b² - a·c
-    let q = o - d * (b / a);
-    let disc = 1.0 - q.length_squared();
-    if disc <= 0.0 {
-        return None;
-    }
-    let s = (disc / a).sqrt();
-    let m = -b / a;
-    nearest(m - s, m + s, t_min)
-}
-
-fn hit_block(o: Vec3, d: Vec3, t_min: f32) -> Option<f32> {
-    let inv = d.recip();
-    let a = (-Vec3::ONE - o) * inv;
-    let b = (Vec3::ONE - o) * inv;
-    let lo = a.min(b).max_element();
-    let hi = a.max(b).min_element();
-    if lo <= hi {
-        nearest(lo, hi, t_min)
-    } else {
-        None
-    }
-}
-
-fn hit_frustum(top: f32, o: Vec3, d: Vec3, t_min: f32) -> Option<f32> {
-    // radius along y: c + k·y
-    let c = 0.5 * (1.0 + top);
-    let k = 0.5 * (top - 1.0);
-    let ro = c + k * o.y;
-    let rd = k * d.y;
-    let a = d.x * d.x + d.z * d.z - rd * rd;
-    let b = o.x * d.x + o.z * d.z - ro * rd;
-    let cc = o.x * o.x + o.z * o.z - ro * ro;
-    let mut best = f32::INFINITY;
-    let disc = b * b - a * cc;
-    if disc > 0.0 && a.abs() > 1e-12 {
-        let s = disc.sqrt();
-        for t in [(-b - s) / a, (-b + s) / a] {
-            let y = o.y + t * d.y;
-            if t > t_min && t < best && y.abs() <= 1.0 && ro + t * rd >= 0.0 {
-                best = t;
-            }
-        }
-    }
-    for (y, r) in [(-1.0f32, 1.0f32), (1.0, top)] {
-        let t = (y - o.y) / d.y;
-        if t > t_min && t < best {
-            let (x, z) = (o.x + t * d.x, o.z + t * d.z);
-            if x * x + z * z <= r * r {
-                best = t;
-            }
-        }
-    }
-    best.is_finite().then_some(best)
-}
-
 impl Limb {
-    fn ball(c: Vec3, r: f32, ray: &Ray) -> Option<f32> {
-        hit_ball((ray.origin - c) / r, ray.dir / r, ray.t_min)
-    }
-
-    fn hit(&self, ray: &Ray) -> Option<f32> {
-        let ba = self.b - self.a;
-        let rr = self.ra - self.rb;
-        let m0 = ba.length_squared();
-        if m0 <= rr * rr {
-            // one ball holds the other
-            return if rr > 0.0 {
-                Self::ball(self.a, self.ra, ray)
-            } else {
-                Self::ball(self.b, self.rb, ray)
-            };
-        }
-        let mut best = f32::INFINITY;
-        // start the quadratic near the shape: far origins would cost precision
-        let len2 = ray.dir.length_squared();
-        let shift = (self.a - ray.origin).dot(ray.dir) / len2;
-        let oa = ray.origin + ray.dir * shift - self.a;
-        let d = ray.dir;
-        let m1 = ba.dot(oa);
-        let m2 = ba.dot(d);
-        let m3 = d.dot(oa);
-        let m5 = oa.dot(oa);
-        let d2 = m0 - rr * rr;
-        let k2 = d2 * len2 - m2 * m2;
-        let k1 = d2 * m3 - m1 * m2 + m2 * rr * self.ra;
-        let k0 = d2 * m5 - m1 * m1 + m1 * rr * self.ra * 2.0 - m0 * self.ra * self.ra;
-        let h = k1 * k1 - k0 * k2;
-        if h >= 0.0 && k2.abs() > 1e-14 {
-            let s = h.sqrt();
-            for t in [(-k1 - s) / k2, (-k1 + s) / k2] {
-                let y = m1 - self.ra * rr + t * m2;
-                let w = t + shift;
-                if y > 0.0 && y < d2 && w > ray.t_min && w < best {
-                    best = w;
-                }
-            }
-        }
-        if let Some(t) = Self::ball(self.a, self.ra, ray) {
-            best = best.min(t);
-        }
-        if let Some(t) = Self::ball(self.b, self.rb, ray) {
-            best = best.min(t);
-        }
-        best.is_finite().then_some(best)
-    }
-
     /// Point on the axis, 0 at a and 1 at b, whose ball touches the surface at `p`.
     fn axis_point(&self, p: Vec3) -> f32 {
         let ba = self.b - self.a;
@@ -269,52 +155,30 @@ pub fn across(n: Vec3) -> [Vec3; 2] {
 }
 
 impl Prim {
-    /// Nearest hit before `t_max`.
+    /// Offers where it is met to `best`; tells which lanes it was nearest in.
     #[inline]
-    pub fn hit(&self, ray: &Ray, index: u32, best: &mut Hit) -> bool {
+    pub fn hit(&self, rays: &Rays, index: u32, best: &mut Hits) -> u32 {
         let t = match &self.shape {
             Shape::Ellipsoid(f) => {
-                let (o, d) = f.ray(ray);
-                hit_ball(o, d, ray.t_min)
+                let (o, d) = f.rays(rays);
+                intersect::ball(o, d, rays.t_min)
             }
             Shape::Block(f) => {
-                let (o, d) = f.ray(ray);
-                hit_block(o, d, ray.t_min)
+                let (o, d) = f.rays(rays);
+                intersect::block(o, d, rays.t_min)
             }
             Shape::Frustum(f, top) => {
-                let (o, d) = f.ray(ray);
-                hit_frustum(*top, o, d, ray.t_min)
+                let (o, d) = f.rays(rays);
+                intersect::frustum(*top, o, d, rays.t_min)
             }
-            Shape::Limb(l) => l.hit(ray),
+            Shape::Limb(l) => intersect::limb(l, rays),
             Shape::Mesh(f, mesh) => {
-                let (o, d) = f.ray(ray);
-                let own = Ray {
-                    origin: o,
-                    dir: d,
-                    t_min: ray.t_min,
-                };
-                let mut h = *best;
-                if mesh.hit(&own, &mut h) {
-                    h.prim = index;
-                    *best = h;
-                    return true;
-                }
-                None
+                let (origin, dir) = f.rays(rays);
+                let t_min = rays.t_min;
+                return mesh.hit(&Rays { origin, dir, t_min }, index, best);
             }
         };
-        match t {
-            Some(t) if t < best.t => {
-                *best = Hit {
-                    t,
-                    prim: index,
-                    tri: 0,
-                    u: 0.0,
-                    v: 0.0,
-                };
-                true
-            }
-            _ => false,
-        }
+        best.offer(t, index)
     }
 
     /// Normal and pattern at a hit at world position `p`.

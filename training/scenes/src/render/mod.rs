@@ -7,7 +7,9 @@ mod occlusion;
 mod shade;
 mod sky;
 
-use crate::geometry::{Hit, Ray, Shape};
+use crate::camera::Camera;
+use crate::geometry::rays::LANES;
+use crate::geometry::{Hit, Rays, Shape};
 use crate::rng::hash01;
 use crate::scene::{Scene, World};
 use glam::Vec3;
@@ -90,22 +92,25 @@ fn rows<T: Send>(parallel: bool, data: &mut [T], width: usize, f: impl Fn(usize,
 #[must_use]
 pub fn preview(world: &World<'_>, width: usize, height: usize) -> Vec<(f32, u32)> {
     let camera = &world.scene.camera;
-    (0..width * height)
-        .map(|i| {
-            let (x, y) = (i % width, i / width);
-            let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
-            let hit = world.trace(&primary(camera.at, dir));
-            (inverse(hit.t), hit.prim)
-        })
-        .collect()
+    let mut seen = vec![(0.0, 0); width * height];
+    for (y, row) in seen.chunks_mut(width).enumerate() {
+        for (first, four) in row.chunks_mut(LANES).enumerate() {
+            let dirs = in_a_row(camera, first * LANES, y, (width, height));
+            for (p, hit) in four.iter_mut().zip(world.trace(&primary(camera.at, dirs))) {
+                *p = (inverse(hit.t), hit.prim);
+            }
+        }
+    }
+    seen
 }
 
-fn primary(origin: Vec3, dir: Vec3) -> Ray {
-    Ray {
-        origin,
-        dir,
-        t_min: 1e-3,
-    }
+/// Directions through the centres of four pixels side by side.
+fn in_a_row(camera: &Camera, x: usize, y: usize, (width, height): (usize, usize)) -> [Vec3; LANES] {
+    std::array::from_fn(|k| camera.direction((x + k) as f32 + 0.5, y as f32 + 0.5, width, height))
+}
+
+fn primary(origin: Vec3, dirs: [Vec3; LANES]) -> Rays {
+    Rays::from_one_place(origin, dirs, 1e-3)
 }
 
 fn inverse(t: f32) -> f32 {
@@ -135,24 +140,33 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
     };
     let mut pixels = vec![nothing; width * height];
     rows(options.parallel, &mut pixels, width, |y, row| {
-        let last = [Cell::new(0), Cell::new(0)];
-        for (x, p) in row.iter_mut().enumerate() {
-            let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
-            p.hit = world.trace(&primary(camera.at, dir));
-            p.spot = shader.spot(camera.at, dir, &p.hit);
-            p.id = p.spot.id(&p.hit);
-            // every second pixel asks for the shadow of the first light, every fourth for that of the
-            // second; the others take it from their neighbours
-            p.lit = [UNKNOWN; 2];
-            let n = (y * width + x) as u32;
-            for (k, asks) in [(x + y) % 2 == 0, x % 2 == 0 && y % 2 == 0]
-                .into_iter()
-                .enumerate()
-            {
-                if asks {
-                    let (a, b) = (hash01(n, options.jitter), hash01(n, !options.jitter));
-                    p.lit[k] = shader.arriving(&p.spot, k, a, b, &last[k]);
-                }
+        for (first, four) in row.chunks_mut(LANES).enumerate() {
+            let dirs = in_a_row(&camera, first * LANES, y, (width, height));
+            let hits = world.trace(&primary(camera.at, dirs));
+            for (p, (hit, dir)) in four.iter_mut().zip(hits.into_iter().zip(dirs)) {
+                p.hit = hit;
+                p.spot = shader.spot(camera.at, dir, &p.hit);
+                p.id = p.spot.id(&p.hit);
+                p.lit = [UNKNOWN; 2];
+            }
+        }
+        // every second pixel asks for the shadow of the first light, every fourth for that of the second;
+        // the others take it from their neighbours
+        let mut answers = Vec::with_capacity(width / 2 + 1);
+        for k in 0..scene.lights.len().min(2) {
+            if k == 1 && y % 2 == 1 {
+                continue;
+            }
+            let start = if k == 0 { y % 2 } else { 0 };
+            let asking = row.iter().enumerate().skip(start).step_by(2);
+            let spots = asking.map(|(x, p)| {
+                let n = (y * width + x) as u32;
+                let dice = [hash01(n, options.jitter), hash01(n, !options.jitter)];
+                (x, &p.spot, dice)
+            });
+            shader.all_arrive(spots, k, &Cell::new(0), |x, share| answers.push((x, share)));
+            for (x, share) in answers.drain(..) {
+                row[x].lit[k] = share;
             }
         }
     });
@@ -177,8 +191,11 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
             let p = &pixels[y * width + x];
             let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
             let lit = std::array::from_fn(|k| {
+                if k >= scene.lights.len() || p.spot.material == u32::MAX {
+                    return 0.0;
+                }
                 smooth_light(&tags, width, height, (x, y), k)
-                    .unwrap_or_else(|| shader.arriving(&p.spot, k, 0.5, 0.5, &last[k]))
+                    .unwrap_or_else(|| shader.arrives(&p.spot, k, &last[k]))
             });
             *c = shader.colour(
                 camera.at,
@@ -252,19 +269,25 @@ fn antialias(
     };
     rows(options.parallel, rgb, width, |y, row| {
         let last = [Cell::new(0), Cell::new(0)];
-        for (x, c) in row.iter_mut().enumerate() {
-            let i = y * width + x;
-            let edge = (x > 0 && differs(i, i - 1))
-                || (x + 1 < width && differs(i, i + 1))
-                || (y > 0 && differs(i, i - width))
-                || (y + 1 < height && differs(i, i + width));
-            if !edge {
-                continue;
-            }
-            let mut sum = flat[i];
-            for (dx, dy) in OFFSETS {
-                let dir = camera.direction(x as f32 + dx, y as f32 + dy, width, height);
-                let hit = shader.world.trace(&primary(camera.at, dir));
+        let edges: Vec<usize> = (0..width)
+            .filter(|&x| {
+                let i = y * width + x;
+                (x > 0 && differs(i, i - 1))
+                    || (x + 1 < width && differs(i, i + 1))
+                    || (y > 0 && differs(i, i - width))
+                    || (y + 1 < height && differs(i, i + width))
+            })
+            .collect();
+        // two pixels' rays go together
+        for pair in edges.chunks(2) {
+            let dirs = std::array::from_fn(|k| {
+                let (dx, dy) = OFFSETS[k % 2];
+                let x = pair[(k / 2).min(pair.len() - 1)];
+                camera.direction(x as f32 + dx, y as f32 + dy, width, height)
+            });
+            let hits = shader.world.trace(&primary(camera.at, dirs));
+            for (k, (hit, dir)) in hits.into_iter().zip(dirs).take(2 * pair.len()).enumerate() {
+                let x = pair[k / 2];
                 let spot = shader.spot(camera.at, dir, &hit);
                 let id = spot.id(&hit);
                 // the same surface next door has the colour already
@@ -273,15 +296,17 @@ fn antialias(
                         (x.saturating_sub(1)..=(x + 1).min(width - 1)).map(move |u| v * width + u)
                     })
                     .find(|&k| tags[k].id == id);
-                sum += match known {
+                row[x] += match known {
                     Some(k) => flat[k],
                     None => {
-                        let lit = [0, 1].map(|k| shader.arriving(&spot, k, 0.5, 0.5, &last[k]));
+                        let lit = [0, 1].map(|k| shader.arrives(&spot, k, &last[k]));
                         shader.colour(camera.at, dir, &hit, &spot, lit, 0.8, false)
                     }
                 };
             }
-            *c = sum / 3.0;
+        }
+        for x in edges {
+            row[x] /= 3.0;
         }
     });
 }

@@ -2,12 +2,14 @@
 
 use super::Pixel;
 use super::shade::Spot;
-use crate::geometry::Ray;
+use crate::geometry::Rays;
+use crate::geometry::rays::LANES;
 use crate::rng::hash01;
 use crate::scene::World;
 use glam::Vec3;
+use wide::f32x4;
 
-const RAYS: u32 = 4;
+const RAYS: u32 = LANES as u32;
 
 #[derive(Clone, Copy)]
 struct Cell {
@@ -49,24 +51,20 @@ impl Grid {
                     let lift = 2e-4 + 1e-3 * p.hit.t.min(30.0);
                     let origin = p.spot.at + p.spot.normal * lift;
                     let (a, b) = p.spot.normal.any_orthonormal_pair();
-                    let mut blocked = 0.0;
-                    for k in 0..RAYS {
+                    let dirs = std::array::from_fn(|k| {
+                        let k = k as u32;
                         let n = (j * cols + i) as u32 * RAYS + k;
                         let phi =
                             (hash01(n, jitter) + k as f32 / RAYS as f32) * std::f32::consts::TAU;
                         let r = ((k as f32 + hash01(n, jitter ^ 0x33)) / RAYS as f32).sqrt() * 0.97;
                         let (s, c) = phi.sin_cos();
-                        let dir = a * (c * r) + b * (s * r) + p.spot.normal * (1.0 - r * r).sqrt();
-                        let ray = Ray {
-                            origin,
-                            dir,
-                            t_min: lift * 0.5,
-                        };
-                        if world.blocked(&ray, reach, &last) {
-                            blocked += 1.0;
-                        }
-                    }
-                    open = 1.0 - 0.8 * blocked / RAYS as f32;
+                        a * (c * r) + b * (s * r) + p.spot.normal * (1.0 - r * r).sqrt()
+                    });
+                    let rays = Rays::from_one_place(origin, dirs, lift * 0.5);
+                    let blocked = world
+                        .blocked(&rays, f32x4::splat(reach), &last)
+                        .count_ones();
+                    open = 1.0 - 0.8 * blocked as f32 / RAYS as f32;
                 }
                 cells.push(Cell {
                     at: p.spot.at,

@@ -2,7 +2,8 @@
 
 use super::sky;
 use crate::gallery::GALLERY;
-use crate::geometry::{Hit, Ray};
+use crate::geometry::rays::LANES;
+use crate::geometry::{Hit, Ray, Rays};
 use crate::light::Light;
 use crate::material::Material;
 use crate::rng::hash01;
@@ -10,6 +11,7 @@ use crate::scene::{FAR, GROUND, World};
 use crate::texture::ATLAS;
 use glam::Vec3;
 use std::cell::Cell;
+use wide::f32x4;
 
 /// A hit, seen from its surface.
 #[derive(Clone, Copy)]
@@ -42,6 +44,38 @@ impl Spot {
         (hit.prim.wrapping_mul(0x9e37_79b1) ^ (self.part.wrapping_mul(0x85eb_ca6b)))
             .wrapping_add(self.material.wrapping_mul(77))
             | 1
+    }
+}
+
+/// What is known of the light at a spot.
+enum Arriving {
+    /// This share arrives.
+    Known(f32),
+    /// All of it, if nothing stands in the way of the ray up to this distance.
+    UnlessBlocked(Ray, f32),
+}
+
+/// Shadow rays that wait until there are four.
+#[derive(Default)]
+struct Waiting {
+    rays: [Option<Ray>; LANES],
+    limit: [f32; LANES],
+    number: [usize; LANES],
+    count: usize,
+}
+
+impl Waiting {
+    fn send(&mut self, world: &World<'_>, last: &Cell<u32>, f: &mut impl FnMut(usize, f32)) {
+        let Some(first) = self.rays[0].filter(|_| self.count > 0) else {
+            return;
+        };
+        self.limit[self.count..].fill(f32::NEG_INFINITY);
+        let rays = Rays::new(&self.rays.map(|r| r.unwrap_or(first)));
+        let blocked = world.blocked(&rays, f32x4::from(self.limit), last);
+        for (k, &number) in self.number[..self.count].iter().enumerate() {
+            f(number, if blocked >> k & 1 == 0 { 1.0 } else { 0.0 });
+        }
+        self.count = 0;
     }
 }
 
@@ -91,7 +125,7 @@ impl Shader<'_> {
         spot.at + spot.normal * (2e-4 + 1e-3 * distance * (self.pixel * 300.0).min(1.0))
     }
 
-    fn shadow(&self, spot: &Spot, light: &Light, jx: f32, jy: f32, last: &Cell<u32>) -> f32 {
+    fn shadow(&self, spot: &Spot, light: &Light, jx: f32, jy: f32) -> Arriving {
         let (dir, distance, _) = light.at(spot.at);
         let facing = spot.normal.dot(dir);
         let through = self
@@ -101,7 +135,7 @@ impl Shader<'_> {
             .get(spot.material as usize)
             .map_or(0.0, |m| m.through);
         if facing <= 0.0 && through == 0.0 {
-            return 0.0;
+            return Arriving::Known(0.0);
         }
         let spread = light.spread(distance);
         let (a, b) = dir.any_orthonormal_pair();
@@ -116,31 +150,59 @@ impl Shader<'_> {
             dir: d,
             t_min: lift * 0.5,
         };
-        if self.world.blocked(&ray, (distance - lift).min(1e6), last) {
-            0.0
-        } else {
-            1.0
-        }
+        Arriving::UnlessBlocked(ray, (distance - lift).min(1e6))
     }
 
-    /// Share of a light that arrives, 0 or 1.
-    pub(super) fn arriving(
-        &self,
-        spot: &Spot,
-        light: usize,
-        jx: f32,
-        jy: f32,
-        last: &Cell<u32>,
-    ) -> f32 {
+    /// What there is to ask for the share of a light that arrives.
+    fn arriving(&self, spot: &Spot, light: usize, jx: f32, jy: f32) -> Arriving {
         if spot.material == u32::MAX {
-            return 1.0;
+            return Arriving::Known(1.0);
         }
         match self.world.scene.lights.get(light) {
             // what is too faint to be seen needs no shadow
-            Some(l) if l.at(spot.at).2.max_element() < 0.03 => 1.0,
-            Some(l) => self.shadow(spot, l, jx, jy, last),
-            None => 0.0,
+            Some(l) if l.at(spot.at).2.max_element() < 0.03 => Arriving::Known(1.0),
+            Some(l) => self.shadow(spot, l, jx, jy),
+            None => Arriving::Known(0.0),
         }
+    }
+
+    /// Share of a light that arrives, 0 or 1, by one ray to its middle.
+    pub(super) fn arrives(&self, spot: &Spot, light: usize, last: &Cell<u32>) -> f32 {
+        match self.arriving(spot, light, 0.5, 0.5) {
+            Arriving::Known(share) => share,
+            Arriving::UnlessBlocked(ray, limit) => {
+                let rays = Rays::new(std::slice::from_ref(&ray));
+                let free = self.world.blocked(&rays, f32x4::splat(limit), last) == 0;
+                f32::from(u8::from(free))
+            }
+        }
+    }
+
+    /// As [`Shader::arrives`] for many spots, their rays in fours: calls `f(number, share)` for each.
+    /// A spot comes with two random numbers for the place on the light.
+    pub(super) fn all_arrive<'s>(
+        &self,
+        spots: impl Iterator<Item = (usize, &'s Spot, [f32; 2])>,
+        light: usize,
+        last: &Cell<u32>,
+        mut f: impl FnMut(usize, f32),
+    ) {
+        let mut waiting = Waiting::default();
+        for (number, spot, [jx, jy]) in spots {
+            match self.arriving(spot, light, jx, jy) {
+                Arriving::Known(share) => f(number, share),
+                Arriving::UnlessBlocked(ray, limit) => {
+                    waiting.rays[waiting.count] = Some(ray);
+                    waiting.limit[waiting.count] = limit;
+                    waiting.number[waiting.count] = number;
+                    waiting.count += 1;
+                    if waiting.count == LANES {
+                        waiting.send(self.world, last, &mut f);
+                    }
+                }
+            }
+        }
+        waiting.send(self.world, last, &mut f);
     }
 
     /// Colour of a material at a spot whose pixel covers `foot` metres, and the pattern's value there.
@@ -316,7 +378,7 @@ impl Shader<'_> {
             dir,
             t_min: 1e-4,
         };
-        let hit = self.world.trace(&ray);
+        let hit = self.world.trace_one(&ray);
         let next = self.spot(origin, dir, &hit);
         self.colour(origin, dir, &hit, &next, [0.6; 2], 0.7, false)
     }

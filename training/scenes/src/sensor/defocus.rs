@@ -21,32 +21,27 @@ pub(super) fn defocus(image: &Image, rgb: &[Vec3], lens: Lens) -> Vec<Vec3> {
     let scale = lens.aperture * side;
     let sharp = 1.0 / lens.focus;
     let radius = |inv: f32| (scale * (inv - sharp)).clamp(-limit, limit);
-    let largest = image
-        .inverse_depth
-        .iter()
-        .fold(0f32, |a, &i| a.max(radius(i).abs()));
+    let mut place: Vec<f32> = image.inverse_depth.iter().map(|&i| radius(i)).collect();
+    let largest = place.iter().fold(0f32, |a, r| a.max(r.abs()));
     if largest < 0.6 {
         return rgb.to_vec();
     }
+    let levels = if largest < 3.0 { COARSE } else { FINE };
+    // between which two levels a pixel lies: the lower one, and the share of the upper one behind the point
+    for p in &mut place {
+        let s = *p / largest;
+        let k = levels[1..levels.len() - 1]
+            .iter()
+            .filter(|l| s > **l)
+            .count();
+        *p = k as f32 + ((s - levels[k]) / (levels[k + 1] - levels[k])).clamp(0.0, 1.0);
+    }
     let mut sum = vec![Vec4::ZERO; w * h];
     let mut layer = vec![Vec4::ZERO; w * h];
-    let levels = if largest < 3.0 { COARSE } else { FINE };
     for (k, level) in levels.iter().enumerate() {
-        // each pixel belongs to the two levels around its radius
         let mut any = false;
-        for ((cell, c), &inv) in layer.iter_mut().zip(rgb).zip(&image.inverse_depth) {
-            let s = radius(inv) / largest;
-            let weight = if s <= *level {
-                if k == 0 {
-                    1.0
-                } else {
-                    1.0 - (level - s) / (level - levels[k - 1])
-                }
-            } else if k + 1 == levels.len() {
-                1.0
-            } else {
-                1.0 - (s - level) / (levels[k + 1] - level)
-            };
+        for ((cell, c), &p) in layer.iter_mut().zip(rgb).zip(&place) {
+            let weight = 1.0 - (p - k as f32).abs();
             *cell = if weight > 0.0 {
                 any = true;
                 c.extend(1.0) * weight
