@@ -362,7 +362,7 @@ pub fn room(m: &mut Maker) {
     };
     let pitch = m.r.range(-0.08, 0.35);
     common::camera(m, height, pitch);
-    furnish(m, &room, if hall { 4 } else { 8 });
+    furnish(m, &room, if hall { 6 } else { 13 });
     if m.r.chance(0.35) {
         let g = room
             .frame

@@ -4,7 +4,7 @@ use super::common;
 use crate::camera::Camera;
 use crate::geometry::Frame;
 use crate::light::Light;
-use crate::material::{Material, PAVED, Tint};
+use crate::material::{Material, PAVED, PLAIN, Tint};
 use crate::objects::{HALF, QUARTER};
 use crate::objects::{I, Maker, outdoor, person, plant, ry, structure, v, vehicle};
 use crate::texture::Family;
@@ -289,14 +289,24 @@ fn lamps(m: &mut Maker, way: &Frame, edge: f32) {
 /// A road, car park or square from a camera high on a pole or a roof.
 pub fn road_above(m: &mut Maker) {
     common::daylight(m);
-    let height = m.r.log(3.5, 30.0);
-    let pitch = m.r.range(0.25, 1.25);
+    let height = m.r.log(3.5, 25.0);
+    let straight_down = m.r.chance(0.3);
+    let pitch = if straight_down {
+        m.r.range(1.1, 1.57)
+    } else {
+        m.r.range(0.25, 1.25)
+    };
     let fov = common::field_of_view(m);
-    let roll = m.r.normal(0.02);
+    let roll = m.r.normal(if straight_down { 0.5 } else { 0.02 });
     m.s.camera = Camera::new(v(0.0, height, 0.0), 0.0, pitch, roll, fov);
-    let mut road = Material::random(&mut m.r, &PAVED, Tint::Grey, (1.0, 8.0));
+    let mut road = if m.r.chance(0.65) {
+        // asphalt: fine grain, hardly a pattern
+        Material::random(&mut m.r, &PLAIN, Tint::Grey, (0.3, 2.0))
+    } else {
+        Material::random(&mut m.r, &PAVED, Tint::Grey, (1.0, 8.0))
+    };
     road.gloss = 0.0;
-    road.mix *= 0.6;
+    road.mix *= 0.4;
     common::ground(m, road);
     let aim = height / pitch.tan();
     let yaw = m.r.turn();
@@ -349,7 +359,7 @@ pub fn road_above(m: &mut Maker) {
     let reach = (aim * 0.8 + height).min(45.0);
     for _ in 0..m.r.int(1, 12) {
         let x = m.r.range(-0.9, 0.9) * half;
-        let z = m.r.range(-1.0, 1.2) * reach;
+        let z = m.r.range(-1.0, 1.2) * m.r.range(0.2, 1.0) * reach;
         let turn = if bays { QUARTER } else { 0.0 } + if m.r.chance(0.5) { HALF } else { 0.0 };
         let f = way.child(
             v(if bays { half } else { x }, 0.0, z),
