@@ -37,7 +37,7 @@ SCHEDULE = (
     Mix(1_000_000, (0.2, 0.5, 0.22, 0.08)),
 )
 # of a cooldown: the last images decide which sizes the network is good at
-FINAL = (0.15, 0.6, 0.2, 0.05)
+FINAL = (0.35, 0.5, 0.12, 0.03)
 
 
 def normalise(rgb: Tensor) -> Tensor:

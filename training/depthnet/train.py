@@ -218,7 +218,8 @@ def train(args: argparse.Namespace) -> None:
         for rgb, target in loader:
             rate = trainer.rate()
             if args.cooldown:
-                rate *= max(0.01, 1 - (trainer.images - start) / args.cooldown)
+                spent = (time.monotonic() - began) / (60 * args.minutes) if args.minutes else 0.0
+                rate *= max(0.01, 1 - max(spent, (trainer.images - start) / args.cooldown))
             shown.append(trainer.step(rgb, target, rate))
             now = time.monotonic()
             if len(shown) == args.show:
@@ -246,7 +247,7 @@ def main() -> None:
     parser.add_argument("--save", type=float, default=150, help="seconds between checkpoints")
     parser.add_argument("--show", type=int, default=50, help="steps between log lines")
     parser.add_argument("--images", type=int, default=10**12, help="stop after as many images")
-    parser.add_argument("--minutes", type=float, help="stop after as many minutes")
+    parser.add_argument("--minutes", type=float, help="stop after as many minutes; a cooldown is over by then")
     parser.add_argument("--cooldown", type=int, default=0, help="branch off and bring the rate to nothing over N images")
     parser.add_argument("--name", default="cooled", help="name of the branch's checkpoint")
     parser.add_argument("--source", type=Path, help="start from this checkpoint rather than RUN/last.pt")

@@ -340,11 +340,14 @@ impl Bvh {
 }
 
 fn largest(x: f32x4) -> f32 {
+    // no f32::max: its care for NaN costs more than the comparison
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
     let [a, b, c, d] = x.to_array();
-    a.max(b).max(c.max(d))
+    larger(larger(a, b), larger(c, d))
 }
 
 fn smallest(x: f32x4) -> f32 {
+    let smaller = |a: f32, b: f32| if a < b { a } else { b };
     let [a, b, c, d] = x.to_array();
-    a.min(b).min(c.min(d))
+    smaller(smaller(a, b), smaller(c, d))
 }
