@@ -54,7 +54,8 @@ impl DepthAnything {
             stats.census = network.census();
         }
         *lock(&self.interrupt) = Some(network.interrupt());
-        Stream::new(network, settings.output, settings.depth_unit)
+        let stream = Stream::new(network, settings.output, settings.depth_unit)?;
+        Ok(stream.with_threads(settings.num_threads as usize))
     }
 
     /// A wait for the network ends, or work is done again.

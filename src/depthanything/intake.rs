@@ -12,24 +12,28 @@ pub(super) struct Intake {
     reader: Reader,
     writer: TensorWriter,
     network: Size,
+    /// See [`TensorWriter::with_threads`].
+    threads: usize,
     /// Frames since the network last took one; `None`: there is no depth to repeat.
     age: Option<u32>,
 }
 
 impl Intake {
-    /// For frames of `info` and a network that sees `network`.
+    /// For frames of `info` and a network that sees `network`; large ones are converted with so many
+    /// threads, 0: one for each core.
     ///
     /// # Errors
     /// When such frames can't be read.
-    pub(super) fn new(info: &VideoInfo, network: Size) -> Result<Self, Error> {
+    pub(super) fn new(info: &VideoInfo, network: Size, threads: usize) -> Result<Self, Error> {
         let reader = Reader::new(info).map_err(|error| Error::Frame {
             reason: error.to_string(),
         })?;
         let writer = TensorWriter::new(reader.format(), network, Normalization::IMAGENET)?;
         Ok(Self {
             reader,
-            writer,
+            writer: writer.with_threads(threads),
             network,
+            threads,
             age: None,
         })
     }
@@ -60,8 +64,8 @@ impl Intake {
     /// When the frames can't be made tensors of this size; the old size stays.
     pub(super) fn resize(&mut self, network: Size) -> Result<(), Error> {
         if network != self.network {
-            self.writer =
-                TensorWriter::new(self.reader.format(), network, Normalization::IMAGENET)?;
+            let writer = TensorWriter::new(self.reader.format(), network, Normalization::IMAGENET)?;
+            self.writer = writer.with_threads(self.threads);
             self.network = network;
             self.age = None;
         }

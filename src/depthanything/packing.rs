@@ -29,6 +29,8 @@ pub(super) struct Packer {
     tracker: Tracker,
     format: Option<Format>,
     held: Held,
+    /// See [`Gray16Writer::with_threads`].
+    threads: usize,
 }
 
 /// What follows from the caps of the depth.
@@ -84,7 +86,13 @@ impl Packer {
             tracker: Tracker::default(),
             format: None,
             held: Held::default(),
+            threads: 0,
         })
+    }
+
+    /// For the writers made from here on; 0: one for each core.
+    pub(super) fn set_threads(&mut self, threads: usize) {
+        self.threads = threads;
     }
 
     /// Depth frames are of `info` from here on. The depth that is held can still be repeated.
@@ -148,7 +156,10 @@ impl Packer {
         let depth = &self.held.depth;
         let writer = match &mut format.writer {
             Some(writer) if writer.network() == depth.size => writer,
-            other => other.insert(Gray16Writer::new(depth.size, format.size)),
+            other => {
+                let writer = Gray16Writer::new(depth.size, format.size);
+                other.insert(writer.with_threads(self.threads))
+            }
         };
         let (mapping, scale, offset) = mapping(self.output, limits, live.invert);
         let stride = frame.plane_stride()[0];

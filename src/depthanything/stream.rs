@@ -25,6 +25,8 @@ pub(super) struct Stream {
     format: Option<Format>,
     /// Used again by every frame.
     work: Work,
+    /// For the conversion of large frames; 0: all cores.
+    threads: usize,
 }
 
 /// What follows from the caps and the resolution.
@@ -69,7 +71,15 @@ impl Stream {
             network,
             format: None,
             work: Work::default(),
+            threads: 0,
         })
+    }
+
+    /// Converts large frames with so many threads; 0: one for each core.
+    pub(super) fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self.packer.set_threads(threads);
+        self
     }
 
     /// What the network sees; `None` before caps.
@@ -104,7 +114,7 @@ impl Stream {
     ) -> Result<Option<Reason>, Error> {
         let before = self.format.take();
         let network = self.size_for(frame, live.resolution)?;
-        let mut intake = Intake::new(frame, network)?;
+        let mut intake = Intake::new(frame, network, self.threads)?;
         let reason = match &before {
             None => Some(Reason::Start),
             Some(before) if before.intake.network() != network => Some(Reason::Caps),
