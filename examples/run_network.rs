@@ -1,7 +1,8 @@
 //! Runs a network on noise and prints how long that takes and how much memory.
 //!
 //! ```text
-//! cargo run --release --example run_network -- [--plain] [--provider NAME] [--threads N] [--runs N] MODEL WIDTHxHEIGHT…
+//! cargo run --release --example run_network -- [--plain] [--provider NAME] [--device D] [--precision P] [--threads N]
+//!     [--runs N] MODEL WIDTHxHEIGHT…
 //! ```
 //!
 //! `MODEL` is an ONNX file or `builtin`. Sizes are run one after the other; `--runs` is 5, after one run to warm up. The
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use gstdepthanything::engine::network::{DepthMaps, Images};
-use gstdepthanything::engine::{self, Config, ExecutionProvider};
+use gstdepthanything::engine::{self, Config, ExecutionProvider, Precision, Progress};
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::ModelSource;
 
@@ -47,6 +48,8 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
         match argument.as_str() {
             "--plain" => config.rewrite = false,
             "--provider" => config.provider = provider(&value()?)?,
+            "--device" => config.device = value()?,
+            "--precision" => config.precision = precision(&value()?)?,
             "--threads" => config.threads = value()?.parse()?,
             "--runs" => runs = value()?.parse::<usize>()?.max(1),
             _ if model.is_none() => model = Some(argument),
@@ -76,6 +79,17 @@ fn provider(name: &str) -> Result<ExecutionProvider, String> {
         .ok_or_else(|| format!("no provider {name}"))
 }
 
+fn precision(name: &str) -> Result<Option<Precision>, String> {
+    use Precision::{Bf16, Fp16, Fp32};
+    if name == "auto" {
+        return Ok(None);
+    }
+    let named = [Fp32, Fp16, Bf16].into_iter().find(|it| it.name() == name);
+    named
+        .map(Some)
+        .ok_or_else(|| format!("no precision {name}"))
+}
+
 fn parse(size: &str) -> Option<Size> {
     let (width, height) = size.split_once('x')?;
     Some(Size::new(width.parse().ok()?, height.parse().ok()?))
@@ -83,7 +97,11 @@ fn parse(size: &str) -> Option<Size> {
 
 fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let mut network = engine::open(&wanted.config, &mut |_| {})?;
+    let mut network = engine::open(&wanted.config, &mut |progress| {
+        if let Progress::Fallback { reason, .. } = progress {
+            println!("  {reason}");
+        }
+    })?;
     let description = network.description();
     println!(
         "{}, {} {}, {} attentions fused; opened in {:.1} s, {} MB",

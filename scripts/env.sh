@@ -46,8 +46,12 @@ esac
 export GST_PLUGIN_PATH
 
 if [ -z "${ORT_DYLIB_PATH:-}" ]; then
-    # the first of them that is there
-    for _depth_runtime in onnxruntime openvino; do
+    # the first of them that is there; OpenVINO's is the faster one on CPUs that multiply bf16
+    _depth_runtimes='onnxruntime openvino'
+    if grep -q -w -e avx512_bf16 -e amx_bf16 /proc/cpuinfo 2>/dev/null; then
+        _depth_runtimes='openvino onnxruntime'
+    fi
+    for _depth_runtime in ${_depth_runtimes% *} ${_depth_runtimes#* }; do
         _depth_library=$(find "$_depth_root/.runtime/$_depth_runtime/onnxruntime/capi" \
             -name 'libonnxruntime.so.*' 2>/dev/null | head -n 1)
         if [ -n "$_depth_library" ]; then
@@ -56,6 +60,6 @@ if [ -z "${ORT_DYLIB_PATH:-}" ]; then
             break
         fi
     done
-    unset _depth_runtime _depth_library
+    unset _depth_runtime _depth_runtimes _depth_library
 fi
 unset _depth_root _depth_target

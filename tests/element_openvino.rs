@@ -1,3 +1,4 @@
+#![cfg(target_arch = "x86_64")] // there is no onnxruntime-openvino for others
 //! The element on the OpenVINO execution provider. A process of its own: a process has one ONNX Runtime.
 
 mod common;
@@ -5,8 +6,8 @@ mod common;
 use common::{Pipeline, depth, difference};
 use gst::prelude::*;
 
-/// One frame through `provider`: its depth and the provider that the element names.
-fn run(provider: &str) -> (Vec<u16>, String) {
+/// One frame through `provider`: its depth, and the provider and precision that the element names.
+fn run(provider: &str) -> (Vec<u16>, [String; 2]) {
     common::init_openvino();
     let pipeline = Pipeline::new(&format!(
         "videotestsrc num-buffers=1 pattern=smpte ! video/x-raw,format=RGB,width=160,height=120 \
@@ -30,21 +31,43 @@ fn run(provider: &str) -> (Vec<u16>, String) {
     let stats = pipeline
         .element("depth")
         .property::<gst::Structure>("stats");
-    (depth(&sample), stats.get("provider").unwrap())
+    let named = ["provider", "precision"].map(|field| stats.get(field).unwrap());
+    (depth(&sample), named)
+}
+
+fn has_bf16() -> bool {
+    std::is_x86_feature_detected!("avx512bf16")
 }
 
 #[test]
 fn openvino_gives_what_the_cpu_provider_gives() {
-    let (cpu, provider) = run("cpu");
-    assert_eq!(provider, "CPUExecutionProvider");
-    let (openvino, provider) = run("openvino");
-    assert_eq!(provider, "OpenVINOExecutionProvider");
+    let (cpu, named) = run("cpu");
+    assert_eq!(named, ["CPUExecutionProvider", "fp32"]);
+    let (openvino, named) = run("openvino precision=fp32");
+    assert_eq!(named, ["OpenVINOExecutionProvider", "fp32"]);
     assert!(difference(&cpu, &openvino) < 0.005);
 }
 
 #[test]
-fn auto_takes_openvino_where_it_is() {
-    assert_eq!(run("auto").1, "OpenVINOExecutionProvider");
+fn auto_takes_openvino_and_bf16_where_there_is_such() {
+    let (depth, named) = run("auto");
+    let precision = if has_bf16() { "bf16" } else { "fp32" };
+    assert_eq!(named, ["OpenVINOExecutionProvider", precision]);
+    assert!(difference(&run("cpu").0, &depth) < 0.01);
+}
+
+#[test]
+fn a_precision_that_is_not_there() {
+    common::init_openvino();
+    for (provider, precision) in [("cpu", "bf16"), ("openvino", "fp16"), ("auto", "fp16")] {
+        let pipeline = Pipeline::new(&format!(
+            "videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48 \
+             ! depthanything execution-provider={provider} precision={precision} ! fakesink"
+        ));
+        let error = pipeline.run().unwrap_err();
+        assert!(error.contains("property precision"), "{error}");
+        assert!(error.contains(precision), "{error}");
+    }
 }
 
 #[test]

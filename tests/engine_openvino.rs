@@ -5,14 +5,18 @@ mod engine_support;
 
 use engine_support::*;
 use gstdepthanything::engine::network::InputSize;
-use gstdepthanything::engine::{Config, ExecutionProvider, Progress, open as open_network};
+use gstdepthanything::engine::{
+    Config, ExecutionProvider, Precision, Progress, open as open_network,
+};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::ModelSource;
 
+/// In fp32, so that the numbers are those of the CPU provider.
 fn openvino(model: ModelSource, device: &str) -> Config {
     Config {
         device: device.to_owned(),
+        precision: Some(Precision::Fp32),
         ..config(model, ExecutionProvider::Openvino)
     }
 }
@@ -58,8 +62,12 @@ fn the_builtin_model_runs_there_and_gives_what_the_cpu_gives() {
     }
 }
 
+fn has_bf16() -> bool {
+    std::is_x86_feature_detected!("avx512bf16")
+}
+
 #[test]
-fn auto_takes_it() {
+fn auto_takes_it_in_bf16_where_there_is_such() {
     openvino_runtime();
     let mut stages = Vec::new();
     let network = open_network(
@@ -67,21 +75,97 @@ fn auto_takes_it() {
         &mut |progress| stages.push(progress),
     )
     .expect("the built-in model");
+    let wanted = if has_bf16() { "bf16" } else { "fp32" };
+    let [
+        Progress::Loading { provider: first },
+        Progress::Ready {
+            provider,
+            precision,
+            ..
+        },
+    ] = &stages[..]
+    else {
+        panic!("{stages:?}");
+    };
+    assert_eq!((*first, *provider), ("openvino", "openvino"));
+    assert_eq!(precision, wanted);
+    assert_eq!(&network.description().precision, wanted);
+}
+
+#[test]
+fn bf16_is_what_it_says_and_near_enough() {
+    openvino_runtime();
+    let bf16 = Config {
+        precision: Some(Precision::Bf16),
+        ..openvino(ModelSource::Builtin, "")
+    };
+    if !has_bf16() {
+        let error = refused(&bf16).to_string();
+        assert!(error.starts_with("property precision: "), "{error}");
+        assert!(error.contains("no instructions for bf16"), "{error}");
+        return;
+    }
+    let mut network = open(&bf16);
+    assert_eq!(network.description().precision, "bf16");
+    let mut full = open(&openvino(ModelSource::Builtin, ""));
+    let size = Size::new(252, 182);
+    let values = noise(3 * size.area());
+    let here = run(&mut *network, &values, 1, size);
+    let there = run(&mut *full, &values, 1, size);
+    let difference = difference(&there.values, &here.values);
+    // less would be fp32 under another name
+    assert!((1e-4..5e-2).contains(&difference), "{difference}");
+}
+
+#[test]
+fn a_model_that_needs_fp32_gets_it() {
+    openvino_runtime();
+    if !has_bf16() {
+        return; // nothing less is tried
+    }
+    let source = || zoo("full-precision");
+    let mut stages = Vec::new();
+    let automatic = Config {
+        precision: None,
+        ..openvino(source(), "")
+    };
+    let network =
+        open_network(&automatic, &mut |progress| stages.push(progress)).expect("the model");
+    assert_eq!(network.description().precision, "fp32");
     assert_eq!(network.description().provider, "OpenVINOExecutionProvider");
+    let told = stages.iter().find_map(|stage| match stage {
+        Progress::Fallback {
+            provider: "openvino",
+            precision: "bf16",
+            reason,
+        } => Some(reason),
+        _ => None,
+    });
+    let reason = told.unwrap_or_else(|| panic!("{stages:?}"));
     assert!(
-        matches!(
-            &stages[..],
-            [
-                Progress::Loading {
-                    provider: "openvino"
-                },
-                Progress::Ready {
-                    provider: "openvino",
-                    ..
-                }
-            ]
-        ),
-        "{stages:?}"
+        reason.contains("in bf16 its depth is not that of fp32"),
+        "{reason}"
+    );
+    // asked for by name it is an error
+    let named = Config {
+        precision: Some(Precision::Bf16),
+        ..openvino(source(), "")
+    };
+    let error = refused(&named).to_string();
+    assert!(error.contains("not that of fp32"), "{error}");
+}
+
+#[test]
+fn precisions_that_it_does_not_give_are_refused() {
+    openvino_runtime();
+    let half = Config {
+        precision: Some(Precision::Fp16),
+        ..openvino(ModelSource::Builtin, "")
+    };
+    let error = refused(&half).to_string();
+    assert!(
+        error.starts_with("property precision: fp16 is not to be had"),
+        "{error}"
     );
 }
 
@@ -95,16 +179,21 @@ fn auto_goes_on_to_the_cpu_where_it_fails_and_says_so() {
     };
     let network = open_network(&config, &mut |progress| stages.push(progress)).expect("zoo");
     assert_eq!(network.description().provider, "CPUExecutionProvider");
-    let [
-        Progress::Loading { .. },
-        Progress::Fallback { provider, reason },
-        Progress::Loading { .. },
-        Progress::Ready { .. },
-    ] = &stages[..]
-    else {
+    // the same reason in each precision is told once
+    let reasons: Vec<_> = stages
+        .iter()
+        .filter_map(|stage| match stage {
+            Progress::Fallback {
+                provider: "openvino",
+                reason,
+                ..
+            } => Some(reason),
+            _ => None,
+        })
+        .collect();
+    let [reason] = reasons[..] else {
         panic!("{stages:?}");
     };
-    assert_eq!(*provider, "openvino");
     assert!(reason.contains("NaN"), "{reason}");
     assert!(
         network.description().fallbacks.contains(reason),
@@ -117,7 +206,11 @@ fn auto_goes_on_to_the_cpu_where_it_fails_and_says_so() {
 fn devices_that_are_not_there_are_named() {
     openvino_runtime();
     for device in ["GPU.7", "NPU"] {
-        match refused(&openvino(ModelSource::Builtin, device)) {
+        let config = Config {
+            precision: None,
+            ..openvino(ModelSource::Builtin, device)
+        };
+        match refused(&config) {
             Error::Provider { provider, reason } => {
                 assert_eq!(provider, "openvino");
                 assert!(reason.contains(device) && reason.len() < 300, "{reason}");

@@ -140,6 +140,7 @@ runs! {
     patch_16: "patch-16", Relative, relative, SINGLE;
     patch_rearranged: "patch-rearranged", Relative, relative, SINGLE;
     coarse: "coarse", Relative, relative, SINGLE;
+    full_precision: "full-precision", Relative, relative, SINGLE;
     depth_third: "depth-third", Relative, relative, SINGLE;
     depth_and_sky: "depth-and-sky", Distance, f32::exp, SINGLE;
     trial_settles: "trial-settles", Relative, relative, SINGLE;

@@ -198,6 +198,7 @@ fn runnable() -> Vec<(&'static str, Expected)> {
                 ..plain()
             },
         ),
+        ("full-precision", plain()),
         (
             "depth-and-sky",
             Expected {
@@ -394,11 +395,21 @@ fn facts_beside_the_form() {
         [folder().join("external.onnx_data")]
     );
     assert_eq!(facts("image-depth").external_data, [] as [PathBuf; 0]);
+    for (name, half) in [
+        ("image-depth", false),
+        ("f16", true),
+        ("f16-inside", true),
+        ("q4", false),
+    ] {
+        assert_eq!(facts(name).half_precision, half, "{name}");
+    }
 }
 
 #[test]
 fn the_built_in_model() {
     let facts = inspect(&ModelSource::Builtin).unwrap();
+    // its weights are stored in half precision and cast at once
+    assert!(!facts.half_precision);
     assert_eq!((facts.kind, facts.patch), (DepthKind::Relative, 14));
     let image = select_input(&facts, &facts.inputs).unwrap();
     assert_eq!((image.input_size(), image.batch), (InputSize::Any, None));

@@ -127,6 +127,37 @@ fn with_lib(checkout: &Path, script: &str, path: Option<&str>) -> (bool, String)
     )
 }
 
+/// Whether the CPU multiplies bf16, read as the scripts read it.
+fn has_bf16() -> bool {
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    flags
+        .split_whitespace()
+        .any(|flag| flag == "avx512_bf16" || flag == "amx_bf16")
+}
+
+#[test]
+fn of_two_runtimes_the_faster_one_is_taken() {
+    let folder = checkout("two", &["release"], &["onnxruntime", "openvino"]);
+    let fastest = if has_bf16() {
+        "openvino"
+    } else {
+        "onnxruntime"
+    };
+    for name in ["bash", "dash", "zsh"] {
+        let Some((_, runtime)) = sourced(folder.path(), name, &[]) else {
+            continue; // no such shell here
+        };
+        let part = format!(".runtime/{fastest}/onnxruntime/capi");
+        assert!(runtime.contains(&part), "{name}: {runtime}");
+    }
+    let (success, text) = with_lib(folder.path(), "fastest_runtime", None);
+    assert!(success, "{text}");
+    assert!(text.contains("bf16"), "it says why: {text}");
+    if cfg!(target_arch = "x86_64") {
+        assert!(text.lines().any(|line| line == fastest), "{text}");
+    }
+}
+
 #[test]
 fn versions_are_compared_as_numbers() {
     let folder = checkout("version", &[], &[]);

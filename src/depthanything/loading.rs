@@ -7,7 +7,7 @@ use gst::prelude::*;
 
 use super::messages::{self, EngineNews};
 use super::settings::LoadSettings;
-use super::{CAT, ExecutionProvider};
+use super::{CAT, ExecutionProvider, Precision};
 use crate::engine::network::InputSize;
 use crate::engine::runtime::{self, LogLevel};
 use crate::engine::shared::{self, Batching, Shared};
@@ -40,6 +40,7 @@ pub(super) fn load(
         },
         provider: settings.execution_provider.into(),
         device: settings.device.clone(),
+        precision: settings.precision.into(),
         threads: settings.num_threads as usize,
         rewrite: true,
     };
@@ -65,7 +66,11 @@ pub(super) fn load(
     };
     let network = shared::open(&config, batching, &mut |progress| match progress {
         Progress::Loading { provider } => tell("loading", provider, "", ""),
-        Progress::Fallback { provider, reason } => tell("fallback", provider, "", &reason),
+        Progress::Fallback {
+            provider,
+            precision,
+            reason,
+        } => tell("fallback", provider, precision, &reason),
         Progress::Ready {
             provider,
             precision,
@@ -121,6 +126,17 @@ impl From<ExecutionProvider> for engine::ExecutionProvider {
             ExecutionProvider::Cuda => Self::Cuda,
             ExecutionProvider::Tensorrt => Self::Tensorrt,
             ExecutionProvider::Openvino => Self::Openvino,
+        }
+    }
+}
+
+impl From<Precision> for Option<engine::Precision> {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Auto => None,
+            Precision::Fp32 => Some(engine::Precision::Fp32),
+            Precision::Fp16 => Some(engine::Precision::Fp16),
+            Precision::Bf16 => Some(engine::Precision::Bf16),
         }
     }
 }

@@ -102,6 +102,31 @@ pub enum ExecutionProvider {
     Openvino,
 }
 
+/// Arithmetic of the inference.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDepthAnythingPrecision")]
+pub enum Precision {
+    /// The fastest that passes the check.
+    #[default]
+    #[enum_value(
+        name = "The fastest that gives the depth of fp32 on a test picture",
+        nick = "auto"
+    )]
+    Auto,
+    /// 32-bit floats.
+    #[enum_value(name = "32-bit floats", nick = "fp32")]
+    Fp32,
+    /// Half precision.
+    #[enum_value(name = "Half precision, on GPUs", nick = "fp16")]
+    Fp16,
+    /// Brain float.
+    #[enum_value(
+        name = "Brain float, with openvino on CPUs that have AVX512_BF16 or AMX",
+        nick = "bf16"
+    )]
+    Bf16,
+}
+
 /// What the samples mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingOutput")]
@@ -150,6 +175,7 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     #[cfg(feature = "doc")]
     for enum_type in [
         ExecutionProvider::static_type(),
+        Precision::static_type(),
         DepthOutput::static_type(),
         DepthRange::static_type(),
     ] {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use gst::prelude::*;
 
-use super::{DepthOutput, DepthRange, ExecutionProvider};
+use super::{DepthOutput, DepthRange, ExecutionProvider, Precision};
 
 /// What is read when the element starts.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub(super) struct LoadSettings {
     pub(super) execution_provider: ExecutionProvider,
     /// The provider's device; empty: its first.
     pub(super) device: String,
+    /// Arithmetic of the inference.
+    pub(super) precision: Precision,
     /// Threads for inference on the CPU; 0: all.
     pub(super) num_threads: u32,
     /// Frames of streams that share a model and run together, at most.
@@ -62,6 +64,7 @@ impl Default for Settings {
                 model_file: None,
                 execution_provider: ExecutionProvider::Auto,
                 device: String::new(),
+                precision: Precision::Auto,
                 num_threads: 0,
                 max_batch: 1,
                 batch_timeout: 0,
@@ -115,7 +118,7 @@ fn put_number(field: &mut f64, value: &glib::Value) {
     }
 }
 
-static TABLE: [Property; 15] = [
+static TABLE: [Property; 16] = [
     Property {
         name: "model-file",
         changes: Changes::Ready,
@@ -199,6 +202,22 @@ static TABLE: [Property; 15] = [
                 s.load.device = device.unwrap_or_default();
             }
         },
+    },
+    Property {
+        name: "precision",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecEnum::builder_with_default("precision", s.load.precision)
+                .nick("Precision")
+                .blurb(
+                    "Arithmetic of the inference. auto: the fastest whose depth is that of fp32 on a test picture; \
+                     a named one is used or the element fails",
+                )
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.precision.to_value(),
+        set: |s, value| put(&mut s.load.precision, value),
     },
     Property {
         name: "num-threads",

@@ -17,6 +17,7 @@
 
 pub mod network;
 pub mod planner;
+pub mod precision;
 pub mod provider;
 pub mod runtime;
 mod session;
@@ -28,9 +29,11 @@ use crate::error::Error;
 use crate::model::{self, ModelSource};
 
 pub use network::Network;
+pub use precision::Precision;
 pub use provider::ExecutionProvider;
 
-use session::SessionNetwork;
+use precision::{Attempt, Choice};
+use session::{SessionNetwork, Setup};
 
 /// Everything that decides what a loaded network is: equal configurations can share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,6 +44,8 @@ pub struct Config {
     pub provider: ExecutionProvider,
     /// The provider's device: `0`, `GPU.1`, …; empty for its first.
     pub device: String,
+    /// Arithmetic of the inference; `None`: the fastest that gives the depth that fp32 gives.
+    pub precision: Option<Precision>,
     /// CPU threads for inference; 0: all.
     pub threads: usize,
     /// Whether the graph may be rewritten where that gives the same numbers with less time and memory
@@ -55,8 +60,19 @@ impl Config {
             model,
             provider: ExecutionProvider::Auto,
             device: String::new(),
+            precision: None,
             threads: 0,
             rewrite: true,
+        }
+    }
+
+    /// The same for the CPU provider, which has no devices and no choice of precision.
+    fn on_any_cpu(&self) -> Self {
+        Self {
+            provider: ExecutionProvider::Cpu,
+            device: String::new(),
+            precision: None,
+            ..self.clone()
         }
     }
 }
@@ -69,10 +85,12 @@ pub enum Progress {
         /// Its short name.
         provider: &'static str,
     },
-    /// It does not work here, and `auto` goes on to the next.
+    /// It does not work here, at least not in this precision, and `auto` goes on to the next.
     Fallback {
         /// Its short name.
         provider: &'static str,
+        /// The arithmetic that was tried.
+        precision: &'static str,
         /// Why, in words.
         reason: String,
     },
@@ -103,17 +121,41 @@ pub fn open(
     let start = Instant::now();
     let facts = model::inspect(&config.model)?;
     let runtime = runtime::load()?;
-    let candidates = provider::candidates(config.provider, runtime)?;
+    if config.provider != ExecutionProvider::Auto {
+        provider::check_built_in(config.provider, runtime)?;
+    }
+    let choice = Choice {
+        provider: config.provider,
+        precision: config.precision,
+        device: &config.device,
+        facts: &facts,
+        cpu_has_bf16: precision::cpu_has_bf16(),
+    };
+    let attempts = choice.attempts(&provider::built_in())?;
 
     let mut fallbacks = Vec::new();
     let mut failure = Error::Provider {
         provider: config.provider.name().to_owned(),
         reason: "this ONNX Runtime has none".to_owned(),
     };
-    for (index, &provider) in candidates.iter().enumerate() {
+    for (
+        index,
+        &Attempt {
+            provider,
+            precision,
+        },
+    ) in attempts.iter().enumerate()
+    {
         let name = provider.name();
         progress(Progress::Loading { provider: name });
-        failure = match SessionNetwork::open(runtime, config, provider, &facts) {
+        let setup = Setup {
+            runtime,
+            config,
+            facts: &facts,
+            provider,
+            precision,
+        };
+        failure = match SessionNetwork::open(setup) {
             Ok(mut network) => {
                 network.set_fallbacks(fallbacks);
                 progress(Progress::Ready {
@@ -127,12 +169,15 @@ pub fn open(
             Err(error @ Error::ModelUnsupported { .. }) => return Err(error),
             Err(error) => error,
         };
-        if index + 1 < candidates.len() {
-            fallbacks.push(failure.to_string());
+        let reason = failure.to_string();
+        // what is missing is missing in each precision
+        if index + 1 < attempts.len() && !fallbacks.contains(&reason) {
             progress(Progress::Fallback {
                 provider: name,
-                reason: failure.to_string(),
+                precision: precision.name(),
+                reason: reason.clone(),
             });
+            fallbacks.push(reason);
         }
     }
     Err(failure)

@@ -10,9 +10,10 @@ use ort::ep::ExecutionProviderDispatch;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProvider as _};
 
 use super::Config;
+use super::precision::Precision;
 use super::runtime::Runtime;
 use crate::error::Error;
-use crate::model::{ElementType, ImageInput, ModelFacts};
+use crate::model::ModelFacts;
 
 pub(super) use diagnosis::{provider_error, trimmed};
 pub use placement::{Placement, Share};
@@ -32,14 +33,6 @@ pub enum ExecutionProvider {
     /// Intel OpenVINO, on its CPU device (AMD too) or another.
     Openvino,
 }
-
-/// The order in which `auto` tries: fastest first.
-const BEST_FIRST: [ExecutionProvider; 4] = [
-    ExecutionProvider::Tensorrt,
-    ExecutionProvider::Cuda,
-    ExecutionProvider::Openvino,
-    ExecutionProvider::Cpu,
-];
 
 impl ExecutionProvider {
     /// Its name as the property spells it.
@@ -82,24 +75,24 @@ impl fmt::Display for ExecutionProvider {
     }
 }
 
-/// The providers to try for `wanted`, in order.
+/// The providers that the loaded ONNX Runtime was built with.
+pub(super) fn built_in() -> Vec<ExecutionProvider> {
+    use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
+    let mut all = vec![Tensorrt, Cuda, Openvino, Cpu];
+    all.retain(|provider| provider.is_built_in());
+    all
+}
+
+/// Sees whether this build of ONNX Runtime has `provider`.
 ///
 /// # Errors
-/// [`Error::Provider`] when a named one is not in this build of ONNX Runtime.
-pub(super) fn candidates(
-    wanted: ExecutionProvider,
-    runtime: &Runtime,
-) -> Result<Vec<ExecutionProvider>, Error> {
-    if wanted == ExecutionProvider::Auto {
-        return Ok(BEST_FIRST
-            .into_iter()
-            .filter(|provider| provider.is_built_in())
-            .collect());
+/// [`Error::Provider`] with what to install.
+pub(super) fn check_built_in(provider: ExecutionProvider, runtime: &Runtime) -> Result<(), Error> {
+    if provider.is_built_in() {
+        Ok(())
+    } else {
+        Err(diagnosis::not_built_in(provider, runtime))
     }
-    if !wanted.is_built_in() {
-        return Err(diagnosis::not_built_in(wanted, runtime));
-    }
-    Ok(vec![wanted])
 }
 
 /// What to register with a session so that `provider` runs it; nothing for the CPU, which is always there.
@@ -108,6 +101,7 @@ pub(super) fn candidates(
 /// [`Error::Setting`] when `device` is none of this provider.
 pub(super) fn registrations(
     provider: ExecutionProvider,
+    precision: Precision,
     config: &Config,
     threads: usize,
 ) -> Result<Vec<ExecutionProviderDispatch>, Error> {
@@ -129,7 +123,7 @@ pub(super) fn registrations(
             let tensorrt = ep::TensorRT::default().with_device_id(device).build();
             vec![tensorrt, cuda(device)]
         }
-        ExecutionProvider::Openvino => vec![openvino(device, threads)?],
+        ExecutionProvider::Openvino => vec![openvino(device, precision, threads)?],
     };
     Ok(registrations
         .into_iter()
@@ -158,7 +152,7 @@ fn nvidia_device(provider: ExecutionProvider, device: &str) -> Result<i32, Error
 }
 
 /// As OpenVINO spells it: `CPU`, `GPU.1`, `AUTO:GPU,CPU`.
-fn openvino_device(device: &str) -> String {
+pub(super) fn openvino_device(device: &str) -> String {
     match device.trim() {
         "" => "CPU".to_owned(),
         device => device.to_ascii_uppercase(),
@@ -166,15 +160,23 @@ fn openvino_device(device: &str) -> String {
 }
 
 /// The kind of a device: `GPU` of `GPU.1`.
-fn openvino_kind(device: &str) -> &str {
+pub(super) fn openvino_kind(device: &str) -> &str {
     device.split(['.', ':']).next().unwrap_or_default()
 }
 
-fn openvino(device: &str, threads: usize) -> Result<ExecutionProviderDispatch, Error> {
+/// The kinds of devices that OpenVINO has.
+pub(super) const OPENVINO_KINDS: [&str; 7] =
+    ["CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH"];
+
+fn openvino(
+    device: &str,
+    precision: Precision,
+    threads: usize,
+) -> Result<ExecutionProviderDispatch, Error> {
     let device = openvino_device(device);
     // a name that OpenVINO does not know is not refused, it just runs nothing
     let kind = openvino_kind(&device);
-    if !["CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH"].contains(&kind) {
+    if !OPENVINO_KINDS.contains(&kind) {
         return Err(Error::Setting {
             property: "device",
             reason: format!(
@@ -184,19 +186,25 @@ fn openvino(device: &str, threads: usize) -> Result<ExecutionProviderDispatch, E
         });
     }
     Ok(ep::OpenVINO::default()
-        .with_arbitrary_config("load_config", openvino_config(kind, threads))
+        .with_arbitrary_config("load_config", openvino_config(kind, precision, threads))
         .with_device_type(device)
         .build())
 }
 
 /// OpenVINO's own settings as JSON text, which is what `load_config` takes: not the path of a file.
-fn openvino_config(kind: &str, threads: usize) -> String {
+fn openvino_config(kind: &str, precision: Precision, threads: usize) -> String {
     let mut settings = serde_json::json!({
         "PERFORMANCE_HINT": "LATENCY",
     });
-    // a GPU would choose f16 by itself, a CPU that has it bf16
+    // left to itself a GPU would take f16, a CPU that has it bf16. The provider's own option `precision` is refused
+    // on a CPU, and the plain CPU provider then runs the model in silence
+    let hint = match precision {
+        Precision::Fp32 => "f32",
+        Precision::Fp16 => "f16",
+        Precision::Bf16 => "bf16",
+    };
     if takes_precision(kind) {
-        settings["INFERENCE_PRECISION_HINT"] = "f32".into();
+        settings["INFERENCE_PRECISION_HINT"] = hint.into();
     }
     if kind == "CPU" {
         settings["INFERENCE_NUM_THREADS"] = threads.to_string().into();
@@ -204,37 +212,27 @@ fn openvino_config(kind: &str, threads: usize) -> String {
     serde_json::json!({ kind: settings }).to_string()
 }
 
-fn takes_precision(openvino_device: &str) -> bool {
+pub(super) fn takes_precision(openvino_device: &str) -> bool {
     matches!(openvino_device, "CPU" | "GPU")
 }
 
-/// The arithmetic that a provider really does: `fp32`, `fp16`, `int8`, or `unknown` where that is left to the device.
+/// What to call the arithmetic of `provider` that was asked for `precision`: `fp32`, `fp16`, `bf16`, `int8`, or
+/// `unknown` where that is left to the device.
 pub(super) fn precision(
     provider: ExecutionProvider,
+    precision: Precision,
     device: &str,
     facts: &ModelFacts,
-    input: &ImageInput,
 ) -> &'static str {
-    let small_weights_only = facts
-        .contrib_operators
-        .iter()
-        .any(|operator| operator.ends_with("NBits") || operator.ends_with("Bnb4"));
-    if facts.quantized && !small_weights_only {
+    if facts.computes_in_integers() {
         return "int8";
     }
     match provider {
-        ExecutionProvider::Cuda | ExecutionProvider::Tensorrt
-            if input.element == ElementType::F16 =>
-        {
-            "fp16"
-        }
         ExecutionProvider::Openvino => match openvino_kind(&openvino_device(device)) {
-            kind if takes_precision(kind) => "fp32",
-            "NPU" => "fp16",
+            kind if takes_precision(kind) || kind == "NPU" => precision.name(),
             _ => "unknown",
         },
-        // the CPU kernels have no f16 and cast to f32 around each node
-        _ => "fp32",
+        _ => precision.name(),
     }
 }
 
@@ -251,7 +249,7 @@ mod tests {
     }
 
     fn names(provider: ExecutionProvider, device: &str) -> Vec<&'static str> {
-        registrations(provider, &config(device), 2)
+        registrations(provider, Precision::Fp32, &config(device), 2)
             .expect("device")
             .iter()
             .map(ExecutionProviderDispatch::name)
@@ -260,7 +258,8 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_property() {
-        for provider in BEST_FIRST {
+        use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
+        for provider in [Tensorrt, Cuda, Openvino, Cpu] {
             assert!(provider.ort_name().ends_with("ExecutionProvider"));
             assert_eq!(
                 provider.ort_name().to_lowercase(),
@@ -295,7 +294,7 @@ mod tests {
             (Openvino, "0"),
             (Openvino, "XYZ"),
         ] {
-            match registrations(provider, &config(device), 2) {
+            match registrations(provider, Precision::Fp32, &config(device), 2) {
                 Err(Error::Setting { property, reason }) => {
                     assert_eq!(property, "device");
                     assert!(
@@ -311,12 +310,12 @@ mod tests {
     #[test]
     fn openvino_settings_are_json() {
         let config: serde_json::Value =
-            serde_json::from_str(&openvino_config("CPU", 3)).expect("JSON");
-        assert_eq!(config["CPU"]["INFERENCE_PRECISION_HINT"], "f32");
+            serde_json::from_str(&openvino_config("CPU", Precision::Bf16, 3)).expect("JSON");
+        assert_eq!(config["CPU"]["INFERENCE_PRECISION_HINT"], "bf16");
         assert_eq!(config["CPU"]["INFERENCE_NUM_THREADS"], "3");
         let config: serde_json::Value =
-            serde_json::from_str(&openvino_config("GPU", 3)).expect("JSON");
-        assert_eq!(config["GPU"]["INFERENCE_PRECISION_HINT"], "f32");
+            serde_json::from_str(&openvino_config("GPU", Precision::Fp16, 3)).expect("JSON");
+        assert_eq!(config["GPU"]["INFERENCE_PRECISION_HINT"], "f16");
         assert!(config["GPU"].get("INFERENCE_NUM_THREADS").is_none());
     }
 }

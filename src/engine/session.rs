@@ -1,5 +1,6 @@
 //! A [`Network`] on ONNX Runtime.
 
+mod agreement;
 mod arena;
 mod failure;
 mod fusion;
@@ -14,10 +15,21 @@ use ort::value::TensorRef;
 
 use super::Config;
 use super::network::{DepthMaps, Description, Images, InputSize, Network};
+use super::precision::Precision;
 use super::provider::{self, ExecutionProvider, Placement};
 use super::runtime::{Runtime, capture};
 use crate::error::Error;
 use crate::model::{self, DepthOutput, ElementType, ImageInput, ModelFacts, ModelSource, Outlet};
+
+/// What a session is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Setup<'a> {
+    pub(super) runtime: &'static Runtime,
+    pub(super) config: &'a Config,
+    pub(super) facts: &'a ModelFacts,
+    pub(super) provider: ExecutionProvider,
+    pub(super) precision: Precision,
+}
 
 /// A session, its input and output, and the buffers that its runs need.
 pub(super) struct SessionNetwork {
@@ -44,41 +56,37 @@ struct Options {
 }
 
 impl SessionNetwork {
-    /// Loads the model with `provider` and tries it.
-    pub(super) fn open(
-        runtime: &'static Runtime,
-        config: &Config,
-        provider: ExecutionProvider,
-        facts: &ModelFacts,
-    ) -> Result<Self, Error> {
-        fusion::open(runtime, config, provider, facts)
+    /// Loads the model and tries it: on small pictures, and where its arithmetic is less than fp32 against that.
+    pub(super) fn open(setup: Setup<'_>) -> Result<Self, Error> {
+        let mut network = fusion::open(setup)?;
+        if setup.precision != Precision::Fp32 {
+            network.description.precision = agreement::check(setup, &mut network)?.to_owned();
+        }
+        Ok(network)
     }
 
-    fn open_graph(
-        runtime: &'static Runtime,
-        config: &Config,
-        provider: ExecutionProvider,
-        facts: &ModelFacts,
-        graph: &Graph,
-    ) -> Result<Self, Error> {
-        let profile = Profile::new(provider)?;
-        let (mut network, output) =
-            Self::prepare(runtime, config, provider, facts, graph, &profile)?;
-        network.try_out(facts, &output, provider)?;
-        network.check_placement(provider, profile)?;
+    fn open_graph(setup: Setup<'_>, graph: &Graph) -> Result<Self, Error> {
+        let profile = Profile::new(setup.provider)?;
+        let (mut network, output) = Self::prepare(setup, graph, &profile)?;
+        network.try_out(setup.facts, &output, setup.provider)?;
+        network.check_placement(setup.provider, profile)?;
         Ok(network)
     }
 
     /// Loads `graph`, and what its inputs and outputs are.
     fn prepare(
-        runtime: &'static Runtime,
-        config: &Config,
-        provider: ExecutionProvider,
-        facts: &ModelFacts,
+        setup: Setup<'_>,
         graph: &Graph,
         profile: &Profile,
     ) -> Result<(Self, DepthOutput), Error> {
-        let session = load(runtime, config, provider, facts, graph, profile)?;
+        let Setup {
+            runtime,
+            config,
+            facts,
+            provider,
+            precision,
+        } = setup;
+        let session = load(setup, graph, profile)?;
         let inputs = tensors::outlets(session.inputs());
         let outputs = tensors::outlets(session.outputs());
         let input = model::select_input(facts, &inputs)?;
@@ -92,7 +100,7 @@ impl SessionNetwork {
             input_size: input.input_size(),
             batch: input.batch,
             provider: provider.ort_name().to_owned(),
-            precision: provider::precision(provider, &config.device, facts, &input).to_owned(),
+            precision: provider::precision(provider, precision, &config.device, facts).to_owned(),
             runtime: format!(
                 "ONNX Runtime {} ({})",
                 runtime.version(),
@@ -349,16 +357,16 @@ impl Profile {
     }
 }
 
-fn load(
-    runtime: &Runtime,
-    config: &Config,
-    provider: ExecutionProvider,
-    facts: &ModelFacts,
-    graph: &Graph,
-    profile: &Profile,
-) -> Result<Session, Error> {
+fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, Error> {
+    let Setup {
+        runtime,
+        config,
+        facts,
+        provider,
+        precision,
+    } = setup;
     let threads = threads(config.threads);
-    let registrations = provider::registrations(provider, config, threads)?;
+    let registrations = provider::registrations(provider, precision, config, threads)?;
     let builder = || {
         let mut builder = Session::builder(runtime.environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?

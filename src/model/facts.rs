@@ -13,6 +13,7 @@ use super::graph::{Graph, fed_inputs};
 use super::outlet::Outlet;
 use super::patch::{self, FALLBACK_PATCH};
 use super::proto::ModelProto;
+use super::proto::tensor_proto::DataType;
 use super::{DepthKind, ModelSource};
 use crate::error::Error;
 
@@ -51,6 +52,8 @@ pub struct ModelFacts {
     pub contrib_operators: BTreeSet<String>,
     /// Whether weights or activations are integers.
     pub quantized: bool,
+    /// Whether it computes in half precision: most convolutions and matrix products have such weights.
+    pub half_precision: bool,
     /// Files beside the model that hold its weights; they are there and long enough.
     pub external_data: Vec<PathBuf>,
     /// Inputs as the file declares them.
@@ -72,6 +75,12 @@ impl ModelFacts {
             .iter()
             .find(|facts| facts.outlet.name == output)
             .map(|facts| &facts.ending)
+    }
+
+    /// Whether its products are products of integers, and not only its weights stored as such.
+    pub fn computes_in_integers(&self) -> bool {
+        let stored = |operator: &String| operator.ends_with("NBits") || operator.ends_with("Bnb4");
+        self.quantized && !self.contrib_operators.iter().any(stored)
     }
 
     /// Version of ONNX's own operator set.
@@ -151,6 +160,7 @@ pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, E
         opsets: opsets(&model),
         contrib_operators: contrib_operators(&graph),
         quantized: graph.nodes.iter().any(|node| is_quantized(node.op())),
+        half_precision: is_half(&graph),
         external_data,
         inputs,
         outputs,
@@ -220,6 +230,27 @@ fn contrib_operators(graph: &Graph<'_>) -> BTreeSet<String> {
         .filter(|(domain, _)| !domain.is_empty())
         .map(|(domain, op)| format!("{domain}:{op}"))
         .collect()
+}
+
+/// By the weights as they meet the convolutions and matrix products: stored in half precision and cast at once they
+/// only save room.
+fn is_half(graph: &Graph<'_>) -> bool {
+    let products = graph
+        .nodes
+        .iter()
+        .filter(|node| matches!(node.op(), "Conv" | "ConvTranspose" | "MatMul" | "Gemm"));
+    let (mut half, mut single) = (0, 0);
+    for node in products {
+        let types = node.inputs.iter().flatten();
+        for kind in types.filter_map(|&value| graph.constant_type(value)) {
+            match kind {
+                DataType::Float16 => half += 1,
+                DataType::Float => single += 1,
+                _ => {}
+            }
+        }
+    }
+    half > single
 }
 
 fn is_quantized(op: &str) -> bool {

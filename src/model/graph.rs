@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::number;
+use super::proto::tensor_proto::DataType;
 use super::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 };
@@ -97,6 +98,28 @@ impl<'a> Graph<'a> {
                 | "Flatten" | "Expand" | "DequantizeLinear" => value = node.input(0)?,
                 _ => return None,
             }
+        }
+        None
+    }
+
+    /// The type of the elements of `value`, where it is a constant.
+    pub(super) fn constant_type(&self, mut value: Value) -> Option<DataType> {
+        for _ in 0..MAX_CHAIN {
+            if let Some(tensor) = self.constants.get(&value) {
+                return DataType::try_from(tensor.data_type()).ok();
+            }
+            let (node, _) = self.producer(value)?;
+            let kind = match node.op() {
+                "Constant" => node.attribute("value")?.t.as_ref()?.data_type(),
+                "Cast" => i32::try_from(node.attribute("to")?.i()).ok()?,
+                "Identity" | "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten" | "Transpose"
+                | "Expand" => {
+                    value = node.input(0)?;
+                    continue;
+                }
+                _ => return None,
+            };
+            return DataType::try_from(kind).ok();
         }
         None
     }

@@ -241,6 +241,7 @@ mod tests {
             opsets: Vec::new(),
             contrib_operators: Default::default(),
             quantized: false,
+            half_precision: false,
             external_data: Vec::new(),
             inputs: Vec::new(),
             outputs,

@@ -359,6 +359,15 @@ def _():
     return net.model([("image", F32, [1, 3, *IMAGE])], [("a", F32, sides), ("b", F32, sides), ("c", F32, sides)])
 
 
+@entry("full-precision", "networks whose sums need fp32: 4096 is added and taken away again, which bf16 and fp16 can't follow", RUNS)
+def _():
+    net = Net()
+    shift = lambda value, by: net.op("Conv", value, net.const([[[[1.0]]]]), net.const([by]), kernel_shape=[1, 1])
+    far = net.op("Relu", shift(net.luma("image"), 4096.0))
+    net.squeeze(net.op("Relu", net.enlarge(shift(far, -4096.0))), out="depth")
+    return net.model([("image", F32, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE])])
+
+
 # ---- metric ------------------------------------------------------------------------------------------------------
 
 @entry("metric-indoor", "Sigmoid × 20, as Depth Anything V2's metric models end", METRIC(20), value=metric(20))

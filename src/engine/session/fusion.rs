@@ -6,17 +6,15 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::trial::picture;
-use super::{Graph, Profile, SessionNetwork};
-use crate::engine::Config;
+use super::{Graph, Profile, SessionNetwork, Setup};
 use crate::engine::network::{DepthMaps, Description, Images, InputSize, Network as _};
 use crate::engine::provider::ExecutionProvider;
-use crate::engine::runtime::Runtime;
 use crate::error::Error;
 use crate::geometry::Size;
+use crate::model::ModelSource;
 use crate::model::proto::ModelProto;
 use crate::model::proto::tensor_proto::DataLocation;
 use crate::model::rewrite::{fuse_attention, refer_to_file};
-use crate::model::{ModelFacts, ModelSource};
 
 /// Largest difference to the plain network, in units of the range of its depth.
 const TOLERANCE: f32 = 1e-4;
@@ -29,13 +27,11 @@ const COMPARED_AT: (u32, u32) = (9, 10);
 const LARGEST_COMPARED: usize = 518 * 924;
 
 /// Opens the model with its attention fused if that can be, else as it is.
-pub(super) fn open(
-    runtime: &'static Runtime,
-    config: &Config,
-    provider: ExecutionProvider,
-    facts: &ModelFacts,
-) -> Result<SessionNetwork, Error> {
-    let as_it_is = || SessionNetwork::open_graph(runtime, config, provider, facts, &Graph::AsItIs);
+pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
+    let Setup {
+        config, provider, ..
+    } = setup;
+    let as_it_is = || SessionNetwork::open_graph(setup, &Graph::AsItIs);
     // TensorRT can't take the operator, and OpenVINO fuses by itself
     let takes_it = matches!(provider, ExecutionProvider::Cpu | ExecutionProvider::Cuda);
     if !takes_it || !config.rewrite {
@@ -44,11 +40,10 @@ pub(super) fn open(
     let Some(graphs) = Graphs::of(&config.model) else {
         return as_it_is();
     };
-    let fused = SessionNetwork::open_graph(runtime, config, provider, facts, &graphs.fused)
-        .and_then(|mut fused| {
-            compare(runtime, config, provider, facts, &graphs.plain, &mut fused)?;
-            Ok(fused)
-        });
+    let fused = SessionNetwork::open_graph(setup, &graphs.fused).and_then(|mut fused| {
+        compare(setup, &graphs.plain, &mut fused)?;
+        Ok(fused)
+    });
     match fused {
         Ok(mut network) => {
             network.description.fused_attentions = graphs.attentions;
@@ -124,14 +119,8 @@ fn leave_weights(models: &mut [&mut ModelProto], file: &Bytes, path: &Path) -> O
 }
 
 /// Runs both on the same picture.
-fn compare(
-    runtime: &'static Runtime,
-    config: &Config,
-    provider: ExecutionProvider,
-    facts: &ModelFacts,
-    plain: &Graph,
-    fused: &mut SessionNetwork,
-) -> Result<(), Error> {
+fn compare(setup: Setup<'_>, plain: &Graph, fused: &mut SessionNetwork) -> Result<(), Error> {
+    let provider = setup.provider;
     let Description {
         input_size,
         patch,
@@ -145,8 +134,7 @@ fn compare(
         InputSize::Fixed(size) => size,
     };
     let batch = batch.unwrap_or(2);
-    let mut plain =
-        SessionNetwork::prepare(runtime, config, provider, facts, plain, &Profile::none())?.0;
+    let mut plain = SessionNetwork::prepare(setup, plain, &Profile::none())?.0;
     plain.follow(fused, provider)?;
     let values = picture(batch, size);
     let images = Images {

@@ -1,0 +1,356 @@
+//! The arithmetic of inference: what there is, which provider gives which, and in which order they are tried.
+
+use std::fmt;
+
+use super::provider::{
+    ExecutionProvider, OPENVINO_KINDS, openvino_device, openvino_kind, takes_precision,
+};
+use crate::error::Error;
+use crate::model::ModelFacts;
+
+/// Arithmetic of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32-bit floats.
+    Fp32,
+    /// IEEE half precision.
+    Fp16,
+    /// Brain float: the range of `Fp32` with 8 bits of mantissa.
+    Bf16,
+}
+
+impl Precision {
+    /// Its name as the property spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One way to run a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) provider: ExecutionProvider,
+    pub(super) precision: Precision,
+}
+
+/// What has to be known to choose.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice<'a> {
+    /// The provider asked for.
+    pub(super) provider: ExecutionProvider,
+    /// The precision asked for; `None`: the fastest that passes the check.
+    pub(super) precision: Option<Precision>,
+    /// The provider's device asked for.
+    pub(super) device: &'a str,
+    /// The model.
+    pub(super) facts: &'a ModelFacts,
+    /// Whether this machine's CPU multiplies bf16.
+    pub(super) cpu_has_bf16: bool,
+}
+
+impl Choice<'_> {
+    /// What to try, fastest first (`benches/results/precision.md`); of the providers `available` alone.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when none of them gives the precision asked for.
+    pub(super) fn attempts(&self, available: &[ExecutionProvider]) -> Result<Vec<Attempt>, Error> {
+        use ExecutionProvider::{Auto, Cpu, Cuda, Openvino, Tensorrt};
+        let mut order = match self.provider {
+            Auto => vec![Tensorrt, Cuda, Openvino, Cpu],
+            named => vec![named],
+        };
+        order.retain(|provider| available.contains(provider));
+        let mut attempts = Vec::new();
+        let mut refusals = Vec::new();
+        for &provider in &order {
+            match self.precisions(provider) {
+                Ok(precisions) => {
+                    attempts.extend(precisions.into_iter().map(|precision| Attempt {
+                        provider,
+                        precision,
+                    }));
+                }
+                Err(reason) => refusals.push(reason),
+            }
+        }
+        if attempts.is_empty()
+            && let Some(reason) = refusals.pop()
+        {
+            return Err(Error::Setting {
+                property: "precision",
+                reason,
+            });
+        }
+        Ok(attempts)
+    }
+
+    /// The precisions to try with `provider`, fastest first, or why it does not give the one asked for.
+    fn precisions(&self, provider: ExecutionProvider) -> Result<Vec<Precision>, String> {
+        let (given, otherwise) = self.given(provider);
+        match self.precision {
+            None => Ok(given),
+            Some(wanted) if given.contains(&wanted) => Ok(vec![wanted]),
+            Some(wanted) => Err(format!("{wanted} is not to be had: {otherwise}")),
+        }
+    }
+
+    /// The precisions that `provider` gives with this model on this machine, fastest first, and why no others.
+    fn given(&self, provider: ExecutionProvider) -> (Vec<Precision>, String) {
+        use Precision::{Bf16, Fp16, Fp32};
+        if self.facts.computes_in_integers() {
+            return (
+                vec![Fp32],
+                "this model computes in 8-bit integers, and in fp32 what is left; leave `precision` at auto".into(),
+            );
+        }
+        match provider {
+            ExecutionProvider::Openvino => {
+                let device = openvino_device(self.device);
+                match openvino_kind(&device) {
+                    "CPU" if self.cpu_has_bf16 => (
+                        vec![Bf16, Fp32],
+                        "OpenVINO's CPU device gives bf16 and fp32".into(),
+                    ),
+                    "CPU" => (
+                        vec![Fp32],
+                        "this CPU has no instructions for bf16 (AVX512_BF16 or AMX), and OpenVINO's CPU device gives \
+                         nothing else but fp32"
+                            .into(),
+                    ),
+                    kind if takes_precision(kind) => (
+                        vec![Fp16, Fp32],
+                        format!("OpenVINO's device {device} gives fp16 and fp32"),
+                    ),
+                    "NPU" => (vec![Fp16], "OpenVINO's NPU computes in fp16".into()),
+                    // no device at all: registering it says so
+                    kind if !OPENVINO_KINDS.contains(&kind) => {
+                        (vec![self.precision.unwrap_or(Fp32)], String::new())
+                    }
+                    // the device decides, as long as no precision is named
+                    _ if self.precision.is_none() => (vec![Fp32], String::new()),
+                    _ => (
+                        Vec::new(),
+                        format!("the device {device} chooses its arithmetic itself; name \"CPU\" or \"GPU\""),
+                    ),
+                }
+            }
+            ExecutionProvider::Cuda | ExecutionProvider::Tensorrt if self.facts.half_precision => (
+                vec![Fp16],
+                format!("this model is fp16 itself, and the {provider} provider computes in that"),
+            ),
+            ExecutionProvider::Cuda | ExecutionProvider::Tensorrt => (
+                vec![Fp16, Fp32],
+                format!("the {provider} provider gives fp16 and fp32"),
+            ),
+            ExecutionProvider::Cpu | ExecutionProvider::Auto => (
+                vec![Fp32],
+                "the cpu provider computes in fp32; bf16 comes with execution-provider=openvino on CPUs that have it, \
+                 fp16 with a GPU"
+                    .into(),
+            ),
+        }
+    }
+}
+
+/// Whether this machine's CPU multiplies bf16: AVX512_BF16, which every CPU with AMX has too.
+pub(super) fn cpu_has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ExecutionProvider::{Auto, Cpu, Cuda, Openvino, Tensorrt};
+    use Precision::{Bf16, Fp16, Fp32};
+
+    use super::*;
+    use crate::model::{ModelSource, inspect};
+
+    const ALL: [ExecutionProvider; 4] = [Tensorrt, Cuda, Openvino, Cpu];
+
+    fn facts() -> ModelFacts {
+        inspect(&ModelSource::Builtin).expect("the built-in model")
+    }
+
+    fn choice(facts: &ModelFacts) -> Choice<'_> {
+        Choice {
+            provider: Auto,
+            precision: None,
+            device: "",
+            facts,
+            cpu_has_bf16: true,
+        }
+    }
+
+    #[track_caller]
+    fn tries(choice: Choice<'_>, expected: &[(ExecutionProvider, Precision)]) {
+        let attempts = choice.attempts(&ALL).expect("attempts");
+        let found: Vec<_> = attempts
+            .iter()
+            .map(|attempt| (attempt.provider, attempt.precision))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[track_caller]
+    fn refuses(choice: Choice<'_>, words: &str) {
+        match choice.attempts(&ALL) {
+            Err(Error::Setting { property, reason }) => {
+                assert_eq!(property, "precision");
+                assert!(reason.contains(words), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn auto_tries_the_fastest_first() {
+        let facts = facts();
+        let choice = choice(&facts);
+        let gpu = [
+            (Tensorrt, Fp16),
+            (Tensorrt, Fp32),
+            (Cuda, Fp16),
+            (Cuda, Fp32),
+        ];
+        tries(
+            choice,
+            &[&gpu[..], &[(Openvino, Bf16), (Openvino, Fp32), (Cpu, Fp32)]].concat(),
+        );
+        tries(
+            Choice {
+                cpu_has_bf16: false,
+                ..choice
+            },
+            &[&gpu[..], &[(Openvino, Fp32), (Cpu, Fp32)]].concat(),
+        );
+        tries(
+            Choice {
+                device: "GPU.0",
+                ..choice
+            },
+            &[&gpu[..], &[(Openvino, Fp16), (Openvino, Fp32), (Cpu, Fp32)]].concat(),
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_tried() {
+        let facts = facts();
+        let attempts = choice(&facts).attempts(&[Cpu]).expect("attempts");
+        assert_eq!(
+            attempts,
+            [Attempt {
+                provider: Cpu,
+                precision: Fp32
+            }]
+        );
+    }
+
+    #[test]
+    fn a_named_precision_is_the_only_one() {
+        let facts = facts();
+        let named = |provider, precision| Choice {
+            provider,
+            precision: Some(precision),
+            ..choice(&facts)
+        };
+        tries(named(Auto, Bf16), &[(Openvino, Bf16)]);
+        tries(named(Auto, Fp16), &[(Tensorrt, Fp16), (Cuda, Fp16)]);
+        tries(
+            named(Auto, Fp32),
+            &[
+                (Tensorrt, Fp32),
+                (Cuda, Fp32),
+                (Openvino, Fp32),
+                (Cpu, Fp32),
+            ],
+        );
+        tries(named(Openvino, Bf16), &[(Openvino, Bf16)]);
+        tries(
+            Choice {
+                device: "gpu.1",
+                ..named(Openvino, Fp16)
+            },
+            &[(Openvino, Fp16)],
+        );
+        refuses(named(Cpu, Bf16), "the cpu provider computes in fp32");
+        refuses(named(Openvino, Fp16), "bf16 and fp32");
+        refuses(named(Cuda, Bf16), "the cuda provider gives fp16 and fp32");
+        refuses(
+            Choice {
+                cpu_has_bf16: false,
+                ..named(Openvino, Bf16)
+            },
+            "this CPU has no instructions for bf16",
+        );
+        refuses(
+            Choice {
+                device: "AUTO:GPU,CPU",
+                ..named(Openvino, Fp16)
+            },
+            "chooses its arithmetic itself",
+        );
+    }
+
+    #[test]
+    fn models_of_less_keep_to_it() {
+        let half = ModelFacts {
+            half_precision: true,
+            ..facts()
+        };
+        let cuda = Choice {
+            provider: Cuda,
+            ..choice(&half)
+        };
+        tries(cuda, &[(Cuda, Fp16)]);
+        refuses(
+            Choice {
+                precision: Some(Fp32),
+                ..cuda
+            },
+            "this model is fp16 itself",
+        );
+        // the CPU computes in fp32 all the same
+        tries(
+            Choice {
+                provider: Openvino,
+                ..choice(&half)
+            },
+            &[(Openvino, Bf16), (Openvino, Fp32)],
+        );
+        let integers = ModelFacts {
+            quantized: true,
+            ..facts()
+        };
+        tries(
+            Choice {
+                provider: Openvino,
+                ..choice(&integers)
+            },
+            &[(Openvino, Fp32)],
+        );
+        refuses(
+            Choice {
+                precision: Some(Bf16),
+                ..choice(&integers)
+            },
+            "8-bit integers",
+        );
+    }
+}
