@@ -76,11 +76,8 @@ fn the_models_own_numbers_come_back() {
 
     let picture = samples(&format!("{FILM} ! appsink name=out"));
     let config = engine::Config {
-        model: ModelSource::Builtin,
         provider: engine::ExecutionProvider::Cpu,
-        device: String::new(),
-        threads: 0,
-        rewrite: true,
+        ..engine::Config::new(ModelSource::Builtin)
     };
     let mut network = engine::open(&config, &mut |_| {}).unwrap();
     let size = Size::new(168, 126);
