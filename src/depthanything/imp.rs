@@ -10,11 +10,11 @@ use gst_base::subclass::prelude::*;
 use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
 
-use super::latency::Latency;
-use super::messages::{self, Reason};
+use super::live::Live;
+use super::messages;
 use super::settings::{self, Changes, LiveSettings, LoadSettings, Settings};
 use super::stats::Stats;
-use super::stream::{Report, Stream};
+use super::stream::{Moment, Report, Stream};
 use super::{CAT, DepthRange, caps, loading};
 use crate::engine::shared::Interrupt;
 use crate::error::Error;
@@ -29,7 +29,9 @@ pub struct DepthAnything {
     /// Ends the stream's wait for a network that others use.
     interrupt: Mutex<Option<Interrupt>>,
     stats: Mutex<Stats>,
-    latency: Mutex<Latency>,
+    live: Live,
+    /// What the clock said of the frame that has been taken in.
+    moment: Mutex<Moment>,
     /// From `start` to `stop`: the load settings are in use.
     started: AtomicBool,
 }
@@ -54,8 +56,7 @@ impl DepthAnything {
             stats.census = network.census();
         }
         *lock(&self.interrupt) = Some(network.interrupt());
-        let stream = Stream::new(network, settings.output, settings.depth_unit)?;
-        Ok(stream.with_threads(settings.num_threads as usize))
+        Stream::new(network, settings)
     }
 
     /// A wait for the network ends, or work is done again.
@@ -65,8 +66,8 @@ impl DepthAnything {
         }
     }
 
-    /// Counts a frame and tells what has changed by it.
-    fn account(&self, report: &Report) {
+    /// Counts a frame, which had waited for the one before it, and tells what has changed by it.
+    fn account(&self, report: &Report, waited: Duration) {
         {
             let mut stats = lock(&self.stats);
             stats.frames += 1;
@@ -79,16 +80,20 @@ impl DepthAnything {
                 }
                 None => stats.repeated += 1,
             }
-            if report.resized {
+            if let Some(&(network, _)) = report.steps.last() {
                 stats.inference_time.clear();
-                stats.network = report.meta.network;
+                stats.network = network;
             }
         }
-        if report.resized {
-            messages::post_resolution(
-                self.obj().upcast_ref(),
-                report.meta.network,
-                Reason::Property,
+        for &(network, reason) in &report.steps {
+            gst::info!(CAT, imp = self, "{network} from here on: {reason:?}");
+            messages::post_resolution(self.obj().upcast_ref(), network, reason);
+        }
+        if let Some(error) = &report.warning {
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::NoSpaceLeft,
+                ("{error}. The stream goes on at a lower resolution")
             );
         }
         if report.invalid > 0 {
@@ -100,36 +105,8 @@ impl DepthAnything {
             );
         }
         if report.inference.is_some() {
-            self.observe_latency(report.total);
+            self.live.observe(&self.obj(), waited + report.total);
         }
-    }
-
-    fn observe_latency(&self, time: Duration) {
-        let changed = lock(&self.latency).observe(time);
-        if let Some(latency) = changed {
-            gst::debug!(CAT, imp = self, "a frame takes up to {latency:?}");
-            let message = gst::message::Latency::builder().src(&*self.obj()).build();
-            // fails only without a bus, when nobody would listen
-            let _ = self.obj().post_message(message);
-        }
-    }
-
-    fn answer_latency(&self, query: &mut gst::query::Latency) -> bool {
-        let mut upstream = gst::query::Latency::new();
-        let sink = self.obj().sink_pad().to_owned();
-        if !sink.peer_query(&mut upstream) {
-            return false;
-        }
-        let (live, min, max) = upstream.result();
-        let own = Duration::min(lock(&self.latency).told(), Duration::from_secs(3600));
-        let own = gst::ClockTime::try_from(own).unwrap_or(gst::ClockTime::ZERO);
-        gst::log!(
-            CAT,
-            imp = self,
-            "latency: upstream {min}, own {own}, live {live}"
-        );
-        query.set(live, min + own, max.map(|max| max + own));
-        true
     }
 
     /// A fixed range needs two ends; says so once they are known to be missing.
@@ -252,7 +229,18 @@ impl BaseTransformImpl for DepthAnything {
         self.started.store(true, Ordering::Release);
         let settings = lock(&self.settings).clone();
         *lock(&self.stats) = Stats::default();
-        *lock(&self.latency) = Latency::default();
+        self.live.start();
+        if settings.live.min_resolution > settings.live.resolution {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                (
+                    "min-resolution={} is above resolution={}, which stays as it is",
+                    settings.live.min_resolution,
+                    settings.live.resolution
+                )
+            );
+        }
         let loaded = Self::check_range(&settings.live).and_then(|()| self.load(&settings.load));
         match loaded {
             Ok(stream) => {
@@ -299,7 +287,7 @@ impl BaseTransformImpl for DepthAnything {
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Latency(query) if direction == gst::PadDirection::Src => {
-                self.answer_latency(query)
+                self.live.answer(&self.obj(), query)
             }
             _ => BaseTransformImplExt::parent_query(self, direction, query),
         }
@@ -310,9 +298,11 @@ impl BaseTransformImpl for DepthAnything {
             gst::EventView::FlushStart(_) => self.set_interrupted(true),
             gst::EventView::FlushStop(_) => {
                 self.set_interrupted(false);
+                self.live.restart();
                 self.with_stream(Stream::restart);
             }
             gst::EventView::Segment(_) | gst::EventView::StreamStart(_) => {
+                self.live.restart();
                 self.with_stream(Stream::restart);
             }
             gst::EventView::Tag(tag) => self.check_orientation(tag.tag()),
@@ -321,16 +311,32 @@ impl BaseTransformImpl for DepthAnything {
         self.parent_sink_event(event)
     }
 
+    fn src_event(&self, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Qos(qos) => {
+                // not to the base class, which would drop frames that may be repeated
+                self.live.hear_qos(qos);
+                return self.obj().sink_pad().push_event(event);
+            }
+            gst::EventView::Latency(latency) => self.live.hear_latency(latency),
+            _ => {}
+        }
+        self.parent_src_event(event)
+    }
+
     fn submit_input_buffer(
         &self,
         is_discont: bool,
         inbuf: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let flow = self.parent_submit_input_buffer(is_discont, inbuf)?;
-        if flow == gst_base::BASE_TRANSFORM_FLOW_DROPPED {
+        let may_repeat = lock(&self.settings).live.inference_interval > 1
+            && self.with_stream(|stream| stream.can_repeat()) == Some(true);
+        let Some(moment) = self.live.take(&self.obj(), &inbuf, may_repeat) else {
             lock(&self.stats).dropped += 1;
-        }
-        Ok(flow)
+            return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
+        };
+        *lock(&self.moment) = moment;
+        self.parent_submit_input_buffer(is_discont, inbuf)
     }
 
     fn transform(
@@ -339,12 +345,13 @@ impl BaseTransformImpl for DepthAnything {
         outbuf: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let live = lock(&self.settings).live;
+        let moment = *lock(&self.moment);
         let report = self
             .with_stream(|stream| {
                 if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
                     stream.restart();
                 }
-                stream.process(inbuf, outbuf, &live)
+                stream.process(inbuf, outbuf, &live, moment)
             })
             .ok_or(gst::FlowError::Flushing)?
             .map_err(|error| {
@@ -366,7 +373,8 @@ impl BaseTransformImpl for DepthAnything {
             gst::element_imp_error!(self, gst::CoreError::Failed, ("{error}"));
             gst::FlowError::Error
         })?;
-        self.account(&report);
+        self.live.leave(&self.obj());
+        self.account(&report, moment.waited);
         Ok(gst::FlowSuccess::Ok)
     }
 }
@@ -388,9 +396,10 @@ impl VideoFilterImpl for DepthAnything {
             return Err(refuse(Error::Frame { reason }));
         }
         let live = lock(&self.settings).live;
+        let pace = self.live.set_rate(&self.obj(), frame.fps());
         let (reason, network, converts) = self
             .with_stream(|stream| {
-                let reason = stream.set_format(frame, depth, &live)?;
+                let reason = stream.set_format(frame, depth, &live, pace)?;
                 Ok((reason, stream.network_size(), stream.converts()))
             })
             .ok_or_else(|| gst::loggable_error!(CAT, "not started"))?

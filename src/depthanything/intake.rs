@@ -53,9 +53,9 @@ impl Intake {
         self.age = None;
     }
 
-    /// As `other` did: the frames are of other caps, the depth may still be repeated.
-    pub(super) fn go_on_from(&mut self, other: &Self) {
-        self.age = other.age;
+    /// Whether there is a depth to repeat.
+    pub(super) fn can_repeat(&self) -> bool {
+        self.age.is_some()
     }
 
     /// Changes what the network sees. The depth of the old size is not repeated.
@@ -76,7 +76,7 @@ impl Intake {
     /// `interval`-th.
     pub(super) fn repeats(&mut self, interval: u32) -> bool {
         match self.age {
-            Some(age) if age + 1 < interval => {
+            Some(age) if age.saturating_add(1) < interval => {
                 self.age = Some(age + 1);
                 true
             }

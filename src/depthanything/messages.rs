@@ -15,6 +15,10 @@ pub(super) enum Reason {
     Property,
     /// The frames changed.
     Caps,
+    /// To keep up with the stream, or because there is time for more.
+    Load,
+    /// To stay in memory.
+    Memory,
 }
 
 impl Reason {
@@ -23,6 +27,8 @@ impl Reason {
             Self::Start => "start",
             Self::Property => "property",
             Self::Caps => "caps",
+            Self::Load => "load",
+            Self::Memory => "memory",
         }
     }
 }

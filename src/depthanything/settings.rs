@@ -19,6 +19,8 @@ pub(super) struct LoadSettings {
     pub(super) precision: Precision,
     /// Threads for inference on the CPU; 0: all.
     pub(super) num_threads: u32,
+    /// Bytes that inference may take; 0: no limit.
+    pub(super) memory_limit: u64,
     /// Frames of streams that share a model and run together, at most.
     pub(super) max_batch: u32,
     /// How long a batch may wait to fill, in nanoseconds.
@@ -34,6 +36,8 @@ pub(super) struct LoadSettings {
 pub(super) struct LiveSettings {
     /// Short side of what the network sees, in pixels.
     pub(super) resolution: u32,
+    /// The least that it may be lowered to; 0: it is fixed.
+    pub(super) min_resolution: u32,
     /// The network runs on each n-th frame.
     pub(super) inference_interval: u32,
     /// Near is black.
@@ -66,6 +70,7 @@ impl Default for Settings {
                 device: String::new(),
                 precision: Precision::Auto,
                 num_threads: 0,
+                memory_limit: 0,
                 max_batch: 1,
                 batch_timeout: 0,
                 output: DepthOutput::Auto,
@@ -73,6 +78,7 @@ impl Default for Settings {
             },
             live: LiveSettings {
                 resolution: 518,
+                min_resolution: 0,
                 inference_interval: 1,
                 invert: false,
                 range: DepthRange::Smooth,
@@ -118,7 +124,7 @@ fn put_number(field: &mut f64, value: &glib::Value) {
     }
 }
 
-static TABLE: [Property; 16] = [
+static TABLE: [Property; 18] = [
     Property {
         name: "model-file",
         changes: Changes::Ready,
@@ -162,6 +168,24 @@ static TABLE: [Property; 16] = [
         },
         get: |s| s.live.resolution.to_value(),
         set: |s, value| put(&mut s.live.resolution, value),
+    },
+    Property {
+        name: "min-resolution",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecUInt::builder("min-resolution")
+                .nick("Least resolution")
+                .blurb(
+                    "How far the element may lower resolution to keep up with a live stream or a sink with a \
+                     clock; it goes up again when there is time. 0: resolution is fixed",
+                )
+                .maximum(4200)
+                .default_value(s.live.min_resolution)
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.min_resolution.to_value(),
+        set: |s, value| put(&mut s.live.min_resolution, value),
     },
     Property {
         name: "execution-provider",
@@ -251,6 +275,23 @@ static TABLE: [Property; 16] = [
         },
         get: |s| s.live.inference_interval.to_value(),
         set: |s, value| put(&mut s.live.inference_interval, value),
+    },
+    Property {
+        name: "memory-limit",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecUInt64::builder("memory-limit")
+                .nick("Memory limit")
+                .blurb(
+                    "Bytes that the network may take, weights included; the largest resolution that fits is \
+                     used, up to the one asked for. 0: no limit",
+                )
+                .default_value(s.load.memory_limit)
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.memory_limit.to_value(),
+        set: |s, value| put(&mut s.load.memory_limit, value),
     },
     Property {
         name: "max-batch",

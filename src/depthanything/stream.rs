@@ -4,16 +4,15 @@ use std::time::{Duration, Instant};
 
 use gst_video::{VideoFrameRef, VideoInfo};
 
-use super::DepthOutput;
 use super::intake::Intake;
 use super::messages::Reason;
 use super::packing::Packer;
-use super::settings::LiveSettings;
+use super::plan::Plan;
+use super::settings::{LiveSettings, LoadSettings};
 use crate::depth_meta::DepthMeta;
-use crate::engine::network::InputSize;
-use crate::engine::shared::{Shared, Work};
+use crate::engine::shared::{Ran, Shared, Work};
 use crate::error::Error;
-use crate::geometry::{Size, network_size};
+use crate::geometry::Size;
 
 /// The longest that a frame lets other streams go first.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
@@ -27,16 +26,64 @@ pub(super) struct Stream {
     work: Work,
     /// For the conversion of large frames; 0: all cores.
     threads: usize,
+    /// The next frame has nothing to do with the last.
+    fresh: bool,
+    /// Bytes that the network may take; `None`: any number.
+    memory_limit: Option<u64>,
+    begun: Instant,
 }
 
-/// What follows from the caps and the resolution.
+/// What follows from the caps and the properties that choose the size.
 struct Format {
     frame: VideoInfo,
     depth: VideoInfo,
-    resolution: u32,
+    asked: Asked,
+    plan: Plan,
     /// How long a frame may wait for other streams of the network.
     patience: Duration,
     intake: Intake,
+}
+
+/// The properties that choose the size.
+#[derive(Clone, Copy, PartialEq)]
+struct Asked {
+    resolution: u32,
+    min_resolution: u32,
+}
+
+impl Asked {
+    fn of(live: &LiveSettings) -> Self {
+        Self {
+            resolution: live.resolution,
+            min_resolution: live.min_resolution,
+        }
+    }
+}
+
+/// What the clock says to a frame.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moment {
+    /// Time between two frames, where somebody waits for them.
+    pub(super) pace: Option<Duration>,
+    /// It comes late, if not too late.
+    pub(super) late: bool,
+    /// It comes too late to be worth more than the depth before.
+    pub(super) hurried: bool,
+    /// How long it had to wait for the frame before it.
+    pub(super) waited: Duration,
+}
+
+/// A frame under way.
+struct Job {
+    work: Work,
+    live: LiveSettings,
+    begun: Instant,
+    late: bool,
+    repeated: bool,
+    /// It has nothing to do with the frame before.
+    fresh: bool,
+    ran: Option<Ran>,
+    steps: Vec<(Size, Reason)>,
 }
 
 /// What became of a frame.
@@ -52,34 +99,31 @@ pub(super) struct Report {
     pub(super) total: Duration,
     /// Values of the depth map that are NaN or infinite.
     pub(super) invalid: u64,
-    /// The network sees another size than before.
-    pub(super) resized: bool,
+    /// What the network sees from here on, and why, each time that it changed.
+    pub(super) steps: Vec<(Size, Reason)>,
+    /// What went wrong without ending the stream.
+    pub(super) warning: Option<Error>,
 }
 
 impl Stream {
-    /// Frames for `network`, which give `output` in steps of `depth_unit` metres where it is metric.
+    /// Frames for `network`.
     ///
     /// # Errors
     /// [`Error::Setting`] when metric output is asked of a relative model.
-    pub(super) fn new(
-        network: Shared,
-        output: DepthOutput,
-        depth_unit: f64,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(network: Shared, settings: &LoadSettings) -> Result<Self, Error> {
+        let threads = settings.num_threads as usize;
+        let mut packer = Packer::new(network.description(), settings.output, settings.depth_unit)?;
+        packer.set_threads(threads);
         Ok(Self {
-            packer: Packer::new(network.description(), output, depth_unit)?,
+            packer,
             network,
             format: None,
             work: Work::default(),
-            threads: 0,
+            threads,
+            fresh: true,
+            memory_limit: Some(settings.memory_limit).filter(|&limit| limit > 0),
+            begun: Instant::now(),
         })
-    }
-
-    /// Converts large frames with so many threads; 0: one for each core.
-    pub(super) fn with_threads(mut self, threads: usize) -> Self {
-        self.threads = threads;
-        self.packer.set_threads(threads);
-        self
     }
 
     /// What the network sees; `None` before caps.
@@ -94,82 +138,158 @@ impl Stream {
             .is_some_and(|format| format.intake.converts())
     }
 
+    /// Whether there is a depth to repeat.
+    pub(super) fn can_repeat(&self) -> bool {
+        self.format
+            .as_ref()
+            .is_some_and(|format| format.intake.can_repeat())
+    }
+
     /// Forgets the past: after a flush, a discontinuity, a new segment.
     pub(super) fn restart(&mut self) {
-        self.packer.restart();
+        self.fresh = true;
         if let Some(format) = &mut self.format {
             format.intake.end_repetition();
         }
     }
 
-    /// Prepares for frames of `frame`, depth of `depth`; says why when the network's size changes by it.
+    /// Prepares for frames of `frame`, depth of `depth`, which come at `pace` where somebody waits for them; says why
+    /// when the network's size changes by it.
     ///
     /// # Errors
-    /// When frames can't be read, or the network does not run at the size that follows.
+    /// When frames can't be read, or the network does not run at any size that is allowed.
     pub(super) fn set_format(
         &mut self,
         frame: &VideoInfo,
         depth: &VideoInfo,
         live: &LiveSettings,
+        pace: Option<Duration>,
     ) -> Result<Option<Reason>, Error> {
         let before = self.format.take();
-        let network = self.size_for(frame, live.resolution)?;
-        let mut intake = Intake::new(frame, network, self.threads)?;
-        let reason = match &before {
-            None => Some(Reason::Start),
-            Some(before) if before.intake.network() != network => Some(Reason::Caps),
-            Some(_) => None,
-        };
-        match &before {
-            // depth of another size or byte order; that of the same network size can go on
-            Some(before) if before.frame == *frame && reason.is_none() => {
-                intake.go_on_from(&before.intake);
-            }
-            Some(before) if before.frame == *frame => {}
-            _ => self.packer.restart(),
-        }
+        let asked = Asked::of(live);
         self.packer.set_format(depth);
-        self.warm_up(network)?;
+        let (plan, intake, reason) = match before {
+            // depth of another size or byte order: the frames, and what the network sees of them, go on
+            Some(before) if before.frame == *frame && before.asked == asked => {
+                (before.plan, before.intake, None)
+            }
+            before => {
+                let mut plan = Plan::new(self.network.description(), frame, live)?;
+                match &before {
+                    Some(before) => plan.follow(&before.plan, pace),
+                    None => drop(plan.set_pace(pace)),
+                }
+                let short = self.settle(&mut plan, live)?;
+                let reason = match &before {
+                    _ if short => Some(Reason::Memory),
+                    None => Some(Reason::Start),
+                    Some(before) if before.intake.network() != plan.size() => Some(Reason::Caps),
+                    Some(_) => None,
+                };
+                if before.is_none_or(|before| before.frame != *frame) {
+                    self.packer.restart();
+                }
+                let intake = Intake::new(frame, plan.size(), self.threads)?;
+                (plan, intake, reason)
+            }
+        };
         self.format = Some(Format {
             frame: frame.clone(),
             depth: depth.clone(),
-            resolution: live.resolution,
+            asked,
+            plan,
             patience: patience(frame.fps()),
             intake,
         });
         Ok(reason)
     }
 
-    /// Runs the network at a size for the first time, which takes longer, before frames wait for it.
-    fn warm_up(&mut self, size: Size) -> Result<(), Error> {
-        if !self.network.is_warm(size) {
-            self.work.size = size;
-            self.work.tensor.clear();
-            self.work.tensor.resize(3 * size.area(), 0.0);
-            let due = Instant::now() + LONGEST_PATIENCE;
-            // interrupted: the first frame will be slow, if one comes
-            self.network.run(&mut self.work, due)?;
+    /// Tries sizes before frames wait for them: what fits in memory, what there is time for. True: memory is short.
+    fn settle(&mut self, plan: &mut Plan, live: &LiveSettings) -> Result<bool, Error> {
+        let wanted = plan.size();
+        let mut short = false;
+        if let Some(limit) = self.memory_limit {
+            self.fit_memory(plan, live, limit)?;
+            short = plan.size() != wanted;
+        }
+        if plan.wants_calibration() {
+            let smallest = plan.smallest();
+            self.trial(smallest.size)?;
+            // the first run at a size is a slow one
+            if let Some(ran) = self.trial(smallest.size)? {
+                plan.calibrate(smallest.tokens, ran.inference);
+            }
+        }
+        loop {
+            let size = plan.size();
+            if self.network.is_warm(size) {
+                return Ok(short);
+            }
+            match self.trial(size) {
+                Err(Error::OutOfMemory { .. }) if plan.shrink() => short = true,
+                result => return result.map(|_| short),
+            }
+        }
+    }
+
+    /// Runs the network at growing sizes, each predicted from those before, up to the largest within `limit` bytes.
+    fn fit_memory(
+        &mut self,
+        plan: &mut Plan,
+        live: &LiveSettings,
+        limit: u64,
+    ) -> Result<(), Error> {
+        let rungs = plan.rungs_in_memory(live).to_vec();
+        let Some(&smallest) = rungs.first() else {
+            return Ok(());
+        };
+        let mut fits = None;
+        let mut next = Some(smallest);
+        while let Some(rung) = next {
+            if !self.network.is_warm(rung.size) {
+                match self.trial(rung.size) {
+                    Err(Error::OutOfMemory { .. }) if fits.is_some() => break,
+                    result => drop(result?),
+                }
+            }
+            if self.network.memory(rung.tokens) > limit {
+                break;
+            }
+            fits = Some(rung);
+            // a prediction does not reach further than this
+            next = rungs.iter().copied().rfind(|other| {
+                other.tokens > rung.tokens
+                    && other.tokens <= (2 * rung.tokens).max(rungs.get(1).map_or(0, |r| r.tokens))
+                    && self.network.memory(other.tokens) <= limit
+            });
+        }
+        match fits {
+            Some(rung) => plan.limit(rung.tokens),
+            None => {
+                let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+                return Err(Error::Setting {
+                    property: "memory-limit",
+                    reason: format!(
+                        "{} MB are too few: {} takes {} MB at {}, the smallest size that min-resolution allows. \
+                         Raise the limit, lower min-resolution, or use a smaller model",
+                        megabytes(limit),
+                        self.network.description().model,
+                        megabytes(self.network.memory(smallest.tokens)),
+                        smallest.size,
+                    ),
+                });
+            }
         }
         Ok(())
     }
 
-    fn size_for(&self, info: &VideoInfo, resolution: u32) -> Result<Size, Error> {
-        let description = self.network.description();
-        match description.input_size {
-            InputSize::Fixed(size) => Ok(size),
-            InputSize::Any => {
-                let par = info.par();
-                network_size(
-                    Size::new(info.width(), info.height()),
-                    (par.numer().unsigned_abs(), par.denom().unsigned_abs()),
-                    resolution,
-                    description.patch,
-                )
-                .map_err(|error| Error::Frame {
-                    reason: error.to_string(),
-                })
-            }
-        }
+    /// Runs the network on nothing at a size. `None`: interrupted.
+    fn trial(&mut self, size: Size) -> Result<Option<Ran>, Error> {
+        self.work.size = size;
+        self.work.tensor.clear();
+        self.work.tensor.resize(3 * size.area(), 0.0);
+        let due = Instant::now() + LONGEST_PATIENCE;
+        self.network.run(&mut self.work, due)
     }
 
     /// One frame in, one depth frame out; `None`: interrupted.
@@ -181,56 +301,212 @@ impl Stream {
         frame: &gst::BufferRef,
         depth_frame: &mut gst::BufferRef,
         live: &LiveSettings,
+        moment: Moment,
     ) -> Result<Option<Report>, Error> {
-        let start = Instant::now();
-        let resized = self.follow_resolution(live.resolution)?;
-        let format = self.format.as_mut().ok_or_else(not_negotiated)?;
-        let repeated = format.intake.repeats(live.inference_interval);
-        let mut ran = None;
-        if !repeated {
-            let result = readable(frame, &format.frame).and_then(|frame| {
-                self.work.size = format.intake.network();
-                format.intake.read(&frame, &mut self.work.tensor)?;
-                let due = Instant::now() + format.patience;
-                self.network.run(&mut self.work, due)
-            });
-            if !matches!(result, Ok(Some(_))) {
-                // what has failed is tried again with the next frame, not papered over with an older depth
-                format.intake.end_repetition();
+        let mut warning = None;
+        let mut job = self.begin(frame, live, moment)?;
+        while !job.repeated {
+            let due = job.begun + self.patience();
+            match self.network.run(&mut job.work, due) {
+                Ok(Some(ran)) => {
+                    job.ran = Some(ran);
+                    break;
+                }
+                Ok(None) => {
+                    self.abandon(job);
+                    return Ok(None);
+                }
+                Err(error) => {
+                    if !self.shrink(&error, &mut job) || !self.read(frame, &mut job)? {
+                        self.abandon(job);
+                        return Err(error);
+                    }
+                    warning = Some(error);
+                }
             }
-            let Some(done) = result? else {
-                return Ok(None);
-            };
-            ran = Some(done);
-            self.packer.take(&mut self.work, live);
         }
-        let mut depth_frame = writable(depth_frame, &format.depth)?;
-        let (meta, invalid) = self.packer.write(&mut depth_frame, live, repeated)?;
-        let total = start.elapsed();
-        let elsewhere = ran.map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
-        Ok(Some(Report {
-            meta,
-            inference: ran.map(|ran| ran.inference),
-            convert: total.saturating_sub(elsewhere),
-            total,
-            invalid: if repeated { 0 } else { invalid },
-            resized,
-        }))
+        let format = self.format.as_ref().ok_or_else(not_negotiated)?;
+        let packed = pack(&mut self.packer, &mut job, depth_frame, &format.depth);
+        let total = job.begun.elapsed();
+        let (meta, invalid) = packed.inspect_err(|_| self.restart())?;
+        let mut report = self.finish(job, meta, invalid, total, total);
+        report.warning = warning;
+        Ok(Some(report))
     }
 
-    /// Takes over a resolution that was changed while playing.
-    fn follow_resolution(&mut self, resolution: u32) -> Result<bool, Error> {
-        let format = self.format.as_ref().ok_or_else(not_negotiated)?;
-        if format.resolution == resolution {
-            return Ok(false);
-        }
-        let network = self.size_for(&format.frame, resolution)?;
+    /// The way in: decides what happens to a frame and reads it.
+    fn begin(
+        &mut self,
+        frame: &gst::BufferRef,
+        live: &LiveSettings,
+        moment: Moment,
+    ) -> Result<Job, Error> {
+        let begun = Instant::now();
+        let mut steps = Vec::new();
+        self.follow(live, moment.pace, &mut steps)?;
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
-        format.resolution = resolution;
-        let resized = format.intake.network() != network;
-        format.intake.resize(network)?;
-        Ok(resized)
+        let interval = if moment.hurried {
+            u32::MAX
+        } else {
+            live.inference_interval
+        };
+        let mut job = Job {
+            repeated: format.intake.repeats(interval),
+            work: std::mem::take(&mut self.work),
+            live: *live,
+            begun,
+            late: moment.late,
+            fresh: std::mem::take(&mut self.fresh),
+            ran: None,
+            steps,
+        };
+        if !job.repeated
+            && let Err(error) = self.read(frame, &mut job)
+        {
+            self.abandon(job);
+            return Err(error);
+        }
+        Ok(job)
     }
+
+    /// Reads `frame` at the present size. True, for the sake of the caller.
+    fn read(&mut self, frame: &gst::BufferRef, job: &mut Job) -> Result<bool, Error> {
+        let format = self.format.as_mut().ok_or_else(not_negotiated)?;
+        job.work.size = format.intake.network();
+        let frame = readable(frame, &format.frame)?;
+        format.intake.read(&frame, &mut job.work.tensor)?;
+        Ok(true)
+    }
+
+    /// A frame that comes to nothing. The next one is tried, not papered over with an older depth.
+    fn abandon(&mut self, job: Job) {
+        self.work = job.work;
+        self.fresh |= job.fresh;
+        if let Some(format) = &mut self.format {
+            format.intake.end_repetition();
+        }
+    }
+
+    /// The way out: takes the buffers back, learns from the times. `total` is what the frame took, `pace` what keeps the
+    /// next one from being taken up.
+    fn finish(
+        &mut self,
+        mut job: Job,
+        meta: DepthMeta,
+        invalid: u64,
+        total: Duration,
+        pace: Duration,
+    ) -> Report {
+        let now = self.begun.elapsed();
+        if let Some(format) = &mut self.format
+            && job.ran.is_some()
+            && job.work.size == format.plan.size()
+        {
+            let mut step = format
+                .plan
+                .observe(pace, job.late, now)
+                .map(|_| Reason::Load);
+            if let Some(limit) = self.memory_limit
+                && self.network.memory(format.plan.tokens(job.work.size)) > limit
+                && format.plan.shrink()
+            {
+                step = Some(Reason::Memory);
+            }
+            if let Some(reason) = step
+                && format.intake.resize(format.plan.size()).is_ok()
+            {
+                job.steps.push((format.plan.size(), reason));
+            }
+        }
+        let elsewhere = job
+            .ran
+            .map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
+        self.work = job.work;
+        Report {
+            meta,
+            inference: job.ran.map(|ran| ran.inference),
+            convert: total.saturating_sub(elsewhere),
+            total,
+            invalid: if job.repeated { 0 } else { invalid },
+            steps: job.steps,
+            warning: None,
+        }
+    }
+
+    /// A run found no memory: takes a smaller size from now on. False: that is no help.
+    fn shrink(&mut self, error: &Error, job: &mut Job) -> bool {
+        let (Error::OutOfMemory { .. }, Some(format)) = (error, &mut self.format) else {
+            return false;
+        };
+        // another frame in flight may have shrunk it already
+        if format.plan.size() == job.work.size && !format.plan.shrink() {
+            return false;
+        }
+        let size = format.plan.size();
+        if format.intake.resize(size).is_err() {
+            return false;
+        }
+        job.steps.push((size, Reason::Memory));
+        // the tensor that failed is larger than what is needed now
+        job.work = Work::default();
+        let _ = format.intake.repeats(1);
+        true
+    }
+
+    /// Takes over what was changed while playing: the properties, the pace.
+    fn follow(
+        &mut self,
+        live: &LiveSettings,
+        pace: Option<Duration>,
+        steps: &mut Vec<(Size, Reason)>,
+    ) -> Result<(), Error> {
+        let format = self.format.as_mut().ok_or_else(not_negotiated)?;
+        let asked = Asked::of(live);
+        let mut reason = Reason::Load;
+        if format.asked != asked {
+            let mut plan = Plan::new(self.network.description(), &format.frame, live)?;
+            plan.follow(&format.plan, pace);
+            if let Some(limit) = self.memory_limit {
+                let mut fits = plan.rungs_in_memory(live).iter();
+                let fits = fits.rfind(|rung| self.network.memory(rung.tokens) <= limit);
+                plan.limit(fits.map_or(0, |rung| rung.tokens));
+            }
+            format.plan = plan;
+            format.asked = asked;
+            reason = Reason::Property;
+        } else {
+            format.plan.set_pace(pace);
+        }
+        let size = format.plan.size();
+        if size != format.intake.network() {
+            format.intake.resize(size)?;
+            steps.push((size, reason));
+        }
+        Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        self.format
+            .as_ref()
+            .map_or(LONGEST_PATIENCE, |format| format.patience)
+    }
+}
+
+/// Lays a frame's depth, or the one before, on its depth frame.
+fn pack(
+    packer: &mut Packer,
+    job: &mut Job,
+    depth_frame: &mut gst::BufferRef,
+    info: &VideoInfo,
+) -> Result<(DepthMeta, u64), Error> {
+    if job.fresh {
+        packer.restart();
+    }
+    if !job.repeated {
+        packer.take(&mut job.work, &job.live);
+    }
+    let mut depth_frame = writable(depth_frame, info)?;
+    packer.write(&mut depth_frame, &job.live, job.repeated)
 }
 
 /// The time between two frames, within reason. Work that is due sooner goes first, so a slow stream lets a fast one
@@ -267,3 +543,6 @@ fn writable<'a>(
 ) -> Result<VideoFrameRef<&'a mut gst::BufferRef>, Error> {
     VideoFrameRef::from_buffer_ref_writable(buffer, info).map_err(|_| unmapped("depth"))
 }
+
+#[cfg(test)]
+mod tests;

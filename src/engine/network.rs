@@ -37,6 +37,20 @@ pub struct Description {
     pub fallbacks: Vec<String>,
 }
 
+impl Description {
+    /// Whether its memory is mostly not that of this process.
+    pub fn runs_on_gpu(&self) -> bool {
+        let provider = self.provider.to_ascii_lowercase();
+        provider.starts_with("cuda") || provider.starts_with("tensorrt")
+    }
+
+    /// Whether a run holds no attention scores, which grow with the square of the tokens.
+    pub fn fuses_attention(&self) -> bool {
+        // the other providers fuse by themselves
+        self.fused_attentions > 0 || !self.provider.to_ascii_lowercase().starts_with("cpu")
+    }
+}
+
 /// Images to run: `[batch, 3, height, width]`, RGB, already normalised, contiguous.
 #[derive(Debug, Clone, Copy)]
 pub struct Images<'a> {

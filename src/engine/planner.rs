@@ -4,8 +4,14 @@
 //! each frame how long a unit of cost takes on this machine now, and says when to go down or up. It knows no
 //! clock: the caller tells it the time, so that it can be tested in simulated hours.
 
+mod memory;
+
 use std::collections::VecDeque;
 use std::time::Duration;
+
+pub use memory::{MemoryModel, resident};
+
+use crate::geometry::Size;
 
 /// Share of the frame interval that a frame may take: the rest is for everything else on the machine.
 const BUDGET: f64 = 0.8;
@@ -23,11 +29,17 @@ const REGRET: Duration = Duration::from_secs(20);
 /// Each mistake doubles the patience, up to this.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
 
+/// Frames in a row that came late although the element itself is quick enough, after which it makes room for whatever
+/// holds them up: a decoder, another process.
+const LATE: usize = 8;
+
 /// One size that the network can run at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rung {
     /// The test-time resolution, in pixels.
     pub resolution: u32,
+    /// What the network sees.
+    pub size: Size,
     /// Tokens: patches of the picture.
     pub tokens: usize,
 }
@@ -69,6 +81,12 @@ pub struct Planner {
     recent: VecDeque<f64>,
     /// Frames at this rung.
     frames: usize,
+    /// Nothing below this for want of time.
+    floor: usize,
+    /// Nothing above this for want of memory.
+    ceiling: usize,
+    /// Late frames in a row.
+    late: usize,
     /// Since when a larger size would fit.
     well_since: Option<Duration>,
     patience: Duration,
@@ -86,6 +104,9 @@ impl Planner {
             costs: rungs.iter().map(|rung| model.cost(rung.tokens)).collect(),
             rungs,
             current,
+            floor: 0,
+            ceiling: current,
+            late: 0,
             budget: None,
             recent: VecDeque::with_capacity(RECENT),
             frames: 0,
@@ -100,20 +121,63 @@ impl Planner {
         self.rungs[self.current]
     }
 
-    /// The time between two frames of the stream; `None` where there is none to keep to.
-    pub fn set_frame_interval(&mut self, interval: Option<Duration>) {
-        self.budget = interval.map(|interval| interval.mul_f64(BUDGET));
-        self.well_since = None;
+    /// The time between two frames of the stream; `None` where there is none to keep to. True: that is news.
+    pub fn set_frame_interval(&mut self, interval: Option<Duration>) -> bool {
+        let budget = interval.map(|interval| interval.mul_f64(BUDGET));
+        // an interval that is measured trembles
+        let same = match (self.budget, budget) {
+            (Some(before), Some(now)) => before.abs_diff(now) < before / 50,
+            (before, now) => before == now,
+        };
+        if !same {
+            self.budget = budget;
+            self.well_since = None;
+        }
+        !same
     }
 
-    /// Takes the time in the element of a frame that ran at [`Self::rung`], at `now` on any clock. `Some`:
-    /// run at this from now on.
-    pub fn observe(&mut self, time: Duration, now: Duration) -> Option<Rung> {
+    /// Time is no reason to go below this resolution.
+    pub fn set_floor(&mut self, resolution: u32) {
+        let found = self
+            .rungs
+            .iter()
+            .position(|rung| rung.resolution >= resolution);
+        self.floor = found.unwrap_or(self.rungs.len() - 1);
+    }
+
+    /// All sizes, from the smallest.
+    pub fn rungs(&self) -> &[Rung] {
+        &self.rungs
+    }
+
+    /// Jumps to the largest size that fits the time, given that a run at `tokens` takes `time`. `Some`: run at this from
+    /// now on.
+    pub fn calibrate(&mut self, tokens: usize, time: Duration, model: CostModel) -> Option<Rung> {
+        let budget = self.budget?.as_secs_f64() * ROOM;
+        let unit = time.as_secs_f64() / model.cost(tokens);
+        let fits = self.costs[..=self.ceiling]
+            .iter()
+            .rposition(|cost| unit * cost <= budget);
+        let target = fits.unwrap_or(0).max(self.floor).min(self.ceiling);
+        (target != self.current).then(|| self.go_to(target))
+    }
+
+    /// Nothing above `tokens` from here on, for want of memory. `Some`: run at this from now on.
+    pub fn limit(&mut self, tokens: usize) -> Option<Rung> {
+        let fits = self.rungs.iter().rposition(|rung| rung.tokens <= tokens);
+        self.ceiling = fits.unwrap_or(0);
+        (self.current > self.ceiling).then(|| self.go_to(self.ceiling))
+    }
+
+    /// Takes the time in the element of a frame that ran at [`Self::rung`], and whether it came late, at `now` on any
+    /// clock. `Some`: run at this from now on.
+    pub fn observe(&mut self, time: Duration, late: bool, now: Duration) -> Option<Rung> {
         let budget = self.budget?.as_secs_f64();
         self.frames += 1;
         if self.frames <= SETTLE {
             return None;
         }
+        self.late = if late { self.late + 1 } else { 0 };
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -124,6 +188,12 @@ impl Planner {
         let enough = self.recent.len() >= RECENT.div_ceil(2);
         if enough && median * self.costs[self.current] > budget {
             return self.go_down(median, budget, now);
+        }
+        if self.late >= LATE {
+            // one step, as if this size were just too slow
+            self.late = 0;
+            let unit = budget / self.costs[self.current];
+            return self.go_down(unit, budget, now);
         }
         if self.recent.len() == RECENT {
             return self.maybe_go_up(budget, now);
@@ -142,8 +212,8 @@ impl Planner {
         }
         let below = &self.costs[..self.current];
         let fits = below.iter().rposition(|cost| unit * cost <= budget * ROOM);
-        let target = fits.unwrap_or(0);
-        if target == self.current {
+        let target = fits.unwrap_or(0).max(self.floor);
+        if target >= self.current {
             return None;
         }
         self.went_up = None;
@@ -166,7 +236,7 @@ impl Planner {
             .costs
             .get(next)
             .is_some_and(|cost| slowest * cost <= budget * ROOM);
-        if !fits {
+        if !fits || next > self.ceiling || self.late > 0 {
             self.well_since = None;
             return None;
         }
@@ -182,6 +252,7 @@ impl Planner {
         self.current = rung;
         self.recent.clear();
         self.frames = 0;
+        self.late = 0;
         self.well_since = None;
         self.rungs[rung]
     }
@@ -202,6 +273,7 @@ mod tests {
         (10..=37)
             .map(|patches: u32| Rung {
                 resolution: 14 * patches,
+                size: Size::new(14 * (patches * 16).div_ceil(9), 14 * patches),
                 tokens: (patches * (patches * 16).div_ceil(9)) as usize,
             })
             .collect()
@@ -213,6 +285,7 @@ mod tests {
         now: f64,
         random: u64,
         interval: f64,
+        late: bool,
     }
 
     impl Simulation {
@@ -224,6 +297,7 @@ mod tests {
                 now: 0.0,
                 random: 1,
                 interval,
+                late: false,
             }
         }
 
@@ -249,6 +323,7 @@ mod tests {
             self.now += self.interval.max(time);
             let step = self.planner.observe(
                 Duration::from_secs_f64(time),
+                self.late,
                 Duration::from_secs_f64(self.now),
             );
             (time, step)
@@ -265,7 +340,7 @@ mod tests {
         let mut planner = Planner::new(ladder(), CostModel::default()).unwrap();
         for second in 0..1000 {
             let now = Duration::from_secs(second);
-            assert_eq!(planner.observe(Duration::from_secs(9), now), None);
+            assert_eq!(planner.observe(Duration::from_secs(9), false, now), None);
         }
         assert_eq!(planner.rung().resolution, 518);
     }
@@ -357,5 +432,56 @@ mod tests {
             }
             assert!(steps <= 12, "{steps} steps in ten minutes at {seconds} s");
         }
+    }
+
+    #[test]
+    fn one_run_tells_where_to_begin() {
+        let mut planner = Planner::new(ladder(), CostModel::default()).unwrap();
+        let smallest = planner.rungs()[0];
+        let time = Duration::from_millis(20);
+        assert_eq!(
+            planner.calibrate(smallest.tokens, time, CostModel::default()),
+            None,
+            "a stream without a pace stays at the top"
+        );
+        planner.set_frame_interval(Some(Duration::from_millis(100)));
+        let rung = planner.calibrate(smallest.tokens, time, CostModel::default());
+        let rung = rung.unwrap();
+        let expected = 20.0 * CostModel::default().cost(rung.tokens)
+            / CostModel::default().cost(smallest.tokens);
+        assert!(expected <= 68.0 && expected > 50.0, "{expected} ms");
+    }
+
+    #[test]
+    fn memory_is_a_ceiling() {
+        let mut simulation = Simulation::new(1.0);
+        let limit = ladder()[12];
+        let rung = simulation.planner.limit(limit.tokens);
+        assert_eq!(rung, Some(limit));
+        while simulation.now < 300.0 {
+            simulation.frame(0.01, 0.1);
+        }
+        assert_eq!(simulation.planner.rung(), limit);
+    }
+
+    #[test]
+    fn frames_that_come_late_make_room_for_what_holds_them_up() {
+        let mut simulation = Simulation::new(0.1);
+        while simulation.now < 60.0 {
+            simulation.frame(0.4, 0.05);
+        }
+        let before = simulation.planner.rung();
+        for _ in 0..LATE + SETTLE {
+            simulation.late = true;
+            simulation.frame(0.4, 0.05);
+        }
+        let after = simulation.planner.rung();
+        assert!(after.tokens < before.tokens);
+        simulation.late = false;
+        let end = simulation.now + 120.0;
+        while simulation.now < end {
+            simulation.frame(0.4, 0.05);
+        }
+        assert!(simulation.planner.rung().tokens >= before.tokens);
     }
 }

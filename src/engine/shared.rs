@@ -8,10 +8,11 @@ mod queue;
 mod registry;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::network::{DepthMaps, Description, Images, Network};
+use super::planner::{MemoryModel, resident};
 use super::{Config, Progress};
 use crate::error::Error;
 use crate::geometry::Size;
@@ -47,16 +48,18 @@ struct Engine {
     queue: Queue,
     description: Description,
     streams: AtomicUsize,
+    memory: Mutex<MemoryModel>,
     /// What happened while it was loaded, for those who come later.
     story: Vec<Progress>,
 }
 
 impl Engine {
-    fn new(network: Box<dyn Network>, story: Vec<Progress>) -> Arc<Self> {
+    fn new(network: Box<dyn Network>, memory: MemoryModel, story: Vec<Progress>) -> Arc<Self> {
         Arc::new(Self {
             description: network.description().clone(),
             queue: Queue::new(network),
             streams: AtomicUsize::new(0),
+            memory: Mutex::new(memory),
             story,
         })
     }
@@ -90,7 +93,11 @@ pub fn open(
 impl Shared {
     /// A network that no other stream shares.
     pub fn alone(network: Box<dyn Network>) -> Self {
-        Self::join(Engine::new(network, Vec::new()), Batching::default())
+        let memory = MemoryModel::new(0, true, None);
+        Self::join(
+            Engine::new(network, memory, Vec::new()),
+            Batching::default(),
+        )
     }
 
     /// Another stream of the same network.
@@ -133,6 +140,12 @@ impl Shared {
         self.engine.queue.is_warm(size)
     }
 
+    /// Bytes that the network takes, weights included, when it runs at so many tokens: predicted, and where it has run at
+    /// that size measured.
+    pub fn memory(&self, tokens: usize) -> u64 {
+        lock(&self.engine.memory).predict(tokens)
+    }
+
     /// Waits until no other stream's work is due before `due`, and runs `work`. `None`: it was interrupted.
     ///
     /// # Errors
@@ -145,7 +158,20 @@ impl Shared {
             .most
             .min(streams)
             .min(self.description.batch.unwrap_or(usize::MAX));
-        self.engine.queue.run(&self.member, work, due, batching)
+        if self.is_warm(work.size) {
+            return self.engine.queue.run(&self.member, work, due, batching);
+        }
+        let patch = self.description.patch.max(1) as usize;
+        let tokens = work.size.area() / (patch * patch);
+        let before = resident();
+        let ran = self.engine.queue.run(&self.member, work, due, batching)?;
+        // what a GPU holds is not seen here, and only predicted
+        if let (Some(_), Some(before), Some(after), false) =
+            (ran, before, resident(), self.description.runs_on_gpu())
+        {
+            lock(&self.engine.memory).observe(tokens, after.saturating_sub(before));
+        }
+        Ok(ran)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
 use super::{Engine, lock};
+use crate::engine::planner::{MemoryModel, resident};
 use crate::engine::{self, Config, Progress};
 use crate::error::Error;
 use crate::model::{self, ModelSource};
@@ -15,6 +16,8 @@ use crate::model::{self, ModelSource};
 struct Key {
     /// Of the model file.
     content: [u8; 32],
+    /// The model file's.
+    length: u64,
     /// Files with weights beside it, too large to be read for this, with their length and time.
     beside: Vec<(PathBuf, u64, Option<SystemTime>)>,
     /// All but the model.
@@ -32,14 +35,23 @@ impl Key {
             let time = metadata.ok().and_then(|metadata| metadata.modified().ok());
             (path.canonicalize().unwrap_or(path.clone()), length, time)
         });
+        let bytes = config.model.bytes()?;
         Ok(Self {
-            content: blake3::hash(&config.model.bytes()?).into(),
+            content: blake3::hash(&bytes).into(),
+            length: bytes.len() as u64,
             beside: beside.collect(),
             config: Config {
                 model: ModelSource::Builtin,
                 ..config.clone()
             },
         })
+    }
+}
+
+impl Key {
+    /// Bytes of the model, weights beside it included.
+    fn length(&self) -> u64 {
+        self.length + self.beside.iter().map(|(_, length, _)| length).sum::<u64>()
     }
 }
 
@@ -188,13 +200,19 @@ pub(super) fn open(
         }
         Part::Wait(load) => load.follow(&mut since_asked),
         Part::Lead(loading) => {
+            let before = resident();
             let opened = engine::open(config, &mut |event| {
                 loading.load.tell(event.clone());
                 progress(event);
             });
             let result = opened.map(|network| {
                 let story = lock(&loading.load.state).story.clone();
-                Engine::new(network, story)
+                let loaded = before
+                    .zip(resident())
+                    .map(|(before, after)| after.saturating_sub(before));
+                let fused = network.description().fuses_attention();
+                let memory = MemoryModel::new(loading.key.length(), fused, loaded);
+                Engine::new(network, memory, story)
             });
             loading.end(result.clone());
             result

@@ -1,0 +1,177 @@
+//! At which size the network sees a stream: the one asked for, or the largest that fits the time and the memory there are.
+
+use std::time::Duration;
+
+use gst_video::VideoInfo;
+
+use super::settings::LiveSettings;
+use crate::engine::network::{Description, InputSize};
+use crate::engine::planner::{CostModel, Planner, Rung};
+use crate::error::Error;
+use crate::geometry::{Size, network_size};
+
+/// Patches of the short side below which there is no picture left to speak of.
+const LEAST_PATCHES: u32 = 5;
+/// Where a size has failed for want of memory, the next one tried has this share of its tokens.
+const SHRINK: f64 = 0.8;
+
+/// The sizes of a stream, and the present one.
+pub(super) struct Plan {
+    planner: Planner,
+    /// Smaller sizes are taken when time is short.
+    adapts: bool,
+    /// There is a pace to keep.
+    paced: bool,
+    /// The smallest that may be taken when time is short.
+    floor: u32,
+    patch: u32,
+    /// The latest run: its tokens, and the time of its frame.
+    latest: Option<(usize, Duration)>,
+}
+
+impl Plan {
+    /// For frames of `info`.
+    ///
+    /// # Errors
+    /// When there is no size for such frames at the resolution asked for.
+    pub(super) fn new(
+        description: &Description,
+        info: &VideoInfo,
+        live: &LiveSettings,
+    ) -> Result<Self, Error> {
+        let patch = description.patch.max(1);
+        let rung = |resolution| {
+            let size = size_for(description, info, resolution)?;
+            Ok(Rung {
+                resolution,
+                size,
+                tokens: tokens(size, patch),
+            })
+        };
+        let top = rung(live.resolution)?;
+        let floor = match live.min_resolution {
+            0 => live.resolution,
+            least => least.min(live.resolution),
+        };
+        let mut rungs = vec![top];
+        if description.input_size == InputSize::Any {
+            // want of memory may ask for less than any that time asks for
+            let below = (1..live.resolution.div_ceil(patch)).map(|patches| patches * patch);
+            rungs.extend(below.filter_map(|resolution| rung(resolution).ok()));
+            rungs.retain(|rung| rung.tokens <= top.tokens);
+        }
+        let planner = Planner::new(rungs, CostModel::default());
+        let mut plan = Self {
+            planner: planner.ok_or_else(|| Error::Frame {
+                reason: "there is no size for it".into(),
+            })?,
+            adapts: floor < live.resolution && description.input_size == InputSize::Any,
+            paced: false,
+            floor,
+            patch,
+            latest: None,
+        };
+        plan.planner.set_floor(floor);
+        Ok(plan)
+    }
+
+    /// What the network is to see.
+    pub(super) fn size(&self) -> Size {
+        self.planner.rung().size
+    }
+
+    /// Time has a say, and nothing is known of it yet.
+    pub(super) fn wants_calibration(&self) -> bool {
+        self.adapts && self.paced && self.latest.is_none()
+    }
+
+    /// The sizes that may be taken to stay in memory, from the smallest.
+    pub(super) fn rungs_in_memory(&self, live: &LiveSettings) -> &[Rung] {
+        let floor = match live.min_resolution {
+            0 => self.patch * LEAST_PATCHES,
+            _ => self.floor,
+        };
+        let rungs = self.planner.rungs();
+        let first = rungs.partition_point(|rung| rung.resolution < floor);
+        &rungs[first.min(rungs.len() - 1)..]
+    }
+
+    /// The smallest size that is taken to save time.
+    pub(super) fn smallest(&self) -> Rung {
+        let mut rungs = self.planner.rungs().iter();
+        let found = rungs.find(|rung| rung.resolution >= self.floor);
+        *found.unwrap_or(&self.planner.rung())
+    }
+
+    /// Tokens of a size.
+    pub(super) fn tokens(&self, size: Size) -> usize {
+        tokens(size, self.patch)
+    }
+
+    /// A frame may take so long. `None`: as long as it likes. `Some` size: take this from now on.
+    pub(super) fn set_pace(&mut self, pace: Option<Duration>) -> Option<Size> {
+        self.paced = pace.is_some();
+        if !self.adapts || !self.planner.set_frame_interval(pace) {
+            return None;
+        }
+        let (tokens, time) = self.latest?;
+        self.calibrate(tokens, time)
+    }
+
+    /// A frame at so many tokens took so long, of a stream that is only about to begin.
+    pub(super) fn calibrate(&mut self, tokens: usize, time: Duration) -> Option<Size> {
+        self.latest = Some((tokens, time));
+        self.planner
+            .calibrate(tokens, time, CostModel::default())
+            .map(|rung| rung.size)
+    }
+
+    /// Goes on from `other`, which was for the same network.
+    pub(super) fn follow(&mut self, other: &Self, pace: Option<Duration>) {
+        self.latest = other.latest;
+        self.set_pace(pace);
+    }
+
+    /// Takes how long a frame took and whether it came late. `Some`: take this size from now on.
+    pub(super) fn observe(&mut self, time: Duration, late: bool, now: Duration) -> Option<Size> {
+        self.latest = Some((self.planner.rung().tokens, time));
+        if !self.adapts {
+            return None;
+        }
+        self.planner.observe(time, late, now).map(|rung| rung.size)
+    }
+
+    /// Nothing above `tokens` fits in memory.
+    pub(super) fn limit(&mut self, tokens: usize) {
+        self.planner.limit(tokens);
+    }
+
+    /// The present size does not fit in memory. False: there is none below it.
+    pub(super) fn shrink(&mut self) -> bool {
+        let tokens = self.planner.rung().tokens as f64 * SHRINK;
+        self.planner.limit(tokens as usize).is_some()
+    }
+}
+
+fn tokens(size: Size, patch: u32) -> usize {
+    let side = |pixels: u32| pixels.div_ceil(patch) as usize;
+    side(size.width) * side(size.height)
+}
+
+fn size_for(description: &Description, info: &VideoInfo, resolution: u32) -> Result<Size, Error> {
+    match description.input_size {
+        InputSize::Fixed(size) => Ok(size),
+        InputSize::Any => {
+            let par = info.par();
+            network_size(
+                Size::new(info.width(), info.height()),
+                (par.numer().unsigned_abs(), par.denom().unsigned_abs()),
+                resolution,
+                description.patch,
+            )
+            .map_err(|error| Error::Frame {
+                reason: error.to_string(),
+            })
+        }
+    }
+}

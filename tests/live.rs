@@ -1,0 +1,246 @@
+//! Streams that do not wait: lateness, latency, the resolution that fits the time and the memory there are.
+
+mod common;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use common::{Pipeline, samples};
+use gst::prelude::*;
+use gst_check::Harness;
+use gstdepthanything::depth_meta::DepthMeta;
+
+/// A frame that has arrived.
+#[derive(Debug, Clone)]
+struct Arrival {
+    pts: gst::ClockTime,
+    /// The pipeline's running time, less that of the frame.
+    age: Duration,
+    meta: DepthMeta,
+}
+
+/// One at a time: this is about time.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Plays a live source of `rate` frames a second for `seconds` through depthanything, to a sink that sends no QoS.
+fn play(rate: u32, seconds: u64, properties: &str) -> (Vec<Arrival>, gst::Structure, Vec<String>) {
+    let pipeline = Pipeline::new(&format!(
+        "videotestsrc is-live=true pattern=ball \
+         ! video/x-raw,format=I420,width=320,height=180,framerate={rate}/1 \
+         ! depthanything name=depth {properties} ! fakesink name=sink sync=false qos=false"
+    ));
+    let arrivals = Arc::new(Mutex::new(Vec::new()));
+    let pad = pipeline.element("sink").static_pad("sink").unwrap();
+    let (list, element) = (Arc::clone(&arrivals), pipeline.element("depth"));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let buffer = info.buffer().unwrap();
+        let now = element.current_running_time().unwrap();
+        let pts = buffer.pts().unwrap();
+        list.lock().unwrap().push(Arrival {
+            pts,
+            age: now.saturating_sub(pts).into(),
+            meta: DepthMeta::read(buffer).unwrap(),
+        });
+        gst::PadProbeReturn::Ok
+    });
+    let _turn = turn();
+    pipeline.play();
+    let mut messages =
+        pipeline.messages_until(|message| matches!(message.view(), gst::MessageView::AsyncDone(_)));
+    let end = Instant::now() + common::PATIENCE;
+    while arrivals.lock().unwrap().is_empty() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_secs(seconds));
+    let stats = pipeline.element("depth").property("stats");
+    let bus = pipeline.0.bus().unwrap();
+    messages.extend(std::iter::from_fn(|| bus.pop()));
+    let reasons = messages
+        .iter()
+        .filter_map(|message| {
+            let structure = message.structure()?;
+            (structure.name() == "depthanything-resolution")
+                .then(|| structure.get::<String>("reason").ok())
+                .flatten()
+        })
+        .collect();
+    drop(pipeline);
+    let arrivals = arrivals.lock().unwrap().clone();
+    (arrivals, stats, reasons)
+}
+
+#[test]
+fn a_live_stream_that_is_too_fast_is_shown_at_the_present() {
+    let (arrivals, stats, _) = play(30, 6, "resolution=518 num-threads=1");
+    let inference = stats.get::<u64>("inference-time-p99").unwrap();
+    assert!(
+        inference > 60_000_000,
+        "the network is too quick for this test"
+    );
+    assert!(stats.get::<u64>("dropped").unwrap() > 10, "{stats}");
+    // one frame's work, and the time between two
+    let bound = Duration::from_nanos(3 * inference) + Duration::from_millis(100);
+    let oldest = arrivals
+        .iter()
+        .skip(2)
+        .map(|frame| frame.age)
+        .max()
+        .unwrap();
+    assert!(oldest < bound, "{oldest:?} where {bound:?} would do");
+    assert!(arrivals.windows(2).all(|pair| pair[0].pts < pair[1].pts));
+}
+
+#[test]
+fn late_frames_repeat_the_last_depth_where_that_is_allowed() {
+    let (arrivals, stats, _) = play(30, 6, "resolution=518 num-threads=1 inference-interval=2");
+    let repeated = arrivals.iter().filter(|frame| frame.meta.repeated).count();
+    assert!(
+        repeated > arrivals.len() / 2,
+        "{repeated} of {}",
+        arrivals.len()
+    );
+    assert!(stats.get::<u64>("dropped").unwrap() < 20, "{stats}");
+    let step = gst::ClockTime::from_nseconds(33_400_000);
+    let after_start = &arrivals[arrivals.len() / 3..];
+    assert!(
+        after_start
+            .windows(2)
+            .all(|pair| pair[1].pts - pair[0].pts <= step),
+        "no frame is missing"
+    );
+}
+
+#[test]
+fn the_resolution_follows_the_time_there_is() {
+    let properties = "resolution=1400 min-resolution=56 num-threads=1";
+    let (arrivals, stats, reasons) = play(10, 8, properties);
+    let settled: Vec<_> = arrivals
+        .iter()
+        .filter(|frame| frame.pts > gst::ClockTime::from_seconds(4))
+        .collect();
+    assert!(settled.len() >= 30, "{} of 40, {stats}", settled.len());
+    let heights: Vec<u32> = settled
+        .iter()
+        .map(|frame| frame.meta.network.height)
+        .collect();
+    assert!(
+        heights.iter().all(|height| (56..1400).contains(height)),
+        "{heights:?}"
+    );
+    assert_eq!(reasons[0], "start");
+    assert!(
+        reasons[1..].iter().all(|reason| reason == "load"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
+fn a_stream_that_nobody_waits_for_keeps_its_resolution() {
+    let frames = samples(
+        "videotestsrc num-buffers=8 ! video/x-raw,width=320,height=180,framerate=100/1 \
+         ! depthanything resolution=518 min-resolution=56 ! appsink name=out",
+    );
+    assert_eq!(frames.len(), 8);
+    assert!(
+        frames
+            .iter()
+            .all(|frame| common::meta(frame).network.height == 518)
+    );
+}
+
+#[test]
+fn a_least_resolution_above_the_resolution_is_pointed_out() {
+    let pipeline = Pipeline::new(
+        "videotestsrc num-buffers=2 ! video/x-raw,width=64,height=48 \
+         ! depthanything resolution=126 min-resolution=252 ! fakesink",
+    );
+    let messages = pipeline.run().unwrap();
+    let warned = messages.iter().any(|message| match message.view() {
+        gst::MessageView::Warning(warning) => {
+            warning.error().to_string().contains("min-resolution")
+        }
+        _ => false,
+    });
+    assert!(warned);
+}
+
+fn harness(caps: &str) -> Harness {
+    common::init();
+    let mut harness = Harness::new_parse("depthanything resolution=126 min-resolution=70");
+    harness.set_live(true);
+    harness.set_src_caps_str(caps);
+    harness
+}
+
+fn frame(pts: Option<gst::ClockTime>) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_slice(vec![99u8; 64 * 48 * 3]);
+    buffer.get_mut().unwrap().set_pts(pts);
+    buffer
+}
+
+#[test]
+fn odd_timestamps_lose_nothing_that_is_not_late() {
+    let hour = gst::ClockTime::from_seconds(3600);
+    let at = |millis| gst::ClockTime::from_mseconds(millis);
+    let odd = [
+        Some(at(0)),
+        None,
+        Some(at(100)),
+        // back, the same again, hours ahead, and back again
+        Some(at(50)),
+        Some(at(50)),
+        Some(5 * hour),
+        Some(5 * hour + at(100)),
+        Some(at(200)),
+        None,
+        Some(at(300)),
+    ];
+    for rate in ["0/1", "10/1", "120/1"] {
+        let caps = format!("video/x-raw,format=RGB,width=64,height=48,framerate={rate}");
+        let mut harness = harness(&caps);
+        let mut arrived = 0;
+        for pts in odd {
+            harness.push(frame(pts)).unwrap();
+            if let Some(depth) = harness.try_pull() {
+                assert_eq!(depth.pts(), pts, "{rate}");
+                arrived += 1;
+            }
+        }
+        assert!(arrived >= odd.len() - 2, "{arrived} at {rate}");
+    }
+}
+
+#[test]
+fn sixty_four_streams_on_two_cores() {
+    let branches: String = (0..64)
+        .map(|index| {
+            format!(
+                "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=10/1 \
+                 ! depthanything name=d{index} resolution=126 max-batch=8 ! fakesink sync=false qos=false "
+            )
+        })
+        .collect();
+    let _turn = turn();
+    let pipeline = Pipeline::new(&branches);
+    pipeline.play();
+    pipeline.messages_until(|message| matches!(message.view(), gst::MessageView::AsyncDone(_)));
+    std::thread::sleep(Duration::from_secs(8));
+    let counts: Vec<(u64, u64)> = (0..64)
+        .map(|index| {
+            let depth = pipeline.element(&format!("d{index}"));
+            let stats = depth.property::<gst::Structure>("stats");
+            (stats.get("frames").unwrap(), stats.get("dropped").unwrap())
+        })
+        .collect();
+    let (least, most) = (
+        counts.iter().map(|count| count.0).min().unwrap(),
+        counts.iter().map(|count| count.0).max().unwrap(),
+    );
+    assert!(least > 0, "{counts:?}");
+    assert!(most <= 2 * least + 4, "none starves: {counts:?}");
+    let stats = pipeline.element("d0").property::<gst::Structure>("stats");
+    assert_eq!(stats.get::<u32>("shared-by"), Ok(64));
+}

@@ -1,0 +1,39 @@
+//! `memory-limit`. A process of its own, so that the memory that is measured is that of the network.
+
+mod common;
+
+use common::Pipeline;
+use gst::prelude::*;
+
+/// The height of what the network sees, or the error.
+fn height_within(megabytes: u64, more: &str) -> Result<u32, String> {
+    let limit = megabytes * 1_000_000;
+    let pipeline = Pipeline::new(&format!(
+        "videotestsrc num-buffers=2 ! video/x-raw,width=320,height=180 \
+         ! depthanything name=depth resolution=700 num-threads=2 memory-limit={limit} {more} ! fakesink"
+    ));
+    pipeline.run()?;
+    let stats = pipeline
+        .element("depth")
+        .property::<gst::Structure>("stats");
+    Ok(stats.get("network-height").unwrap())
+}
+
+#[test]
+fn memory_has_a_limit() {
+    let error = height_within(1, "").unwrap_err();
+    assert!(
+        error.contains("memory-limit") && error.contains("too few"),
+        "{error}"
+    );
+    assert!(
+        error.contains("MB at 126×70"),
+        "the least that is possible: {error}"
+    );
+    let little = height_within(60, "").unwrap();
+    let more = height_within(100, "").unwrap();
+    assert!(little < more && more < 700, "{little} {more}");
+    assert_eq!(height_within(100_000, ""), Ok(700));
+    let error = height_within(40, "min-resolution=650").unwrap_err();
+    assert!(error.contains("min-resolution"), "{error}");
+}
