@@ -336,7 +336,7 @@ fn resolution_changes_while_playing_without_losing_a_frame() {
     let pipeline = Pipeline::new(
         "videotestsrc is-live=true num-buffers=40 pattern=ball \
          ! video/x-raw,width=160,height=90,framerate=10/1 \
-         ! depthanything name=depth resolution=126 ! appsink name=out sync=true qos=false",
+         ! depthanything name=depth resolution=126 qos=false ! appsink name=out sync=true qos=false",
     );
     let sink = pipeline.appsink("out");
     let element = pipeline.element("depth");

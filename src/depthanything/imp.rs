@@ -11,7 +11,7 @@ use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
 
 use super::live::Live;
-use super::messages;
+use super::messages::{self, Reason};
 use super::settings::{self, Changes, LiveSettings, LoadSettings, Settings};
 use super::stats::Stats;
 use super::stream::{Moment, Report, Stream};
@@ -88,6 +88,9 @@ impl DepthAnything {
         for &(network, reason) in &report.steps {
             gst::info!(CAT, imp = self, "{network} from here on: {reason:?}");
             messages::post_resolution(self.obj().upcast_ref(), network, reason);
+            if reason == Reason::Property {
+                self.live.forgive();
+            }
         }
         if let Some(error) = &report.warning {
             gst::element_imp_warning!(

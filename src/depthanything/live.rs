@@ -121,6 +121,11 @@ impl Live {
         None
     }
 
+    /// A property has been changed that a frame or two may take longer for.
+    pub(super) fn forgive(&self) {
+        lock(&self.0).pacer.forgive();
+    }
+
     /// The element is done with a frame, and has still to push it.
     pub(super) fn leave(&self, element: &Element) {
         let now = running_time(element);

@@ -36,7 +36,12 @@ pub(super) struct Pacer {
     earliest: Option<i64>,
     /// A sink keeps to a clock.
     asked: bool,
+    /// So many frames may still be late.
+    forgiven: u32,
 }
+
+/// Frames that may be late after a change that somebody asked for: the first run at a size takes longer.
+const FORGIVEN: u32 = 8;
 
 impl Pacer {
     /// Forgets what belongs to a segment: after a flush or a new one.
@@ -72,6 +77,11 @@ impl Pacer {
         self.asked = true;
     }
 
+    /// Somebody has asked for a change that takes time: nothing is lost by it.
+    pub(super) fn forgive(&mut self) {
+        self.forgiven = FORGIVEN;
+    }
+
     /// The time that a frame may take: that between two, where somebody waits for them.
     pub(super) fn pace(&self) -> Option<Duration> {
         (self.upstream.is_some() || self.asked)
@@ -99,6 +109,10 @@ impl Pacer {
         // who has had to wait for a frame can't have let it wait: it is its source that is late
         if self.left.is_some_and(|left| now - left >= interval / 2) {
             self.baseline = offset;
+            return Verdict::OnTime;
+        }
+        if self.forgiven > 0 {
+            self.forgiven -= 1;
             return Verdict::OnTime;
         }
         Verdict::Late(duration(late))
@@ -209,6 +223,16 @@ mod tests {
         );
         assert!(ages.len() >= 184, "{}", ages.len());
         assert_eq!(ages[ages.len() - 50..], [60; 50]);
+    }
+
+    #[test]
+    fn a_change_that_was_asked_for_costs_no_frame() {
+        let mut pacer = live();
+        let slow = |index| if index == 0 { 450 } else { 60 };
+        assert!(play(&mut pacer, 20, slow).len() < 20);
+        let mut pacer = live();
+        pacer.forgive();
+        assert_eq!(play(&mut pacer, 20, slow).len(), 20);
     }
 
     #[test]
