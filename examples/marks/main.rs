@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! cargo run --release --example marks -- steady [--resolution N] [--model FILE] [--frames N] [--plot FILE.svg] FILM…
+//! cargo run --release --example marks -- edges [--resolution N] [--model FILE] [--frames N] FILM…
 //! ```
 //!
 //! A film is a folder that `depth-scenes film` has rendered, with exact depth, or a file that GStreamer plays. Depth
 //! comes from the built-in model if there is no `--model`. `scripts/marks` renders films and runs this on them.
 
+mod edges;
 mod film;
 mod plot;
 mod steady;
@@ -44,7 +46,9 @@ fn main() -> ExitCode {
 
 fn wanted() -> Result<Wanted, Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
-    let mark = arguments.next().ok_or("say what to measure: steady")?;
+    let mark = arguments
+        .next()
+        .ok_or("say what to measure: steady or edges")?;
     let mut wanted = Wanted {
         mark: mark.to_string_lossy().into_owned(),
         resolution: 252,
@@ -81,8 +85,15 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
     let mut eye = Eye::new(wanted)?;
     match wanted.mark.as_str() {
         "steady" => steady::run(&mut eye, &wanted.films, wanted.plot.as_deref()),
-        other => Err(format!("{other:?} can't be measured, only: steady").into()),
+        "edges" => edges::run(&mut eye, &wanted.films),
+        other => Err(format!("{other:?} can't be measured, only: steady, edges").into()),
     }
+}
+
+/// What the network saw of a frame, and the depth that it gave.
+struct Looked<'a> {
+    tensor: &'a [f32],
+    depth: &'a DepthMaps,
 }
 
 /// A network and what it needs to look at frames.
@@ -106,11 +117,9 @@ impl Eye {
         })
     }
 
-    /// The tensor that the network sees of a frame, and the depth that it gives. Both are of the size that comes with
-    /// them.
-    fn look(&mut self, shot: &Shot) -> Result<(&[f32], &DepthMaps), Box<dyn Error>> {
+    fn look(&mut self, shot: &Shot) -> Result<Looked<'_>, Box<dyn Error>> {
         let patch = self.network.description().patch;
-        let size = network_size(shot.size, (1, 1), self.resolution, patch);
+        let size = network_size(shot.size, (1, 1), self.resolution, patch)?;
         let writer = match &mut self.writer {
             Some((known, writer)) if *known == shot.size => writer,
             other => {
@@ -128,6 +137,9 @@ impl Eye {
             size,
         };
         self.network.run(images, &mut self.depth)?;
-        Ok((&self.tensor, &self.depth))
+        Ok(Looked {
+            tensor: &self.tensor,
+            depth: &self.depth,
+        })
     }
 }

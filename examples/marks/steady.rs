@@ -1,7 +1,7 @@
 //! How steady a film's depth is under `range=frame`, a plain running average of its extremes, and `range=smooth`.
 
 mod events;
-mod numbers;
+pub(crate) mod numbers;
 
 use std::error::Error;
 use std::path::Path;
@@ -9,9 +9,9 @@ use std::path::Path;
 use gstdepthanything::geometry::Size;
 use gstdepthanything::range::{Limits, Mode, Tracker};
 
-use crate::Eye;
 use crate::film::{Film, nearest};
 use crate::plot::{self, Curve};
+use crate::{Eye, Looked};
 use numbers::{Fit, Mean, pair_drift};
 
 /// Weight of the past, the element's default.
@@ -94,7 +94,10 @@ fn measure(eye: &mut Eye, film: &Film) -> Result<Marks, Box<dyn Error>> {
     let mut before: Option<Seen> = None;
     let mut place = None;
     film.each(|shot| {
-        let (tensor, maps) = eye.look(&shot)?;
+        let Looked {
+            tensor,
+            depth: maps,
+        } = eye.look(&shot)?;
         let (size, depth) = (maps.size, maps.values.clone());
         let own = Limits::of(&depth).ok_or("a frame without depth")?;
         let running = average.map_or(own, |held| Limits {

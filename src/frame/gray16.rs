@@ -81,7 +81,7 @@ impl Mapping {
 
     /// The same in single precision, without losing the small difference of two large numbers: depth that
     /// varies little around a large value has a large bias.
-    fn for_kernel(self) -> SampleMapping {
+    pub(super) fn for_kernel(self) -> SampleMapping {
         let pivot = (-self.bias / self.gain) as f32;
         if self.gain == 0.0 || !pivot.is_finite() {
             return SampleMapping {
@@ -174,7 +174,7 @@ impl Gray16Writer {
         plane: &mut [u8],
         stride: usize,
     ) -> Result<usize, Error> {
-        self.check(depth, plane, stride)?;
+        check(self.network, self.output, depth, plane, stride)?;
         let Self {
             network,
             output,
@@ -210,37 +210,44 @@ impl Gray16Writer {
         );
         Ok(self.kernels.count_non_finite(depth))
     }
+}
 
-    fn check(&self, depth: &[f32], plane: &[u8], stride: usize) -> Result<(), Error> {
-        let error = |reason| Err(Error::Frame { reason });
-        if self.network.area() == 0 || self.output.area() == 0 {
-            return error(format!(
-                "a depth map of {} can't become a frame of {}: there are no pixels",
-                self.network, self.output
-            ));
-        }
-        if depth.len() != self.network.area() {
-            return error(format!(
-                "a depth map of {} has {} values",
-                self.network,
-                depth.len()
-            ));
-        }
-        let bytes = 2 * self.output.width as usize;
-        let rows = self.output.height as usize;
-        let needed = stride
-            .checked_mul(rows - 1)
-            .and_then(|above| above.checked_add(bytes));
-        let overlap = rows > 1 && stride < bytes;
-        if overlap || needed.is_none_or(|needed| plane.len() < needed) {
-            return error(format!(
-                "a plane of {} bytes at a stride of {stride} can't take 16-bit samples of {}",
-                plane.len(),
-                self.output
-            ));
-        }
-        Ok(())
+/// Checks that a depth map of size `network` can be written to a plane of size `output`.
+pub(super) fn check(
+    network: Size,
+    output: Size,
+    depth: &[f32],
+    plane: &[u8],
+    stride: usize,
+) -> Result<(), Error> {
+    let error = |reason| Err(Error::Frame { reason });
+    if network.area() == 0 || output.area() == 0 {
+        return error(format!(
+            "a depth map of {} can't become a frame of {}: there are no pixels",
+            network, output
+        ));
     }
+    if depth.len() != network.area() {
+        return error(format!(
+            "a depth map of {} has {} values",
+            network,
+            depth.len()
+        ));
+    }
+    let bytes = 2 * output.width as usize;
+    let rows = output.height as usize;
+    let needed = stride
+        .checked_mul(rows - 1)
+        .and_then(|above| above.checked_add(bytes));
+    let overlap = rows > 1 && stride < bytes;
+    if overlap || needed.is_none_or(|needed| plane.len() < needed) {
+        return error(format!(
+            "a plane of {} bytes at a stride of {stride} can't take 16-bit samples of {}",
+            plane.len(),
+            output
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod bands;
 mod colorimetry;
 mod gray16;
+mod guided;
 mod kernels;
 mod taps;
 mod tensor;
@@ -16,6 +17,7 @@ mod variants;
 
 pub use colorimetry::{ChromaSite, Colorimetry};
 pub use gray16::{ByteOrder, Gray16Writer, Mapping};
+pub use guided::{Guide, GuidedWriter};
 pub use kernels::InstructionSet;
 pub use tensor::{Normalization, TensorWriter};
 

@@ -11,7 +11,7 @@ use crate::film::{Film, Shot};
 const MODE: Mode = Mode::Smooth { past: PAST };
 
 /// A frame as the tracker gets it.
-struct Looked {
+struct Kept {
     tensor: Vec<f32>,
     depth: Vec<f32>,
     size: gstdepthanything::geometry::Size,
@@ -51,18 +51,18 @@ pub(super) fn run(eye: &mut Eye, films: &[Film]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn look(eye: &mut Eye, shot: &Shot) -> Result<Looked, Box<dyn Error>> {
-    let (tensor, maps) = eye.look(shot)?;
-    Ok(Looked {
-        tensor: tensor.to_vec(),
-        depth: maps.values.clone(),
-        size: maps.size,
+fn look(eye: &mut Eye, shot: &Shot) -> Result<Kept, Box<dyn Error>> {
+    let looked = eye.look(shot)?;
+    Ok(Kept {
+        tensor: looked.tensor.to_vec(),
+        depth: looked.depth.values.clone(),
+        size: looked.depth.size,
     })
 }
 
 /// Each film cut to each other one.
 fn cuts(eye: &mut Eye, films: &[Film], beginnings: &[Vec<Shot>]) -> Result<(), Box<dyn Error>> {
-    let mut looked: Vec<Vec<Looked>> = Vec::new();
+    let mut looked: Vec<Vec<Kept>> = Vec::new();
     for shots in beginnings {
         looked.push(
             shots
@@ -154,7 +154,7 @@ fn flash(shots: &[Shot]) -> Vec<Shot> {
 
 /// From one frame to the next, something stands there that is half as near again as all else.
 fn step(eye: &mut Eye, name: &str, shots: &[Shot]) -> Result<(), Box<dyn Error>> {
-    let frames: Vec<Looked> = shots
+    let frames: Vec<Kept> = shots
         .iter()
         .map(|shot| look(eye, shot))
         .collect::<Result<_, _>>()?;

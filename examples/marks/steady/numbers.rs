@@ -47,6 +47,15 @@ impl Fit {
         self.n
     }
 
+    /// Gain and bias.
+    pub(crate) fn line(&self) -> (f64, f64) {
+        let n = self.n.max(1.0);
+        let var_x = self.xx - self.x * self.x / n;
+        let both = self.xy - self.x * self.y / n;
+        let gain = if var_x > 0.0 { both / var_x } else { 0.0 };
+        (gain, (self.y - gain * self.x) / n)
+    }
+
     /// Root mean square of y's distance from the line.
     pub(crate) fn error(&self) -> f64 {
         let n = self.n.max(1.0);

@@ -1,0 +1,262 @@
+//! Depth map → 16-bit grey samples whose edges follow the picture.
+//!
+//! Joint bilateral upsampling (Kopf, Cohen, Lischinski and Uyttendaele, 2007): a pixel's depth is a mean of the depth
+//! map's nine cells around it, weighted by how near they are and by how much the pixel's luma resembles theirs. Where
+//! luma is even, the weights are those of a quadratic B-spline, which takes a ramp to the same ramp; nowhere does a
+//! pixel leave the range of its nine cells, so that there are no halos.
+
+mod kernel;
+mod luma;
+#[cfg(test)]
+mod tests;
+
+use kernel::{Fast, Stretched, Sums, add_what_is_finite};
+pub use luma::Guide;
+
+use super::gray16::{ByteOrder, Mapping, check};
+use super::kernels::Kernels;
+use crate::error::Error;
+use crate::geometry::Size;
+
+/// Which cells a column or row of the frame sees, and what they weigh by their distance.
+#[derive(Debug, Clone)]
+struct Spline {
+    /// Nearest cell.
+    nearest: Vec<u32>,
+    /// Weights of the cell before it, of itself and of the one after it; they sum to 1.
+    weights: [Vec<f32>; 3],
+}
+
+impl Spline {
+    /// Corners are aligned, as in the bilinear reference.
+    fn new(cells: usize, pixels: usize) -> Self {
+        let step = cells.saturating_sub(1) as f64 / pixels.saturating_sub(1).max(1) as f64;
+        let mut nearest = Vec::with_capacity(pixels);
+        let mut weights = [0, 1, 2].map(|_| Vec::with_capacity(pixels));
+        for pixel in 0..pixels {
+            let position = step * pixel as f64;
+            let cell = position.round().min(cells.saturating_sub(1) as f64);
+            let off = position - cell;
+            nearest.push(cell as u32);
+            weights[0].push((0.5 * (0.5 - off).powi(2)) as f32);
+            weights[1].push((0.75 - off * off) as f32);
+            weights[2].push((0.5 * (0.5 + off).powi(2)) as f32);
+        }
+        Self { nearest, weights }
+    }
+
+    fn weights(&self, pixel: usize) -> [f32; 3] {
+        [0, 1, 2].map(|tap| self.weights[tap][pixel])
+    }
+}
+
+/// Turns depth maps of one size into larger grey frames, led by the frames' luma.
+#[derive(Debug, Clone)]
+pub struct GuidedWriter {
+    network: Size,
+    output: Size,
+    across: Spline,
+    down: Spline,
+    /// Pixels that are nearest to each cell, across and down.
+    shares: [Vec<f32>; 2],
+    /// Mean luma of each cell.
+    cells: Vec<f32>,
+    /// One row of the depth map, mapped, and one of `cells`; both with one more value on either side.
+    mapped: Vec<f32>,
+    padded: Vec<f32>,
+    /// The three rows around, by number modulo 3, and which they are.
+    rows: [Stretched; 3],
+    held: [Option<usize>; 3],
+    /// One row of luma, and sums of such.
+    luma: Vec<f32>,
+    columns: Vec<f32>,
+    sums: Sums,
+    kernels: Kernels,
+    fast: Fast,
+}
+
+impl GuidedWriter {
+    /// Makes the tables to write depth maps of size `network` as frames of size `output`; `None` when that is not
+    /// larger both ways, so that there is nothing to be led.
+    pub fn new(network: Size, output: Size) -> Option<Self> {
+        let larger = output.width > network.width && output.height > network.height;
+        if !larger || network.area() == 0 {
+            return None;
+        }
+        let (columns, lines) = (output.width as usize, output.height as usize);
+        let (width, height) = (network.width as usize, network.height as usize);
+        let (across, down) = (Spline::new(width, columns), Spline::new(height, lines));
+        let shares = [(&across, width), (&down, height)].map(|(spline, cells)| {
+            let mut pixels = vec![0.0_f32; cells];
+            for &cell in &spline.nearest {
+                pixels[cell as usize] += 1.0;
+            }
+            pixels.iter().map(|pixels| pixels.recip()).collect()
+        });
+        Some(Self {
+            network,
+            output,
+            across,
+            down,
+            shares,
+            cells: vec![0.0; network.area()],
+            mapped: vec![0.0; width + 2],
+            padded: vec![0.0; width + 2],
+            rows: [0, 1, 2].map(|_| Stretched::new(columns)),
+            held: [None; 3],
+            luma: vec![0.0; columns],
+            columns: vec![0.0; columns],
+            sums: Sums::new(columns),
+            kernels: Kernels::detect(),
+            fast: Fast::detect(),
+        })
+    }
+
+    /// Size of the depth maps.
+    pub fn network(&self) -> Size {
+        self.network
+    }
+
+    /// Size of the frames.
+    pub fn output(&self) -> Size {
+        self.output
+    }
+
+    /// Writes one depth map, `[height, width]`, as [`Gray16Writer`](super::Gray16Writer) does, led by the luma of the
+    /// frame that it is of. Returns how many values of the depth map are NaN or infinite; the samples nearest to them
+    /// are 0.
+    ///
+    /// # Errors
+    /// [`Error::Frame`] if the depth map has not the size given at first, the plane is too short, or there is no guide.
+    pub fn write(
+        &mut self,
+        depth: &[f32],
+        guide: &Guide,
+        mapping: Mapping,
+        order: ByteOrder,
+        plane: &mut [u8],
+        stride: usize,
+    ) -> Result<usize, Error> {
+        check(self.network, self.output, depth, plane, stride)?;
+        if guide.size().area() == 0 {
+            return Err(Error::Frame {
+                reason: "there is no picture to lead its depth".into(),
+            });
+        }
+        self.measure_cells(guide);
+        self.held = [None; 3];
+        let last = self.network.height as usize - 1;
+        let bytes = 2 * self.output.width as usize;
+        let lines = plane
+            .chunks_mut(stride.max(bytes))
+            .take(self.output.height as usize);
+        for (y, out) in lines.enumerate() {
+            let nearest = self.down.nearest[y] as usize;
+            let around = [nearest.saturating_sub(1), nearest, (nearest + 1).min(last)];
+            for row in around {
+                self.stretch(depth, row, mapping);
+            }
+            read_luma(guide, self.output, y, &mut self.luma);
+            let rows = around.map(|row| &self.rows[row % 3]);
+            let weights = self.down.weights(y);
+            let (sums, luma, across) = (&mut self.sums, &self.luma, &self.across.weights);
+            if rows.iter().all(|row| row.finite) {
+                for (tap, (row, down)) in rows.into_iter().zip(weights).enumerate() {
+                    self.fast.add(sums, luma, row, down, across, tap == 0);
+                }
+            } else {
+                add_what_is_finite(sums, luma, rows, weights, across);
+            }
+            let out = &mut out[..bytes];
+            match order {
+                ByteOrder::Little => self.fast.finish::<false>(sums, out),
+                ByteOrder::Big => self.fast.finish::<true>(sums, out),
+            }
+        }
+        Ok(self.kernels.count_non_finite(depth))
+    }
+
+    /// Mean luma of the pixels nearest to each cell.
+    fn measure_cells(&mut self, guide: &Guide) {
+        let width = self.network.width as usize;
+        let columns = &mut self.columns;
+        for (row, cells) in self.cells.chunks_exact_mut(width).enumerate() {
+            columns.fill(0.0);
+            let first = self
+                .down
+                .nearest
+                .partition_point(|&cell| (cell as usize) < row);
+            let lines = self.down.nearest[first..]
+                .iter()
+                .take_while(|&&cell| cell as usize == row);
+            for y in first..first + lines.count() {
+                read_luma(guide, self.output, y, &mut self.luma);
+                for (sum, luma) in columns.iter_mut().zip(&self.luma) {
+                    *sum += luma;
+                }
+            }
+            cells.fill(0.0);
+            for (&cell, sum) in self.across.nearest.iter().zip(columns.iter()) {
+                cells[cell as usize] += sum;
+            }
+            let down = self.shares[1][row];
+            for (cell, across) in cells.iter_mut().zip(&self.shares[0]) {
+                *cell *= across * down;
+            }
+        }
+    }
+
+    /// Makes a row of the depth map ready, if it is not.
+    fn stretch(&mut self, depth: &[f32], row: usize, mapping: Mapping) {
+        let place = row % 3;
+        if self.held[place] == Some(row) {
+            return;
+        }
+        self.held[place] = Some(row);
+        let width = self.network.width as usize;
+        let values = &depth[row * width..][..width];
+        let mapping = mapping.for_kernel();
+        // one more on either side, the same again, so that each pixel finds three
+        let mapped = &mut self.mapped[..];
+        self.kernels
+            .map_rows([values, values], 0.0, mapping, &mut mapped[1..=width]);
+        let cells = &mut self.padded[..];
+        cells[1..=width].copy_from_slice(&self.cells[row * width..][..width]);
+        for padded in [&mut *mapped, &mut *cells] {
+            padded[0] = padded[1];
+            padded[width + 1] = padded[width];
+        }
+        let out = &mut self.rows[place];
+        out.finite = mapped.iter().all(|value| value.is_finite());
+        let nearest = &self.across.nearest[..];
+        spread(cells, nearest, &mut out.luma);
+        spread(mapped, nearest, &mut out.depth);
+    }
+}
+
+/// For each pixel the cell before its nearest, that one, and the one after it, of a padded row.
+fn spread(padded: &[f32], nearest: &[u32], out: &mut [Vec<f32>; 3]) {
+    let [before, at, after] = out;
+    let pixels = before.iter_mut().zip(at.iter_mut()).zip(after.iter_mut());
+    for (((before, at), after), &nearest) in pixels.zip(nearest) {
+        let window = &padded[nearest as usize..nearest as usize + 3];
+        (*before, *at, *after) = (window[0], window[1], window[2]);
+    }
+}
+
+/// Row `y` of a frame of size `output`, of the nearest pixels where the guide has another size.
+fn read_luma(guide: &Guide, output: Size, y: usize, out: &mut [f32]) {
+    let nearest =
+        |index: usize, from: u32, to: u32| (2 * index + 1) * from as usize / (2 * to as usize);
+    let size = guide.size();
+    let row = guide.row(nearest(y, size.height, output.height));
+    if size.width == output.width {
+        for (out, &luma) in out.iter_mut().zip(row) {
+            *out = f32::from(luma);
+        }
+    } else {
+        for (x, out) in out.iter_mut().enumerate() {
+            *out = f32::from(row[nearest(x, size.width, output.width)]);
+        }
+    }
+}
