@@ -166,10 +166,11 @@ pub(super) fn add_what_is_finite(
     for (x, &luma) in luma.iter().enumerate() {
         let (mut sum, mut weight) = (0.0, 0.0);
         for (row, down) in rows.iter().zip(down) {
-            for tap in 0..3 {
-                let depth = row.depth[tap][x];
+            let taps = row.depth.iter().zip(&row.luma).zip(across);
+            for ((depth, cell), near) in taps {
+                let depth = depth[x];
                 if depth.is_finite() {
-                    let share = likeness(luma - row.luma[tap][x]) * across[tap][x] * down;
+                    let share = likeness(luma - cell[x]) * near[x] * down;
                     weight += share;
                     sum += share * depth;
                 }
@@ -187,8 +188,8 @@ fn finish<const BIG_ENDIAN: bool>(sums: &Sums, out: &mut [u8]) {
     const SHIFT: f32 = (1 << 23) as f32;
     let pixels = out.as_chunks_mut::<2>().0;
     for ((out, sum), weight) in pixels.iter_mut().zip(&sums.weighted).zip(&sums.weights) {
-        // `max` takes the other of a NaN and a number
-        let sample = (sum / weight).max(0.0).min(65535.0);
+        // `max` takes the other of a NaN and a number, which `clamp` does not
+        let sample = f32::min((sum / weight).max(0.0), 65535.0);
         let sample = (sample + SHIFT).to_bits() as u16;
         *out = if BIG_ENDIAN {
             sample.to_be_bytes()
