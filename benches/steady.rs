@@ -69,7 +69,7 @@ fn upsampling(criterion: &mut Criterion) {
     for (name, pixels, bytes) in [("NV12", PixelFormat::Nv12, 1), ("RGB", PixelFormat::Rgb, 3)] {
         let row = bytes * HD.width as usize;
         let picture: Vec<u8> = (0..row * HD.height as usize)
-            .map(|i| (i * 31 >> 7) as u8)
+            .map(|i| ((i * 31) >> 7) as u8)
             .collect();
         let chroma = vec![128; row * HD.height as usize / 2];
         let format = FrameFormat {
