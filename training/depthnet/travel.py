@@ -1,6 +1,6 @@
 """Make a checkpoint small enough to move: halves instead of floats, in parts of at most 15 MB.
 
-    travel.py pack RUN/last.pt FOLDER        77 MB become three parts of 39 MB together
+    travel.py pack RUN/last.pt FOLDER        59 MB become two parts of 29 MB together
     travel.py unpack FOLDER RUN/last.pt
 """
 
