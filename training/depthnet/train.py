@@ -34,11 +34,14 @@ HORIZON = 32_000  # images over which weights are averaged, once under way; less
 def save(path: Path, state: dict) -> None:
     """Write beside, then rename: a file is whole or the one before."""
     part = path.with_suffix(f".{os.getpid()}")
-    with open(part, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with open(part, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def tidy(run: Path) -> None:
@@ -232,7 +235,12 @@ def train(args: argparse.Namespace) -> None:
                 note(**validation.run(trainer.average, device))
             if done or now - saved > args.save:
                 saved = now
-                save(args.run / f"{name}.pt", trainer.state())
+                try:
+                    save(args.run / f"{name}.pt", trainer.state())
+                except (OSError, RuntimeError) as error:  # a full disk: there may be room next time
+                    if done:
+                        raise
+                    print(f"not saved: {error}", file=sys.stderr, flush=True)
             if done:
                 break
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from depthnet import train, travel
 from depthnet.muon import orthogonalise
@@ -93,3 +94,17 @@ def test_a_signal_to_all_its_processes_ends_it_in_order(tmp_path: Path):
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(60) == 0
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["images"] > 0
+
+
+def test_a_save_cut_short_leaves_the_one_before(tmp_path: Path, monkeypatch):
+    train.save(tmp_path / "last.pt", {"images": 1})
+
+    def full(state: dict, file) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(train.torch, "save", full)
+    with pytest.raises(OSError):
+        train.save(tmp_path / "last.pt", {"images": 2})
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["images"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
