@@ -4,7 +4,7 @@ use gst_video::{VideoFrameRef, VideoInfo};
 
 use super::pixels::Reader;
 use crate::error::Error;
-use crate::frame::{Normalization, TensorWriter};
+use crate::frame::{Guide, Normalization, TensorWriter};
 use crate::geometry::Size;
 
 /// Makes tensors of the frames of one caps.
@@ -87,7 +87,7 @@ impl Intake {
         }
     }
 
-    /// Fills `tensor` with what the network is to see of `frame`.
+    /// Fills `tensor` with what the network is to see of `frame`, and `guide`, if any, with its luma.
     ///
     /// # Errors
     /// When the frame is not what its caps say.
@@ -95,9 +95,16 @@ impl Intake {
         &mut self,
         frame: &VideoFrameRef<&gst::BufferRef>,
         tensor: &mut Vec<f32>,
+        guide: Option<&mut Guide>,
     ) -> Result<(), Error> {
         let writer = &mut self.writer;
         tensor.resize(writer.tensor_len(), 0.0);
-        self.reader.read(frame, |frame| writer.write(frame, tensor))
+        let format = *self.reader.format();
+        self.reader.read(frame, |frame| {
+            if let Some(guide) = guide {
+                guide.take(frame, &format)?;
+            }
+            writer.write(frame, tensor)
+        })
     }
 }

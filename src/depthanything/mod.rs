@@ -174,6 +174,31 @@ pub enum DepthRange {
     Fixed,
 }
 
+/// How depth gets from the network's size to that of the frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDepthAnythingUpsampling")]
+pub enum Upsampling {
+    /// As Depth Anything V2 does it.
+    #[default]
+    #[enum_value(
+        name = "Bilinear with aligned corners, as Depth Anything V2 does it",
+        nick = "bilinear"
+    )]
+    Bilinear,
+    /// Joint bilateral upsampling.
+    #[enum_value(
+        name = "Led by the frame's luma, so that edges follow the picture",
+        nick = "guided"
+    )]
+    Guided,
+}
+
+impl Upsampling {
+    fn is_guided(self) -> bool {
+        self == Self::Guided
+    }
+}
+
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     #[cfg(feature = "doc")]
     for enum_type in [
@@ -181,6 +206,7 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         Precision::static_type(),
         DepthOutput::static_type(),
         DepthRange::static_type(),
+        Upsampling::static_type(),
     ] {
         enum_type.mark_as_plugin_api(gst::PluginAPIFlags::empty());
     }

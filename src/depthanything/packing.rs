@@ -9,7 +9,7 @@ use crate::depth_meta::{DepthMeta, Unit};
 use crate::engine::network::{DepthKind, DepthMaps, Description};
 use crate::engine::shared::Work;
 use crate::error::Error;
-use crate::frame::{ByteOrder, Gray16Writer, Mapping};
+use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping};
 use crate::geometry::Size;
 use crate::range::{Limits, Mode, Tracker};
 
@@ -39,6 +39,7 @@ struct Format {
     order: ByteOrder,
     /// For depth maps of the size that came last.
     writer: Option<Gray16Writer>,
+    guided: Option<GuidedWriter>,
 }
 
 /// The latest depth, for the frames that repeat it.
@@ -49,6 +50,8 @@ struct Held {
     network: Size,
     limits: Option<Limits>,
     scene: u32,
+    /// Of the frame that the depth is of; empty: not to be led by it.
+    guide: Guide,
 }
 
 impl Packer {
@@ -105,6 +108,7 @@ impl Packer {
                 _ => ByteOrder::Little,
             },
             writer: None,
+            guided: None,
         });
     }
 
@@ -113,9 +117,10 @@ impl Packer {
         self.tracker.restart();
     }
 
-    /// Takes the depth map of `work`; what is left in it are buffers to use again.
-    pub(super) fn take(&mut self, work: &mut Work, live: &LiveSettings) {
+    /// Takes the depth map of `work` and its guide; what is left in them are buffers to use again.
+    pub(super) fn take(&mut self, work: &mut Work, guide: &mut Guide, live: &LiveSettings) {
         let held = &mut self.held;
+        std::mem::swap(&mut held.guide, guide);
         std::mem::swap(&mut held.depth, &mut work.depth);
         held.network = work.size;
         self.tracker.see(&work.tensor, work.size);
@@ -154,13 +159,6 @@ impl Packer {
             return Err(wrong("there is no depth for it yet".into()));
         };
         let depth = &self.held.depth;
-        let writer = match &mut format.writer {
-            Some(writer) if writer.network() == depth.size => writer,
-            other => {
-                let writer = Gray16Writer::new(depth.size, format.size);
-                other.insert(writer.with_threads(self.threads))
-            }
-        };
         let (mapping, scale, offset) = mapping(self.output, limits, live.invert);
         let stride = frame.plane_stride()[0];
         let stride = usize::try_from(stride)
@@ -168,7 +166,14 @@ impl Packer {
         let samples = frame
             .plane_data_mut(0)
             .map_err(|error| wrong(error.to_string()))?;
-        let invalid = writer.write(&depth.values, mapping, format.order, samples, stride)?;
+        let (values, guide, order) = (&depth.values, &self.held.guide, format.order);
+        let invalid = match format.guided_writer(depth.size, guide, live) {
+            Some(writer) => writer.write(values, guide, mapping, order, samples, stride)?,
+            None => {
+                let writer = format.bilinear_writer(depth.size, self.threads);
+                writer.write(values, mapping, order, samples, stride)?
+            }
+        };
         let meta = DepthMeta {
             scale,
             offset,
@@ -182,6 +187,38 @@ impl Packer {
             model: self.model.clone(),
         };
         Ok((meta, invalid as u64))
+    }
+}
+
+impl Format {
+    fn bilinear_writer(&mut self, depth: Size, threads: usize) -> &mut Gray16Writer {
+        let of = |writer: &Gray16Writer| writer.network() == depth;
+        let writer = self
+            .writer
+            .take()
+            .filter(of)
+            .unwrap_or_else(|| Gray16Writer::new(depth, self.size).with_threads(threads));
+        self.writer.insert(writer)
+    }
+
+    /// `None`: not asked for, nothing to lead it by, or the frame is no larger than the depth map.
+    fn guided_writer(
+        &mut self,
+        depth: Size,
+        guide: &Guide,
+        live: &LiveSettings,
+    ) -> Option<&mut GuidedWriter> {
+        if !live.upsampling.is_guided() || guide.size().area() == 0 {
+            return None;
+        }
+        if self
+            .guided
+            .as_ref()
+            .is_none_or(|writer| writer.network() != depth)
+        {
+            self.guided = GuidedWriter::new(depth, self.size);
+        }
+        self.guided.as_mut()
     }
 }
 

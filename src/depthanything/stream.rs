@@ -12,6 +12,7 @@ use super::settings::{LiveSettings, LoadSettings};
 use crate::depth_meta::DepthMeta;
 use crate::engine::shared::{Ran, Shared, Work};
 use crate::error::Error;
+use crate::frame::Guide;
 use crate::geometry::Size;
 
 /// The longest that a frame lets other streams go first.
@@ -24,6 +25,7 @@ pub(super) struct Stream {
     format: Option<Format>,
     /// Used again by every frame.
     work: Work,
+    guide: Guide,
     /// For the conversion of large frames; 0: all cores.
     threads: usize,
     /// The next frame has nothing to do with the last.
@@ -76,6 +78,8 @@ pub(super) struct Moment {
 /// A frame under way.
 struct Job {
     work: Work,
+    /// What leads its depth to the edges of the picture; empty where that is not asked for.
+    guide: Guide,
     live: LiveSettings,
     begun: Instant,
     late: bool,
@@ -119,6 +123,7 @@ impl Stream {
             network,
             format: None,
             work: Work::default(),
+            guide: Guide::default(),
             threads,
             fresh: true,
             memory_limit: Some(settings.memory_limit).filter(|&limit| limit > 0),
@@ -353,6 +358,7 @@ impl Stream {
         let mut job = Job {
             repeated: format.intake.repeats(interval),
             work: std::mem::take(&mut self.work),
+            guide: std::mem::take(&mut self.guide),
             live: *live,
             begun,
             late: moment.late,
@@ -374,13 +380,16 @@ impl Stream {
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
         job.work.size = format.intake.network();
         let frame = readable(frame, &format.frame)?;
-        format.intake.read(&frame, &mut job.work.tensor)?;
+        job.guide.clear();
+        let guide = job.live.upsampling.is_guided().then_some(&mut job.guide);
+        format.intake.read(&frame, &mut job.work.tensor, guide)?;
         Ok(true)
     }
 
     /// A frame that comes to nothing. The next one is tried, not papered over with an older depth.
     fn abandon(&mut self, job: Job) {
         self.work = job.work;
+        self.guide = job.guide;
         self.fresh |= job.fresh;
         if let Some(format) = &mut self.format {
             format.intake.end_repetition();
@@ -422,6 +431,7 @@ impl Stream {
             .ran
             .map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
         self.work = job.work;
+        self.guide = job.guide;
         Report {
             meta,
             inference: job.ran.map(|ran| ran.inference),
@@ -503,7 +513,7 @@ fn pack(
         packer.restart();
     }
     if !job.repeated {
-        packer.take(&mut job.work, &job.live);
+        packer.take(&mut job.work, &mut job.guide, &job.live);
     }
     let mut depth_frame = writable(depth_frame, info)?;
     packer.write(&mut depth_frame, &job.live, job.repeated)
