@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex};
-use std::time::Duration;
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -11,11 +10,11 @@ use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
 
 use super::live::Live;
-use super::messages::{self, Reason};
-use super::settings::{self, Changes, LiveSettings, LoadSettings, Settings};
+use super::messages;
+use super::settings::{self, Changes, Settings};
 use super::stats::Stats;
-use super::stream::{Moment, Report, Stream};
-use super::{CAT, DepthRange, caps, loading};
+use super::stream::{Moment, Stream};
+use super::{CAT, caps};
 use crate::engine::shared::Interrupt;
 use crate::error::Error;
 use crate::sync::lock;
@@ -23,124 +22,17 @@ use crate::sync::lock;
 /// Private part of the element.
 #[derive(Default)]
 pub struct DepthAnything {
-    settings: Mutex<Settings>,
+    pub(super) settings: Mutex<Settings>,
     /// Taken out by the streaming thread while it works, so that no lock is held over an inference.
-    stream: Mutex<Option<Stream>>,
+    pub(super) stream: Mutex<Option<Stream>>,
     /// Ends the stream's wait for a network that others use.
-    interrupt: Mutex<Option<Interrupt>>,
-    stats: Mutex<Stats>,
-    live: Live,
+    pub(super) interrupt: Mutex<Option<Interrupt>>,
+    pub(super) stats: Mutex<Stats>,
+    pub(super) live: Live,
     /// What the clock said of the frame that has been taken in.
-    moment: Mutex<Moment>,
+    pub(super) moment: Mutex<Moment>,
     /// From `start` to `stop`: the load settings are in use.
-    started: AtomicBool,
-}
-
-impl DepthAnything {
-    /// Works on the stream without holding its lock; `None`: there is none.
-    fn with_stream<T>(&self, work: impl FnOnce(&mut Stream) -> T) -> Option<T> {
-        let mut stream = lock(&self.stream).take()?;
-        let result = work(&mut stream);
-        *lock(&self.stream) = Some(stream);
-        Some(result)
-    }
-
-    /// Finds the runtime, loads the model, says so on the bus.
-    fn load(&self, settings: &LoadSettings) -> Result<Stream, Error> {
-        let network = loading::load(&self.obj(), settings)?;
-        let description = network.description();
-        {
-            let mut stats = lock(&self.stats);
-            stats.provider.clone_from(&description.provider);
-            stats.precision.clone_from(&description.precision);
-            stats.census = network.census();
-        }
-        *lock(&self.interrupt) = Some(network.interrupt());
-        Stream::new(network, settings)
-    }
-
-    /// A wait for the network ends, or work is done again.
-    fn set_interrupted(&self, interrupted: bool) {
-        if let Some(interrupt) = lock(&self.interrupt).as_ref() {
-            interrupt.set(interrupted);
-        }
-    }
-
-    /// Counts a frame, which had waited for the one before it, and tells what has changed by it.
-    fn account(&self, report: &Report, waited: Duration) {
-        {
-            let mut stats = lock(&self.stats);
-            stats.frames += 1;
-            stats.invalid_values += report.invalid;
-            stats.convert_time.push(report.convert);
-            match report.inference {
-                Some(time) => {
-                    stats.inferences += 1;
-                    stats.inference_time.push(time);
-                }
-                None => stats.repeated += 1,
-            }
-            if let Some(&(network, _)) = report.steps.last() {
-                stats.inference_time.clear();
-                stats.network = network;
-            }
-        }
-        for &(network, reason) in &report.steps {
-            gst::info!(CAT, imp = self, "{network} from here on: {reason:?}");
-            messages::post_resolution(self.obj().upcast_ref(), network, reason);
-            if reason == Reason::Property {
-                self.live.forgive();
-            }
-        }
-        if let Some(error) = &report.warning {
-            gst::element_imp_warning!(
-                self,
-                gst::ResourceError::NoSpaceLeft,
-                ("{error}. The stream goes on at a lower resolution")
-            );
-        }
-        if report.invalid > 0 {
-            gst::warning!(
-                CAT,
-                imp = self,
-                "{} values are NaN or infinite: 0",
-                report.invalid
-            );
-        }
-        if report.inference.is_some() {
-            self.live.observe(&self.obj(), waited + report.total);
-        }
-    }
-
-    /// A fixed range needs two ends; says so once they are known to be missing.
-    fn check_range(live: &LiveSettings) -> Result<(), Error> {
-        if live.range == DepthRange::Fixed && live.range_min >= live.range_max {
-            return Err(Error::Setting {
-                property: "range",
-                reason: format!(
-                    "fixed needs range-min below range-max, and they are {} and {}",
-                    live.range_min, live.range_max
-                ),
-            });
-        }
-        Ok(())
-    }
-
-    fn check_orientation(&self, tags: &gst::TagListRef) {
-        if let Some(orientation) = tags.get::<gst::tags::ImageOrientation>()
-            && !matches!(orientation.get(), "rotate-0" | "auto")
-        {
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "the film is tagged {}, and a network sees less in a picture that does not stand \
-                     upright: put `videoflip video-direction=auto` before depthanything",
-                    orientation.get()
-                )
-            );
-        }
-    }
+    pub(super) started: AtomicBool,
 }
 
 #[glib::object_subclass]
@@ -302,8 +194,18 @@ impl BaseTransformImpl for DepthAnything {
             gst::EventView::FlushStop(_) => {
                 self.set_interrupted(false);
                 self.live.restart();
-                self.with_stream(Stream::restart);
+                self.with_stream(|stream| {
+                    stream.discard();
+                    stream.restart();
+                });
             }
+            _ if event.is_serialized() => {
+                // an error has been told, and a flush ends it
+                let _ = self.drain();
+            }
+            _ => {}
+        }
+        match event.view() {
             gst::EventView::Segment(_) | gst::EventView::StreamStart(_) => {
                 self.live.restart();
                 self.with_stream(Stream::restart);
@@ -339,6 +241,10 @@ impl BaseTransformImpl for DepthAnything {
             return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
         };
         *lock(&self.moment) = moment;
+        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
+            // the depth frame that is pushed next is marked as the first after it
+            self.drain()?;
+        }
         self.parent_submit_input_buffer(is_discont, inbuf)
     }
 
@@ -357,28 +263,47 @@ impl BaseTransformImpl for DepthAnything {
                 stream.process(inbuf, outbuf, &live, moment)
             })
             .ok_or(gst::FlowError::Flushing)?
-            .map_err(|error| {
-                gst::error!(CAT, imp = self, "{error}");
-                self.post_error_message(error.to_message());
-                gst::FlowError::Error
-            })?
+            .map_err(|error| self.fail(&error))?
             .ok_or(gst::FlowError::Flushing)?;
-        gst::log!(
-            CAT,
-            imp = self,
-            "{} at {}: network {:?}, around it {:?}",
-            inbuf.pts().display(),
-            report.meta.network,
-            report.inference,
-            report.convert
-        );
-        report.meta.attach(outbuf).map_err(|error| {
-            gst::element_imp_error!(self, gst::CoreError::Failed, ("{error}"));
-            gst::FlowError::Error
-        })?;
-        self.live.leave(&self.obj());
-        self.account(&report, moment.waited);
+        self.dispatch(&report, outbuf)?;
         Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn generate_output(
+        &self,
+    ) -> Result<gst_base::subclass::base_transform::GenerateOutputSuccess, gst::FlowError> {
+        use gst_base::subclass::base_transform::GenerateOutputSuccess;
+        if self.in_flight() == 1 {
+            return self.parent_generate_output();
+        }
+        if let Some(frame) = self.take_queued_buffer() {
+            self.send(frame)?;
+        }
+        Ok(match self.collect(false)? {
+            Some(depth) => GenerateOutputSuccess::Buffer(depth),
+            None => GenerateOutputSuccess::NoOutput,
+        })
+    }
+
+    fn decide_allocation(
+        &self,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        let more = self.in_flight() - 1;
+        let pools: Vec<_> = query.allocation_pools().collect();
+        for (index, (pool, size, min, max)) in (0..).zip(pools) {
+            let min = min.saturating_add(more);
+            // a pool that is too small for those in flight would never give the one that is waited for
+            let enough = max == 0 || max >= min;
+            query.set_nth_allocation_pool(
+                index,
+                pool.filter(|_| enough).as_ref(),
+                size,
+                min,
+                if enough { max } else { 0 },
+            );
+        }
+        self.parent_decide_allocation(query)
     }
 }
 
@@ -398,6 +323,8 @@ impl VideoFilterImpl for DepthAnything {
         if let Some(reason) = caps::refusal(frame) {
             return Err(refuse(Error::Frame { reason }));
         }
+        self.drain()
+            .map_err(|error| gst::loggable_error!(CAT, "frames under way: {error}"))?;
         let live = lock(&self.settings).live;
         let pace = self.live.set_rate(&self.obj(), frame.fps());
         let (reason, network, converts) = self

@@ -49,6 +49,7 @@ use std::sync::LazyLock;
 use gst::prelude::*;
 
 mod caps;
+mod flight;
 mod imp;
 mod intake;
 mod latency;
@@ -59,6 +60,7 @@ mod pacing;
 mod packing;
 mod pixels;
 mod plan;
+mod running;
 mod settings;
 mod stats;
 mod stream;

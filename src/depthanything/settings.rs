@@ -21,6 +21,8 @@ pub(super) struct LoadSettings {
     pub(super) num_threads: u32,
     /// Bytes that inference may take; 0: no limit.
     pub(super) memory_limit: u64,
+    /// Frames worked on at the same time.
+    pub(super) in_flight: u32,
     /// Frames of streams that share a model and run together, at most.
     pub(super) max_batch: u32,
     /// How long a batch may wait to fill, in nanoseconds.
@@ -73,6 +75,7 @@ impl Default for Settings {
                 precision: Precision::Auto,
                 num_threads: 0,
                 memory_limit: 0,
+                in_flight: 1,
                 max_batch: 1,
                 batch_timeout: 0,
                 output: DepthOutput::Auto,
@@ -127,7 +130,7 @@ fn put_number(field: &mut f64, value: &glib::Value) {
     }
 }
 
-static TABLE: [Property; 19] = [
+static TABLE: [Property; 20] = [
     Property {
         name: "model-file",
         changes: Changes::Ready,
@@ -295,6 +298,25 @@ static TABLE: [Property; 19] = [
         },
         get: |s| s.load.memory_limit.to_value(),
         set: |s, value| put(&mut s.load.memory_limit, value),
+    },
+    Property {
+        name: "in-flight",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecUInt::builder("in-flight")
+                .nick("Frames in flight")
+                .blurb(
+                    "Frames worked on at the same time: 3 hide the conversion of frames and depth behind a network \
+                     that runs on a GPU. Each one more adds the time of a frame to the latency, which is reported",
+                )
+                .minimum(1)
+                .maximum(8)
+                .default_value(s.load.in_flight)
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.in_flight.to_value(),
+        set: |s, value| put(&mut s.load.in_flight, value),
     },
     Property {
         name: "max-batch",

@@ -1,9 +1,15 @@
 //! What one running element holds, and the way of a frame through it: intake, network, packing.
 
+mod sizes;
+mod under_way;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gst_video::{VideoFrameRef, VideoInfo};
 
+use super::flight::Flight;
 use super::intake::Intake;
 use super::messages::Reason;
 use super::packing::Packer;
@@ -14,6 +20,7 @@ use crate::engine::shared::{Ran, Shared, Work};
 use crate::error::Error;
 use crate::frame::Guide;
 use crate::geometry::Size;
+use crate::sync::lock;
 
 /// The longest that a frame lets other streams go first.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
@@ -21,11 +28,16 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 /// A network and the frames that run through it.
 pub(super) struct Stream {
     network: Shared,
-    packer: Packer,
+    /// Only the thread that lays depth on frames takes it while frames are under way.
+    packer: Arc<Mutex<Packer>>,
     format: Option<Format>,
-    /// Used again by every frame.
-    work: Work,
-    guide: Guide,
+    /// Buffers to use again.
+    spare: Vec<(Work, Guide)>,
+    /// Frames that may be under way.
+    in_flight: usize,
+    flight: Option<Flight>,
+    /// Frames that are done, to be collected before those under way.
+    done: VecDeque<(gst::Buffer, Report)>,
     /// For the conversion of large frames; 0: all cores.
     threads: usize,
     /// The next frame has nothing to do with the last.
@@ -38,7 +50,7 @@ pub(super) struct Stream {
 /// What follows from the caps and the properties that choose the size.
 struct Format {
     frame: VideoInfo,
-    depth: VideoInfo,
+    depth: Arc<VideoInfo>,
     asked: Asked,
     plan: Plan,
     /// How long a frame may wait for other streams of the network.
@@ -76,17 +88,21 @@ pub(super) struct Moment {
 }
 
 /// A frame under way.
-struct Job {
-    work: Work,
+pub(super) struct Job {
+    pub(super) work: Work,
     /// What leads its depth to the edges of the picture; empty where that is not asked for.
     guide: Guide,
     live: LiveSettings,
     begun: Instant,
-    late: bool,
-    repeated: bool,
+    moment: Moment,
+    pub(super) repeated: bool,
     /// It has nothing to do with the frame before.
     fresh: bool,
-    ran: Option<Ran>,
+    pub(super) ran: Option<Ran>,
+    /// Time that reading the frame took.
+    reading: Duration,
+    /// Time that writing its depth took.
+    writing: Duration,
     steps: Vec<(Size, Reason)>,
 }
 
@@ -105,6 +121,8 @@ pub(super) struct Report {
     pub(super) invalid: u64,
     /// What the network sees from here on, and why, each time that it changed.
     pub(super) steps: Vec<(Size, Reason)>,
+    /// How long it had to wait for the frame before it, before anything was done to it.
+    pub(super) waited: Duration,
     /// What went wrong without ending the stream.
     pub(super) warning: Option<Error>,
 }
@@ -119,11 +137,13 @@ impl Stream {
         let mut packer = Packer::new(network.description(), settings.output, settings.depth_unit)?;
         packer.set_threads(threads);
         Ok(Self {
-            packer,
+            packer: Arc::new(Mutex::new(packer)),
             network,
             format: None,
-            work: Work::default(),
-            guide: Guide::default(),
+            spare: Vec::new(),
+            in_flight: settings.in_flight.max(1) as usize,
+            flight: None,
+            done: VecDeque::new(),
             threads,
             fresh: true,
             memory_limit: Some(settings.memory_limit).filter(|&limit| limit > 0),
@@ -172,7 +192,7 @@ impl Stream {
     ) -> Result<Option<Reason>, Error> {
         let before = self.format.take();
         let asked = Asked::of(live);
-        self.packer.set_format(depth);
+        lock(&self.packer).set_format(depth);
         let (plan, intake, reason) = match before {
             // depth of another size or byte order: the frames, and what the network sees of them, go on
             Some(before) if before.frame == *frame && before.asked == asked => {
@@ -192,7 +212,7 @@ impl Stream {
                     Some(_) => None,
                 };
                 if before.is_none_or(|before| before.frame != *frame) {
-                    self.packer.restart();
+                    lock(&self.packer).restart();
                 }
                 let intake = Intake::new(frame, plan.size(), self.threads)?;
                 (plan, intake, reason)
@@ -200,101 +220,13 @@ impl Stream {
         };
         self.format = Some(Format {
             frame: frame.clone(),
-            depth: depth.clone(),
+            depth: Arc::new(depth.clone()),
             asked,
             plan,
             patience: patience(frame.fps()),
             intake,
         });
         Ok(reason)
-    }
-
-    /// Tries sizes before frames wait for them: what fits in memory, what there is time for. True: memory is short.
-    fn settle(&mut self, plan: &mut Plan, live: &LiveSettings) -> Result<bool, Error> {
-        let wanted = plan.size();
-        let mut short = false;
-        if let Some(limit) = self.memory_limit {
-            self.fit_memory(plan, live, limit)?;
-            short = plan.size() != wanted;
-        }
-        if plan.wants_calibration() {
-            let smallest = plan.smallest();
-            self.trial(smallest.size)?;
-            // the first run at a size is a slow one
-            if let Some(ran) = self.trial(smallest.size)? {
-                plan.calibrate(smallest.tokens, ran.inference);
-            }
-        }
-        loop {
-            let size = plan.size();
-            if self.network.is_warm(size) {
-                return Ok(short);
-            }
-            match self.trial(size) {
-                Err(Error::OutOfMemory { .. }) if plan.shrink() => short = true,
-                result => return result.map(|_| short),
-            }
-        }
-    }
-
-    /// Runs the network at growing sizes, each predicted from those before, up to the largest within `limit` bytes.
-    fn fit_memory(
-        &mut self,
-        plan: &mut Plan,
-        live: &LiveSettings,
-        limit: u64,
-    ) -> Result<(), Error> {
-        let rungs = plan.rungs_in_memory(live).to_vec();
-        let Some(&smallest) = rungs.first() else {
-            return Ok(());
-        };
-        let mut fits = None;
-        let mut next = Some(smallest);
-        while let Some(rung) = next {
-            if !self.network.is_warm(rung.size) {
-                match self.trial(rung.size) {
-                    Err(Error::OutOfMemory { .. }) if fits.is_some() => break,
-                    result => drop(result?),
-                }
-            }
-            if self.network.memory(rung.tokens) > limit {
-                break;
-            }
-            fits = Some(rung);
-            // a prediction does not reach further than this
-            next = rungs.iter().copied().rfind(|other| {
-                other.tokens > rung.tokens
-                    && other.tokens <= (2 * rung.tokens).max(rungs.get(1).map_or(0, |r| r.tokens))
-                    && self.network.memory(other.tokens) <= limit
-            });
-        }
-        match fits {
-            Some(rung) => plan.limit(rung.tokens),
-            None => {
-                let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
-                return Err(Error::Setting {
-                    property: "memory-limit",
-                    reason: format!(
-                        "{} MB are too few: {} takes {} MB at {}, the smallest size that min-resolution allows. \
-                         Raise the limit, lower min-resolution, or use a smaller model",
-                        megabytes(limit),
-                        self.network.description().model,
-                        megabytes(self.network.memory(smallest.tokens)),
-                        smallest.size,
-                    ),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs the network on nothing at a size. `None`: interrupted.
-    fn trial(&mut self, size: Size) -> Result<Option<Ran>, Error> {
-        self.work.size = size;
-        self.work.tensor.clear();
-        self.work.tensor.resize(3 * size.area(), 0.0);
-        let due = Instant::now() + LONGEST_PATIENCE;
-        self.network.run(&mut self.work, due)
     }
 
     /// One frame in, one depth frame out; `None`: interrupted.
@@ -308,9 +240,32 @@ impl Stream {
         live: &LiveSettings,
         moment: Moment,
     ) -> Result<Option<Report>, Error> {
+        let job = self.begin(frame, live, moment)?;
+        self.complete(job, None, frame, depth_frame)
+    }
+
+    /// Takes a frame that has been read through the network and out, here and now. `error`: what the network said to it
+    /// before.
+    fn complete(
+        &mut self,
+        mut job: Job,
+        mut error: Option<Error>,
+        frame: &gst::BufferRef,
+        depth_frame: &mut gst::BufferRef,
+    ) -> Result<Option<Report>, Error> {
         let mut warning = None;
-        let mut job = self.begin(frame, live, moment)?;
         while !job.repeated {
+            if let Some(error) = error.take() {
+                if !self.shrink(&error, &mut job) {
+                    self.abandon(job);
+                    return Err(error);
+                }
+                if let Err(error) = self.read(frame, &mut job) {
+                    self.abandon(job);
+                    return Err(error);
+                }
+                warning = Some(error);
+            }
             let due = job.begun + self.patience();
             match self.network.run(&mut job.work, due) {
                 Ok(Some(ran)) => {
@@ -321,22 +276,28 @@ impl Stream {
                     self.abandon(job);
                     return Ok(None);
                 }
-                Err(error) => {
-                    if !self.shrink(&error, &mut job) || !self.read(frame, &mut job)? {
-                        self.abandon(job);
-                        return Err(error);
-                    }
-                    warning = Some(error);
-                }
+                Err(failed) => error = Some(failed),
             }
         }
         let format = self.format.as_ref().ok_or_else(not_negotiated)?;
-        let packed = pack(&mut self.packer, &mut job, depth_frame, &format.depth);
-        let total = job.begun.elapsed();
-        let (meta, invalid) = packed.inspect_err(|_| self.restart())?;
-        let mut report = self.finish(job, meta, invalid, total, total);
-        report.warning = warning;
-        Ok(Some(report))
+        let packed = pack(
+            &mut lock(&self.packer),
+            &mut job,
+            depth_frame,
+            &format.depth,
+        );
+        match packed {
+            Ok((meta, invalid)) => {
+                let pace = job.begun.elapsed();
+                let mut report = self.finish(job, meta, invalid, pace);
+                report.warning = warning;
+                Ok(Some(report))
+            }
+            Err(error) => {
+                self.abandon(job);
+                Err(error)
+            }
+        }
     }
 
     /// The way in: decides what happens to a frame and reads it.
@@ -355,15 +316,18 @@ impl Stream {
         } else {
             live.inference_interval
         };
+        let (work, guide) = self.spare.pop().unwrap_or_default();
         let mut job = Job {
             repeated: format.intake.repeats(interval),
-            work: std::mem::take(&mut self.work),
-            guide: std::mem::take(&mut self.guide),
+            work,
+            guide,
             live: *live,
             begun,
-            late: moment.late,
+            moment,
             fresh: std::mem::take(&mut self.fresh),
             ran: None,
+            reading: Duration::ZERO,
+            writing: Duration::ZERO,
             steps,
         };
         if !job.repeated
@@ -375,37 +339,31 @@ impl Stream {
         Ok(job)
     }
 
-    /// Reads `frame` at the present size. True, for the sake of the caller.
-    fn read(&mut self, frame: &gst::BufferRef, job: &mut Job) -> Result<bool, Error> {
+    /// Reads `frame` at the present size.
+    fn read(&mut self, frame: &gst::BufferRef, job: &mut Job) -> Result<(), Error> {
+        let start = Instant::now();
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
         job.work.size = format.intake.network();
         let frame = readable(frame, &format.frame)?;
         job.guide.clear();
         let guide = job.live.upsampling.is_guided().then_some(&mut job.guide);
         format.intake.read(&frame, &mut job.work.tensor, guide)?;
-        Ok(true)
+        job.reading = start.elapsed();
+        Ok(())
     }
 
     /// A frame that comes to nothing. The next one is tried, not papered over with an older depth.
     fn abandon(&mut self, job: Job) {
-        self.work = job.work;
-        self.guide = job.guide;
+        self.spare.push((job.work, job.guide));
         self.fresh |= job.fresh;
         if let Some(format) = &mut self.format {
             format.intake.end_repetition();
         }
     }
 
-    /// The way out: takes the buffers back, learns from the times. `total` is what the frame took, `pace` what keeps the
-    /// next one from being taken up.
-    fn finish(
-        &mut self,
-        mut job: Job,
-        meta: DepthMeta,
-        invalid: u64,
-        total: Duration,
-        pace: Duration,
-    ) -> Report {
+    /// The way out: takes the buffers back, learns from the times. `pace` is what keeps the next frame from being taken
+    /// up.
+    fn finish(&mut self, mut job: Job, meta: DepthMeta, invalid: u64, pace: Duration) -> Report {
         let now = self.begun.elapsed();
         if let Some(format) = &mut self.format
             && job.ran.is_some()
@@ -413,7 +371,7 @@ impl Stream {
         {
             let mut step = format
                 .plan
-                .observe(pace, job.late, now)
+                .observe(pace, job.moment.late, now)
                 .map(|_| Reason::Load);
             if let Some(limit) = self.memory_limit
                 && self.network.memory(format.plan.tokens(job.work.size)) > limit
@@ -427,72 +385,17 @@ impl Stream {
                 job.steps.push((format.plan.size(), reason));
             }
         }
-        let elsewhere = job
-            .ran
-            .map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
-        self.work = job.work;
-        self.guide = job.guide;
+        self.spare.push((job.work, job.guide));
         Report {
             meta,
             inference: job.ran.map(|ran| ran.inference),
-            convert: total.saturating_sub(elsewhere),
-            total,
+            convert: job.reading + job.writing,
+            total: job.begun.elapsed(),
+            waited: job.moment.waited,
             invalid: if job.repeated { 0 } else { invalid },
             steps: job.steps,
             warning: None,
         }
-    }
-
-    /// A run found no memory: takes a smaller size from now on. False: that is no help.
-    fn shrink(&mut self, error: &Error, job: &mut Job) -> bool {
-        let (Error::OutOfMemory { .. }, Some(format)) = (error, &mut self.format) else {
-            return false;
-        };
-        // another frame in flight may have shrunk it already
-        if format.plan.size() == job.work.size && !format.plan.shrink() {
-            return false;
-        }
-        let size = format.plan.size();
-        if format.intake.resize(size).is_err() {
-            return false;
-        }
-        job.steps.push((size, Reason::Memory));
-        // the tensor that failed is larger than what is needed now
-        job.work = Work::default();
-        let _ = format.intake.repeats(1);
-        true
-    }
-
-    /// Takes over what was changed while playing: the properties, the pace.
-    fn follow(
-        &mut self,
-        live: &LiveSettings,
-        pace: Option<Duration>,
-        steps: &mut Vec<(Size, Reason)>,
-    ) -> Result<(), Error> {
-        let format = self.format.as_mut().ok_or_else(not_negotiated)?;
-        let asked = Asked::of(live);
-        let mut reason = Reason::Load;
-        if format.asked != asked {
-            let mut plan = Plan::new(self.network.description(), &format.frame, live)?;
-            plan.follow(&format.plan, pace);
-            if let Some(limit) = self.memory_limit {
-                let mut fits = plan.rungs_in_memory(live).iter();
-                let fits = fits.rfind(|rung| self.network.memory(rung.tokens) <= limit);
-                plan.limit(fits.map_or(0, |rung| rung.tokens));
-            }
-            format.plan = plan;
-            format.asked = asked;
-            reason = Reason::Property;
-        } else {
-            format.plan.set_pace(pace);
-        }
-        let size = format.plan.size();
-        if size != format.intake.network() {
-            format.intake.resize(size)?;
-            steps.push((size, reason));
-        }
-        Ok(())
     }
 
     fn patience(&self) -> Duration {
@@ -503,12 +406,13 @@ impl Stream {
 }
 
 /// Lays a frame's depth, or the one before, on its depth frame.
-fn pack(
+pub(super) fn pack(
     packer: &mut Packer,
     job: &mut Job,
     depth_frame: &mut gst::BufferRef,
     info: &VideoInfo,
 ) -> Result<(DepthMeta, u64), Error> {
+    let start = Instant::now();
     if job.fresh {
         packer.restart();
     }
@@ -516,7 +420,9 @@ fn pack(
         packer.take(&mut job.work, &mut job.guide, &job.live);
     }
     let mut depth_frame = writable(depth_frame, info)?;
-    packer.write(&mut depth_frame, &job.live, job.repeated)
+    let packed = packer.write(&mut depth_frame, &job.live, job.repeated);
+    job.writing = start.elapsed();
+    packed
 }
 
 /// The time between two frames, within reason. Work that is due sooner goes first, so a slow stream lets a fast one

@@ -71,6 +71,7 @@ pub struct Shared {
     description: Description,
     batching: Batching,
     member: Arc<Member>,
+    counts: bool,
 }
 
 /// Opens the network that `config` asks for, or joins those who have it already. `progress` is told the story of its
@@ -90,6 +91,18 @@ pub fn open(
     Ok(shared)
 }
 
+/// Gives elements that ask for `config` this network, of whatever kind, for as long as the stream that is returned or one
+/// of theirs lives.
+///
+/// # Errors
+/// When the model of `config` can't be read: it is what it is known by.
+pub fn offer(config: &Config, network: Box<dyn Network>) -> Result<Shared, Error> {
+    let memory = MemoryModel::new(0, true, None);
+    let engine = Engine::new(network, memory, Vec::new());
+    registry::offer(config, &engine)?;
+    Ok(Shared::join(engine, Batching::default()))
+}
+
 impl Shared {
     /// A network that no other stream shares.
     pub fn alone(network: Box<dyn Network>) -> Self {
@@ -107,6 +120,17 @@ impl Shared {
         another
     }
 
+    /// The same stream, for another of its threads.
+    pub fn same(&self) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            description: self.description.clone(),
+            batching: self.batching,
+            member: Arc::clone(&self.member),
+            counts: false,
+        }
+    }
+
     fn join(engine: Arc<Engine>, batching: Batching) -> Self {
         engine.streams.fetch_add(1, Ordering::Relaxed);
         Self {
@@ -114,6 +138,7 @@ impl Shared {
             engine,
             batching,
             member: Arc::default(),
+            counts: true,
         }
     }
 
@@ -177,7 +202,9 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.engine.streams.fetch_sub(1, Ordering::Relaxed);
+        if self.counts {
+            self.engine.streams.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

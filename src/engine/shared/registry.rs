@@ -172,6 +172,13 @@ fn part(key: Key) -> Part {
     Part::Lead(Loading { key, load })
 }
 
+/// See [`super::offer`].
+pub(super) fn offer(config: &Config, engine: &Arc<Engine>) -> Result<(), Error> {
+    let key = Key::of(config)?;
+    lock(&ENGINES).insert(key, Entry::Ready(Arc::downgrade(engine)));
+    Ok(())
+}
+
 /// See [`super::open`].
 pub(super) fn open(
     config: &Config,

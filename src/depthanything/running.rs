@@ -1,0 +1,194 @@
+//! What the element does while it runs, between GStreamer's virtual methods and the stream.
+
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
+use gst_base::subclass::prelude::*;
+
+use super::imp::DepthAnything;
+use super::messages::{self, Reason};
+use super::settings::{LiveSettings, LoadSettings};
+use super::stream::{Report, Stream};
+use super::{CAT, DepthRange, loading};
+use crate::error::Error;
+use crate::sync::lock;
+
+impl DepthAnything {
+    /// Works on the stream without holding its lock; `None`: there is none.
+    pub(super) fn with_stream<T>(&self, work: impl FnOnce(&mut Stream) -> T) -> Option<T> {
+        let mut stream = lock(&self.stream).take()?;
+        let result = work(&mut stream);
+        *lock(&self.stream) = Some(stream);
+        Some(result)
+    }
+
+    /// Finds the runtime, loads the model, says so on the bus.
+    pub(super) fn load(&self, settings: &LoadSettings) -> Result<Stream, Error> {
+        let network = loading::load(&self.obj(), settings)?;
+        let description = network.description();
+        {
+            let mut stats = lock(&self.stats);
+            stats.provider.clone_from(&description.provider);
+            stats.precision.clone_from(&description.precision);
+            stats.census = network.census();
+        }
+        *lock(&self.interrupt) = Some(network.interrupt());
+        Stream::new(network, settings)
+    }
+
+    /// A wait for the network ends, or work is done again.
+    pub(super) fn set_interrupted(&self, interrupted: bool) {
+        if let Some(interrupt) = lock(&self.interrupt).as_ref() {
+            interrupt.set(interrupted);
+        }
+    }
+
+    /// Counts a frame and tells what has changed by it.
+    pub(super) fn account(&self, report: &Report) {
+        {
+            let mut stats = lock(&self.stats);
+            stats.frames += 1;
+            stats.invalid_values += report.invalid;
+            stats.convert_time.push(report.convert);
+            match report.inference {
+                Some(time) => {
+                    stats.inferences += 1;
+                    stats.inference_time.push(time);
+                }
+                None => stats.repeated += 1,
+            }
+            if let Some(&(network, _)) = report.steps.last() {
+                stats.inference_time.clear();
+                stats.network = network;
+            }
+        }
+        for &(network, reason) in &report.steps {
+            gst::info!(CAT, imp = self, "{network} from here on: {reason:?}");
+            messages::post_resolution(self.obj().upcast_ref(), network, reason);
+            if reason == Reason::Property {
+                self.live.forgive();
+            }
+        }
+        if let Some(error) = &report.warning {
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::NoSpaceLeft,
+                ("{error}. The stream goes on at a lower resolution")
+            );
+        }
+        if report.invalid > 0 {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "{} values are NaN or infinite: 0",
+                report.invalid
+            );
+        }
+        if report.inference.is_some() {
+            self.live.observe(&self.obj(), report.waited + report.total);
+        }
+    }
+
+    pub(super) fn fail(&self, error: &Error) -> gst::FlowError {
+        gst::error!(CAT, imp = self, "{error}");
+        self.post_error_message(error.to_message());
+        gst::FlowError::Error
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        lock(&self.settings).load.in_flight
+    }
+
+    /// Sends a frame off, to be collected later.
+    pub(super) fn send(&self, frame: gst::Buffer) -> Result<(), gst::FlowError> {
+        let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(&frame))?;
+        let PrepareOutputBufferSuccess::Buffer(depth_frame) = prepared else {
+            return Err(gst::FlowError::Error);
+        };
+        let live = lock(&self.settings).live;
+        let moment = *lock(&self.moment);
+        let sent = self.with_stream(|stream| {
+            if frame.flags().contains(gst::BufferFlags::DISCONT) {
+                stream.restart();
+            }
+            stream.send(frame, depth_frame, &live, moment)
+        });
+        let sent = sent.ok_or(gst::FlowError::Flushing)?;
+        sent.map_err(|error| self.fail(&error))
+    }
+
+    /// The next depth frame in order; see [`Stream::collect`].
+    pub(super) fn collect(&self, all: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        let collected = self.with_stream(|stream| stream.collect(all));
+        let collected = collected.ok_or(gst::FlowError::Flushing)?;
+        let Some((mut depth, report)) = collected.map_err(|error| self.fail(&error))? else {
+            return Ok(None);
+        };
+        self.dispatch(&report, depth.make_mut())?;
+        Ok(Some(depth))
+    }
+
+    /// Waits for the frames under way and pushes their depth, before something that comes after them.
+    pub(super) fn drain(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.in_flight() > 1 {
+            while let Some(depth) = self.collect(true)? {
+                self.obj().src_pad().push(depth)?;
+            }
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Gives a depth frame its meta, and accounts for it.
+    pub(super) fn dispatch(
+        &self,
+        report: &Report,
+        depth: &mut gst::BufferRef,
+    ) -> Result<(), gst::FlowError> {
+        gst::log!(
+            CAT,
+            imp = self,
+            "{} at {}: network {:?}, around it {:?}",
+            depth.pts().display(),
+            report.meta.network,
+            report.inference,
+            report.convert
+        );
+        report.meta.attach(depth).map_err(|error| {
+            gst::element_imp_error!(self, gst::CoreError::Failed, ("{error}"));
+            gst::FlowError::Error
+        })?;
+        self.live.leave(&self.obj());
+        self.account(report);
+        Ok(())
+    }
+
+    /// A fixed range needs two ends; says so once they are known to be missing.
+    pub(super) fn check_range(live: &LiveSettings) -> Result<(), Error> {
+        if live.range == DepthRange::Fixed && live.range_min >= live.range_max {
+            return Err(Error::Setting {
+                property: "range",
+                reason: format!(
+                    "fixed needs range-min below range-max, and they are {} and {}",
+                    live.range_min, live.range_max
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_orientation(&self, tags: &gst::TagListRef) {
+        if let Some(orientation) = tags.get::<gst::tags::ImageOrientation>()
+            && !matches!(orientation.get(), "rotate-0" | "auto")
+        {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Format,
+                (
+                    "the film is tagged {}, and a network sees less in a picture that does not stand \
+                     upright: put `videoflip video-direction=auto` before depthanything",
+                    orientation.get()
+                )
+            );
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Several frames under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Moment, Report, Stream, not_negotiated};
+use crate::depthanything::flight::{Flight, Outcome, Passenger};
+use crate::depthanything::settings::LiveSettings;
+use crate::error::Error;
+
+impl Stream {
+    /// Takes a frame in, whose depth is to be laid on `depth_frame`, without waiting for it.
+    ///
+    /// # Errors
+    /// When the frame can't be read.
+    pub(in crate::depthanything) fn send(
+        &mut self,
+        frame: gst::Buffer,
+        depth_frame: gst::Buffer,
+        live: &LiveSettings,
+        moment: Moment,
+    ) -> Result<(), Error> {
+        let job = self.begin(&frame, live, moment)?;
+        let format = self.format.as_ref().ok_or_else(not_negotiated)?;
+        let passenger = Passenger {
+            due: job.begun + format.patience,
+            depth_info: Arc::clone(&format.depth),
+            job,
+            frame,
+            depth_frame,
+            outcome: Outcome::None,
+        };
+        let flight = match &mut self.flight {
+            Some(flight) => flight,
+            none => {
+                let flight = Flight::new(self.network.same(), Arc::clone(&self.packer));
+                none.insert(flight.map_err(|error| Error::Setting {
+                    property: "in-flight",
+                    reason: format!("no thread can be started ({error})"),
+                })?)
+            }
+        };
+        flight.send(passenger)
+    }
+
+    /// The next depth frame in order. `all`: waits for whatever is under way; else only where as many frames are under
+    /// way as may be.
+    ///
+    /// # Errors
+    /// That of the frame whose turn it is; the ones after it can be collected.
+    pub(in crate::depthanything) fn collect(
+        &mut self,
+        all: bool,
+    ) -> Result<Option<(gst::Buffer, Report)>, Error> {
+        loop {
+            if let Some(done) = self.done.pop_front() {
+                return Ok(Some(done));
+            }
+            let Some(flight) = &mut self.flight else {
+                return Ok(None);
+            };
+            let wait = all || flight.count() >= self.in_flight;
+            let Some(passenger) = flight.next(wait)? else {
+                return Ok(None);
+            };
+            if let Outcome::Failed(Error::OutOfMemory { .. }) = passenger.outcome {
+                // everything on the ground first, so that this frame can be taken through at a smaller size
+                let mut passengers = flight.all()?;
+                passengers.push_front(passenger);
+                for passenger in passengers {
+                    let landed = self.disembark(passenger)?;
+                    self.done.extend(landed);
+                }
+                continue;
+            }
+            if let Some(landed) = self.disembark(passenger)? {
+                return Ok(Some(landed));
+            }
+        }
+    }
+
+    /// What has become of a frame that was under way; `None`: nothing, as somebody flushes.
+    fn disembark(&mut self, passenger: Passenger) -> Result<Option<(gst::Buffer, Report)>, Error> {
+        let Passenger {
+            job,
+            frame,
+            mut depth_frame,
+            outcome,
+            ..
+        } = passenger;
+        match outcome {
+            Outcome::Depth(meta, invalid) => {
+                let network = job
+                    .ran
+                    .map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
+                let pace = network.max(job.reading).max(job.writing);
+                let report = self.finish(job, meta, invalid, pace);
+                Ok(Some((depth_frame, report)))
+            }
+            Outcome::Failed(error @ Error::OutOfMemory { .. }) => {
+                let Some(depth) = depth_frame.get_mut() else {
+                    return Err(error);
+                };
+                let report = self.complete(job, Some(error), &frame, depth)?;
+                Ok(report.map(|report| (depth_frame, report)))
+            }
+            Outcome::Failed(error) => {
+                self.abandon(job);
+                Err(error)
+            }
+            Outcome::Interrupted | Outcome::None => {
+                self.abandon(job);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Throws away what is under way: after a flush.
+    pub(in crate::depthanything) fn discard(&mut self) {
+        self.done.clear();
+        if let Some(flight) = &mut self.flight
+            && flight.all().is_err()
+        {
+            self.flight = None;
+        }
+    }
+}
