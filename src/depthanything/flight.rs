@@ -89,10 +89,8 @@ impl Flight {
 
     /// Sends a frame off.
     pub(super) fn send(&mut self, passenger: Passenger) -> Result<(), Error> {
-        let sent = self.start.as_ref().map(|start| start.send(passenger));
-        if !matches!(sent, Some(Ok(()))) {
-            return Err(crashed());
-        }
+        let start = self.start.as_ref().ok_or_else(crashed)?;
+        start.send(passenger).map_err(|_| crashed())?;
         self.count += 1;
         Ok(())
     }
