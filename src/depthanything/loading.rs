@@ -41,6 +41,7 @@ pub(super) fn load(
         provider: settings.execution_provider.into(),
         device: settings.device.clone(),
         precision: settings.precision.into(),
+        engine_cache: settings.engine_cache.clone(),
         threads: settings.num_threads as usize,
         rewrite: true,
     };
@@ -66,6 +67,7 @@ pub(super) fn load(
     };
     let network = shared::open(&config, batching, &mut |progress| match progress {
         Progress::Loading { provider } => tell("loading", provider, "", ""),
+        Progress::Compiling { provider } => tell("compiling", provider, "", ""),
         Progress::Fallback {
             provider,
             precision,

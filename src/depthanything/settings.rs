@@ -17,6 +17,8 @@ pub(super) struct LoadSettings {
     pub(super) device: String,
     /// Arithmetic of the inference.
     pub(super) precision: Precision,
+    /// Where compiled engines are kept; `None`: in the user's cache folder.
+    pub(super) engine_cache: Option<PathBuf>,
     /// Threads for inference on the CPU; 0: all.
     pub(super) num_threads: u32,
     /// Bytes that inference may take; 0: no limit.
@@ -73,6 +75,7 @@ impl Default for Settings {
                 execution_provider: ExecutionProvider::Auto,
                 device: String::new(),
                 precision: Precision::Auto,
+                engine_cache: None,
                 num_threads: 0,
                 memory_limit: 0,
                 in_flight: 1,
@@ -248,6 +251,30 @@ static TABLE: [Property; 20] = [
         },
         get: |s| s.load.precision.to_value(),
         set: |s, value| put(&mut s.load.precision, value),
+    },
+    Property {
+        name: "engine-cache",
+        changes: Changes::Ready,
+        spec: |_| {
+            glib::ParamSpecString::builder("engine-cache")
+                .nick("Engine cache")
+                .blurb(
+                    "Folder for the engines that execution-provider=tensorrt compiles, which takes minutes. Unset: \
+                     depthanything in the user's cache folder",
+                )
+                .mutable_ready()
+                .build()
+        },
+        get: |s| {
+            let path = s.load.engine_cache.as_ref();
+            path.map(|path| path.to_string_lossy().into_owned())
+                .to_value()
+        },
+        set: |s, value| {
+            if let Ok(path) = value.get::<Option<String>>() {
+                s.load.engine_cache = path.filter(|path| !path.is_empty()).map(PathBuf::from);
+            }
+        },
     },
     Property {
         name: "num-threads",

@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod cache;
 pub mod network;
 pub mod planner;
 pub mod precision;
@@ -22,7 +23,9 @@ pub mod provider;
 pub mod runtime;
 mod session;
 pub mod shared;
+mod sized;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::error::Error;
@@ -33,7 +36,7 @@ pub use precision::Precision;
 pub use provider::ExecutionProvider;
 
 use precision::{Attempt, Choice};
-use session::{SessionNetwork, Setup};
+use session::Setup;
 
 /// Everything that decides what a loaded network is: equal configurations can share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +49,8 @@ pub struct Config {
     pub device: String,
     /// Arithmetic of the inference; `None`: the fastest that gives the depth that fp32 gives.
     pub precision: Option<Precision>,
+    /// Where compiled engines are kept; `None`: `depthanything` in the user's cache folder.
+    pub engine_cache: Option<PathBuf>,
     /// CPU threads for inference; 0: all.
     pub threads: usize,
     /// Whether the graph may be rewritten where that gives the same numbers with less time and memory
@@ -61,6 +66,7 @@ impl Config {
             provider: ExecutionProvider::Auto,
             device: String::new(),
             precision: None,
+            engine_cache: None,
             threads: 0,
             rewrite: true,
         }
@@ -82,6 +88,11 @@ impl Config {
 pub enum Progress {
     /// A provider is being tried: the model is loaded and run for the first time.
     Loading {
+        /// Its short name.
+        provider: &'static str,
+    },
+    /// Its engine is compiled unless it is in the cache, which may take minutes.
+    Compiling {
         /// Its short name.
         provider: &'static str,
     },
@@ -154,16 +165,19 @@ pub fn open(
             facts: &facts,
             provider,
             precision,
+            engine: None,
         };
-        failure = match SessionNetwork::open(setup) {
-            Ok(mut network) => {
-                network.set_fallbacks(fallbacks);
+        if provider == ExecutionProvider::Tensorrt {
+            progress(Progress::Compiling { provider: name });
+        }
+        failure = match session::open(setup, &fallbacks) {
+            Ok(network) => {
                 progress(Progress::Ready {
                     provider: name,
                     precision: network.description().precision.clone(),
                     seconds: start.elapsed().as_secs_f64(),
                 });
-                return Ok(Box::new(network));
+                return Ok(network);
             }
             // no other provider would take this model either
             Err(error @ Error::ModelUnsupported { .. }) => return Err(error),

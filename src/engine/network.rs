@@ -3,6 +3,9 @@
 //! A [`Network`] describes itself and turns a batch of normalised images into depth maps. ONNX Runtime
 //! is one way of doing that (`session.rs`); a remote server could be another.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::error::Error;
 use crate::geometry::Size;
 pub use crate::model::{DepthKind, InputSize};
@@ -73,6 +76,23 @@ pub struct DepthMaps {
     pub size: Size,
 }
 
+/// Whether a network can run at a size without a wait.
+#[derive(Debug, Clone)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// Its engine has been being compiled for so long.
+    Preparing(Duration),
+    /// It can't be made ready.
+    Failed(Error),
+}
+
+/// Makes sizes ready on threads of its own, for networks that compile an engine for each.
+pub trait Preparation: Send + Sync {
+    /// Begins to make `size` ready unless that has begun, and tells how far it is. Does not block.
+    fn prepare(self: Arc<Self>, size: Size) -> Readiness;
+}
+
 /// A loaded depth network.
 pub trait Network: Send {
     /// What it is and where it runs.
@@ -83,4 +103,10 @@ pub trait Network: Send {
     /// # Errors
     /// [`Error::Inference`] when the run fails or the result has not the form promised at load.
     fn run(&mut self, images: Images<'_>, depth: &mut DepthMaps) -> Result<(), Error>;
+
+    /// How sizes are made ready while others run; `None` where every size runs at once. A run at a size that is not
+    /// ready waits for it.
+    fn preparation(&self) -> Option<Arc<dyn Preparation>> {
+        None
+    }
 }

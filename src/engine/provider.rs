@@ -2,6 +2,7 @@
 //! does not work.
 
 mod diagnosis;
+pub(super) mod nvidia;
 mod placement;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::error::Error;
 use crate::model::ModelFacts;
 
 pub(super) use diagnosis::{provider_error, trimmed};
+pub(super) use nvidia::EngineShape;
 pub use placement::{Placement, Share};
 
 /// What runs the network.
@@ -104,6 +106,7 @@ pub(super) fn registrations(
     precision: Precision,
     config: &Config,
     threads: usize,
+    engine: Option<&EngineShape<'_>>,
 ) -> Result<Vec<ExecutionProviderDispatch>, Error> {
     let device = config.device.trim();
     let registrations = match provider {
@@ -117,11 +120,10 @@ pub(super) fn registrations(
             }
             Vec::new()
         }
-        ExecutionProvider::Cuda => vec![cuda(nvidia_device(provider, device)?)],
+        ExecutionProvider::Cuda => vec![nvidia::cuda(nvidia::device(provider, device)?)],
         ExecutionProvider::Tensorrt => {
-            let device = nvidia_device(provider, device)?;
-            let tensorrt = ep::TensorRT::default().with_device_id(device).build();
-            vec![tensorrt, cuda(device)]
+            let device = nvidia::device(provider, device)?;
+            vec![nvidia::tensorrt(device, engine), nvidia::cuda(device)]
         }
         ExecutionProvider::Openvino => vec![openvino(device, precision, threads)?],
     };
@@ -129,26 +131,6 @@ pub(super) fn registrations(
         .into_iter()
         .map(ExecutionProviderDispatch::error_on_failure)
         .collect())
-}
-
-fn cuda(device: i32) -> ExecutionProviderDispatch {
-    ep::CUDA::default().with_device_id(device).build()
-}
-
-fn nvidia_device(provider: ExecutionProvider, device: &str) -> Result<i32, Error> {
-    if device.is_empty() {
-        return Ok(0);
-    }
-    device
-        .parse::<u16>()
-        .map(i32::from)
-        .map_err(|_| Error::Setting {
-            property: "device",
-            reason: format!(
-                "{device:?} is no device of the {provider} provider; give the number of a GPU as \
-                 `nvidia-smi -L` lists them, such as \"0\""
-            ),
-        })
 }
 
 /// As OpenVINO spells it: `CPU`, `GPU.1`, `AUTO:GPU,CPU`.
@@ -249,7 +231,7 @@ mod tests {
     }
 
     fn names(provider: ExecutionProvider, device: &str) -> Vec<&'static str> {
-        registrations(provider, Precision::Fp32, &config(device), 2)
+        registrations(provider, Precision::Fp32, &config(device), 2, None)
             .expect("device")
             .iter()
             .map(ExecutionProviderDispatch::name)
@@ -294,7 +276,7 @@ mod tests {
             (Openvino, "0"),
             (Openvino, "XYZ"),
         ] {
-            match registrations(provider, Precision::Fp32, &config(device), 2) {
+            match registrations(provider, Precision::Fp32, &config(device), 2, None) {
                 Err(Error::Setting { property, reason }) => {
                     assert_eq!(property, "device");
                     assert!(

@@ -2,21 +2,23 @@
 
 mod agreement;
 mod arena;
+mod compiled;
 mod failure;
 mod fusion;
+mod half;
 mod tensors;
 mod trial;
 
+use ::half::f16;
 use arena::Arena;
-use half::f16;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::TensorRef;
 
 use super::Config;
 use super::network::{DepthMaps, Description, Images, InputSize, Network};
 use super::precision::Precision;
-use super::provider::{self, ExecutionProvider, Placement};
+use super::provider::{self, EngineShape, ExecutionProvider, Placement};
 use super::runtime::{Runtime, capture};
 use crate::error::Error;
 use crate::model::{self, DepthOutput, ElementType, ImageInput, ModelFacts, ModelSource, Outlet};
@@ -29,6 +31,20 @@ pub(super) struct Setup<'a> {
     pub(super) facts: &'a ModelFacts,
     pub(super) provider: ExecutionProvider,
     pub(super) precision: Precision,
+    /// What an engine is compiled for, with a provider that compiles.
+    pub(super) engine: Option<&'a EngineShape<'a>>,
+}
+
+/// Loads the model and tries it: on small pictures, and where its arithmetic is less than fp32 against that.
+pub(super) fn open(setup: Setup<'_>, fallbacks: &[String]) -> Result<Box<dyn Network>, Error> {
+    if setup.provider == ExecutionProvider::Tensorrt {
+        let mut network = compiled::open(setup)?;
+        network.description_mut().fallbacks = fallbacks.to_vec();
+        return Ok(Box::new(network));
+    }
+    let mut network = SessionNetwork::open(setup)?;
+    network.description.fallbacks = fallbacks.to_vec();
+    Ok(Box::new(network))
 }
 
 /// A session, its input and output, and the buffers that its runs need.
@@ -56,8 +72,10 @@ struct Options {
 }
 
 impl SessionNetwork {
-    /// Loads the model and tries it: on small pictures, and where its arithmetic is less than fp32 against that.
-    pub(super) fn open(setup: Setup<'_>) -> Result<Self, Error> {
+    fn open(setup: Setup<'_>) -> Result<Self, Error> {
+        if half::is_wanted(setup) {
+            return half::open(setup);
+        }
         let mut network = fusion::open(setup)?;
         if setup.precision != Precision::Fp32 {
             network.description.precision = agreement::check(setup, &mut network)?.to_owned();
@@ -85,6 +103,7 @@ impl SessionNetwork {
             facts,
             provider,
             precision,
+            ..
         } = setup;
         let session = load(setup, graph, profile)?;
         let inputs = tensors::outlets(session.inputs());
@@ -130,11 +149,6 @@ impl SessionNetwork {
         self.description.input_size = other.description.input_size;
         self.description.batch = other.description.batch;
         self.select(other.depth, provider)
-    }
-
-    /// Sets [`Description::fallbacks`].
-    pub(super) fn set_fallbacks(&mut self, fallbacks: Vec<String>) {
-        self.description.fallbacks = fallbacks;
     }
 
     /// Sees whether the nodes went to the provider that was asked for.
@@ -357,16 +371,18 @@ impl Profile {
     }
 }
 
-fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, Error> {
+/// Options of a session, with the provider registered.
+fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder, Error> {
     let Setup {
         runtime,
         config,
         facts,
         provider,
         precision,
+        engine,
     } = setup;
     let threads = threads(config.threads);
-    let registrations = provider::registrations(provider, precision, config, threads)?;
+    let registrations = provider::registrations(provider, precision, config, threads, engine)?;
     let builder = || {
         let mut builder = Session::builder(runtime.environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -374,14 +390,6 @@ fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, E
             // threads that wait for work by spinning take the cores from the rest of the pipeline
             .with_intra_op_spinning(false)?
             .with_inter_threads(1)?;
-        if let Graph::Rewritten {
-            folder: Some(folder),
-            ..
-        } = graph
-        {
-            let entry = "session.model_external_initializers_file_folder_path";
-            builder = builder.with_config_entry(entry, folder)?;
-        }
         if let Some(folder) = &profile.folder {
             builder = builder.with_profiling(folder.path().join("run"))?;
         }
@@ -394,9 +402,30 @@ fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, E
                 .map_err(ort::Error::<()>::from)
         })
     });
-    let mut builder = builder
+    builder
         .map_err(|error| failure::load(provider, facts, runtime, &error, &logged))?
-        .map_err(|error| failure::provider(provider, &error, &logged))?;
+        .map_err(|error| failure::provider(provider, &error, &logged))
+}
+
+fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, Error> {
+    let Setup {
+        runtime,
+        config,
+        facts,
+        provider,
+        ..
+    } = setup;
+    let mut builder = session_builder(setup, profile)?;
+    if let Graph::Rewritten {
+        folder: Some(folder),
+        ..
+    } = graph
+    {
+        let entry = "session.model_external_initializers_file_folder_path";
+        builder = builder
+            .with_config_entry(entry, folder)
+            .map_err(|error| failure::load(provider, facts, runtime, &error.into(), &[]))?;
+    }
     let embedded = match &config.model {
         ModelSource::Builtin => config.model.bytes()?,
         ModelSource::File(_) => bytes::Bytes::new(),

@@ -194,6 +194,17 @@ pub(super) fn small(tensor: &TensorProto, model_folder: Option<&Path>) -> Option
     Some(bytes)
 }
 
+/// The bytes of a tensor that lies outside. Only for models that passed [`check`].
+pub(super) fn bytes(tensor: &TensorProto, model_folder: Option<&Path>) -> Option<Vec<u8>> {
+    let place = Place::of(tensor).ok()?;
+    let length = byte_length(tensor)?;
+    let mut file = File::open(model_folder?.join(place.location)).ok()?;
+    file.seek(SeekFrom::Start(place.offset)).ok()?;
+    let mut bytes = vec![0; usize::try_from(length).ok()?];
+    file.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 /// Calls `visit` with every tensor of the model, those in functions and subgraphs too.
 fn each_tensor<'a>(model: &'a ModelProto, visit: &mut impl FnMut(&'a TensorProto)) {
     if let Some(graph) = &model.graph {

@@ -6,10 +6,13 @@
 
 mod attention;
 mod emit;
+mod half;
 mod mask;
+mod operators;
 mod scope;
 mod weights;
 
+pub use half::to_half;
 pub use weights::refer_to_file;
 
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};

@@ -1,0 +1,293 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+fn key() -> Key<'static> {
+    Key {
+        model: [7; 32],
+        size: Size::new(924, 518),
+        batch: 1,
+        precision: "fp16",
+        options: "a=1",
+        device: "0 GPU",
+        compiler: "10.1",
+        runtime: "1.31.1",
+    }
+}
+
+/// As a compiler with a cache does: loads what is there, else makes and writes it.
+fn compile(places: Option<Places<'_>>, builds: &AtomicUsize) -> Result<String, Error> {
+    if let Some(places) = places {
+        assert!(places.timing.is_dir());
+        if let Ok(text) = fs::read_to_string(places.engine.join("engine")) {
+            return match text.as_str() {
+                "engine" => Ok(text),
+                _ => Err(failure("it does not load")),
+            };
+        }
+    }
+    builds.fetch_add(1, Ordering::SeqCst);
+    if let Some(places) = places {
+        fs::write(places.engine.join("engine"), "engine")
+            .map_err(|error| failure(&error.to_string()))?;
+    }
+    Ok("engine".to_owned())
+}
+
+fn failure(reason: &str) -> Error {
+    Error::Provider {
+        provider: "tensorrt".to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+    builds: AtomicUsize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("folder"),
+            builds: AtomicUsize::new(0),
+        }
+    }
+
+    fn get(&self, key: &Key<'_>) -> Kept {
+        let cache = Cache::new(Some(self.folder.path()));
+        let (engine, kept) = cache
+            .with_engine(key, |places| compile(places, &self.builds))
+            .expect("an engine");
+        assert_eq!(engine, "engine");
+        kept
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join(key().name())
+    }
+
+    fn builds(&self) -> usize {
+        self.builds.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn built_once_and_found_then() {
+    let bench = Bench::new();
+    assert_eq!(bench.get(&key()), Kept::Built);
+    assert_eq!(bench.get(&key()), Kept::Found);
+    assert_eq!(bench.builds(), 1);
+    let left: Vec<_> = fs::read_dir(bench.folder.path())
+        .expect("folder")
+        .flatten()
+        .map(|entry| entry.file_name().into_string().expect("name"))
+        .filter(|name| name.starts_with("building-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn everything_that_matters_has_a_folder_of_its_own() {
+    let variants = [
+        key(),
+        Key {
+            model: [8; 32],
+            ..key()
+        },
+        Key {
+            size: Size::new(518, 924),
+            ..key()
+        },
+        Key { batch: 2, ..key() },
+        Key {
+            precision: "fp32",
+            ..key()
+        },
+        Key {
+            options: "a=2",
+            ..key()
+        },
+        Key {
+            device: "1 GPU",
+            ..key()
+        },
+        Key {
+            compiler: "10.2",
+            ..key()
+        },
+        Key {
+            runtime: "1.32.0",
+            ..key()
+        },
+        // the same letters on either side of a border
+        Key {
+            options: "a=10",
+            device: " GPU",
+            ..key()
+        },
+    ];
+    let names: std::collections::HashSet<_> = variants.iter().map(Key::name).collect();
+    assert_eq!(names.len(), variants.len());
+}
+
+#[test]
+fn a_broken_engine_is_set_aside_and_built_again() {
+    let bench = Bench::new();
+    bench.get(&key());
+    for _ in 0..2 {
+        fs::write(bench.home().join("engine"), "garbage").expect("file");
+        assert_eq!(bench.get(&key()), Kept::Built);
+        assert!(bench.home().with_extension("broken").is_dir());
+        assert_eq!(bench.get(&key()), Kept::Found);
+    }
+    assert_eq!(bench.builds(), 3);
+}
+
+#[test]
+fn a_half_written_engine_is_not_taken() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.home()).expect("folder");
+    fs::write(bench.home().join("engine"), "engi").expect("file");
+    assert_eq!(bench.get(&key()), Kept::Built);
+    assert_eq!(bench.builds(), 1);
+}
+
+#[test]
+fn where_nothing_can_be_written_it_is_built_each_time() {
+    let bench = Bench::new();
+    // a file where the folder should be: root, who runs tests in containers, may write read-only folders
+    let root = bench.folder.path().join("file");
+    fs::write(&root, "").expect("file");
+    let cache = Cache::new(Some(&root));
+    for _ in 0..2 {
+        let (_, kept) = cache
+            .with_engine(&key(), |places| compile(places, &bench.builds))
+            .expect("an engine");
+        match kept {
+            Kept::Lost(reason) => assert!(reason.contains("file"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(bench.builds(), 2);
+}
+
+#[test]
+fn a_read_only_folder_still_gives_what_is_in_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    bench.get(&key());
+    let root = bench.folder.path();
+    fs::set_permissions(root, fs::Permissions::from_mode(0o555)).expect("permissions");
+    assert_eq!(bench.get(&key()), Kept::Found);
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755)).expect("permissions");
+}
+
+/// `/dev/full` stands in for a full disk.
+#[test]
+fn a_full_disk_costs_time_only() {
+    let bench = Bench::new();
+    let cache = Cache::new(Some(bench.folder.path()));
+    let mut calls = 0;
+    let result = cache.with_engine(&key(), |places| {
+        calls += 1;
+        match places {
+            Some(places) => {
+                // no room for anything from here on
+                let engine = places.engine;
+                std::os::unix::fs::symlink("/dev/full", engine.join("probe")).expect("link");
+                Err(failure("the engine can't be written"))
+            }
+            None => Ok(()),
+        }
+    });
+    let ((), kept) = result.expect("an engine");
+    assert_eq!(calls, 2);
+    match kept {
+        Kept::Lost(reason) => assert!(reason.contains("can't write in"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_builder_that_fails_fails_once() {
+    let bench = Bench::new();
+    let cache = Cache::new(Some(bench.folder.path()));
+    let mut calls = 0;
+    let result: Result<((), Kept), _> = cache.with_engine(&key(), |_| {
+        calls += 1;
+        Err(failure("no such operator"))
+    });
+    assert!(result.is_err_and(|error| error.to_string().contains("no such operator")));
+    assert_eq!(calls, 1);
+    assert!(!bench.home().exists());
+}
+
+#[test]
+fn of_two_at_once_one_builds() {
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    // each opens the lock file itself, as processes do
+                    let cache = Cache::new(Some(bench.folder.path()));
+                    let slow = |places: Option<Places<'_>>| {
+                        let engine = compile(places, &bench.builds);
+                        std::thread::sleep(Duration::from_millis(20));
+                        engine
+                    };
+                    cache.with_engine(&key(), slow).expect("an engine").1
+                })
+            })
+            .collect();
+        let kept: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("thread"))
+            .collect();
+        let built = kept.iter().filter(|kept| **kept == Kept::Built).count();
+        assert_eq!(built, 1, "{kept:?}");
+    });
+    assert_eq!(bench.builds(), 1);
+}
+
+#[test]
+fn what_killed_builds_left_goes_in_time() {
+    let bench = Bench::new();
+    let [old, new] = ["building-old", "building-new"].map(|name| bench.folder.path().join(name));
+    for folder in [&old, &new] {
+        fs::create_dir(folder).expect("folder");
+    }
+    let past = SystemTime::now() - 2 * STALE;
+    File::open(&old)
+        .and_then(|folder| folder.set_modified(past))
+        .expect("time");
+    bench.get(&key());
+    assert!(!old.exists());
+    assert!(new.exists());
+}
+
+#[test]
+fn the_users_cache_folder() {
+    let of = |xdg: Option<&str>, home: Option<&str>| {
+        user_cache(|name| match name {
+            "XDG_CACHE_HOME" => xdg.map(PathBuf::from),
+            _ => home.map(PathBuf::from),
+        })
+    };
+    let path = |path: &str| Some(PathBuf::from(path));
+    assert_eq!(
+        of(Some("/cache"), Some("/home/me")),
+        path("/cache/depthanything")
+    );
+    assert_eq!(
+        of(None, Some("/home/me")),
+        path("/home/me/.cache/depthanything")
+    );
+    // relative ones are to be ignored, says the specification
+    assert_eq!(
+        of(Some("cache"), Some("/home/me")),
+        path("/home/me/.cache/depthanything")
+    );
+    assert_eq!(of(None, None), None);
+}

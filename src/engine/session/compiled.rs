@@ -1,0 +1,190 @@
+//! TensorRT: an engine for each size, compiled once and kept.
+
+use std::sync::Arc;
+
+use super::trial::picture;
+use super::{Graph, Profile, SessionNetwork, Setup, agreement, fusion, half, session_builder};
+use crate::engine::Config;
+use crate::engine::cache::{Cache, Kept, Key};
+use crate::engine::network::{DepthMaps, Images, InputSize, Network};
+use crate::engine::precision::Precision;
+use crate::engine::provider::{EngineShape, ExecutionProvider, nvidia};
+use crate::engine::runtime::Runtime;
+use crate::engine::sized::SizedNetwork;
+use crate::error::Error;
+use crate::geometry::Size;
+use crate::model::{ImageInput, ModelFacts, ModelSource};
+
+/// In patches: the first engine, which shows that it works and what it gives.
+const FIRST: (u32, u32) = (18, 13);
+
+/// All that it takes to compile a size.
+struct Recipe {
+    runtime: &'static Runtime,
+    config: Config,
+    facts: ModelFacts,
+    provider: ExecutionProvider,
+    precision: Precision,
+    graph: Graph,
+    /// Of what is compiled, weights included.
+    digest: [u8; 32],
+    cache: Cache,
+    input: ImageInput,
+    settled: Settled,
+}
+
+/// What trial runs settled, on the CPU, where they cost no compilation.
+struct Settled {
+    input_size: InputSize,
+    patch: u32,
+    depth: usize,
+    notes: Vec<String>,
+}
+
+pub(super) fn open(setup: Setup<'_>) -> Result<SizedNetwork, Error> {
+    // missing libraries show here, before anything is done
+    session_builder(setup, &Profile::none())?;
+    let plain = fusion::open(Setup {
+        provider: ExecutionProvider::Cpu,
+        precision: Precision::Fp32,
+        config: &setup.config.on_any_cpu(),
+        ..setup
+    })?;
+    let settled = Settled {
+        input_size: plain.description.input_size,
+        patch: plain.description.patch,
+        depth: plain.depth,
+        notes: plain.description.notes.clone(),
+    };
+    let input = plain.input.clone();
+    drop(plain);
+    let graph = if half::is_wanted(setup) {
+        half::graph(setup, false)?.0
+    } else {
+        Graph::AsItIs
+    };
+    let recipe = Arc::new(Recipe {
+        runtime: setup.runtime,
+        config: setup.config.clone(),
+        facts: setup.facts.clone(),
+        provider: setup.provider,
+        precision: setup.precision,
+        digest: digest(&graph, &setup.config.model, setup.facts)?,
+        graph,
+        cache: Cache::new(setup.config.engine_cache.as_deref()),
+        input,
+        settled,
+    });
+    let size = match recipe.settled.input_size {
+        InputSize::Fixed(size) => size,
+        InputSize::Any => Size::new(
+            FIRST.0 * recipe.settled.patch,
+            FIRST.1 * recipe.settled.patch,
+        ),
+    };
+    let mut first = recipe.compile(size)?;
+    let mut description = first.description.clone();
+    if setup.precision != Precision::Fp32 {
+        description.precision = agreement::check(setup, &mut first)?.to_owned();
+    }
+    Ok(SizedNetwork::new(
+        description,
+        (size, Box::new(first)),
+        Box::new(move |size| {
+            recipe
+                .compile(size)
+                .map(|network| Box::new(network) as Box<dyn Network>)
+        }),
+    ))
+}
+
+impl Recipe {
+    fn images(&self) -> usize {
+        self.input.batch.unwrap_or(1)
+    }
+
+    /// The network of `size`, from the cache if it is there.
+    fn compile(&self, size: Size) -> Result<SessionNetwork, Error> {
+        let batch = self.images();
+        let shape = self.input.shape(batch, size);
+        let device = nvidia::device(self.provider, &self.config.device)?;
+        let wanted = EngineShape {
+            input: &self.input.name,
+            shape: &shape,
+            places: None,
+        };
+        let options: Vec<String> = nvidia::engine_options(device, Some(&wanted))
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let key = Key {
+            model: self.digest,
+            size,
+            batch,
+            precision: self.precision.name(),
+            options: &options.join(";"),
+            device: &format!("{device} of {}", nvidia::gpus()),
+            compiler: &nvidia::tensorrt_version(),
+            runtime: &self.runtime.version().to_string(),
+        };
+        let (mut network, kept) = self.cache.with_engine(&key, |places| {
+            self.session(size, &EngineShape { places, ..wanted })
+        })?;
+        if let Kept::Lost(reason) = kept {
+            network.description.notes.push(format!(
+                "its engine will be compiled again at the next start: {reason}"
+            ));
+        }
+        Ok(network)
+    }
+
+    fn session(&self, size: Size, shape: &EngineShape<'_>) -> Result<SessionNetwork, Error> {
+        let setup = Setup {
+            runtime: self.runtime,
+            config: &self.config,
+            facts: &self.facts,
+            provider: self.provider,
+            precision: self.precision,
+            engine: Some(shape),
+        };
+        let profile = Profile::new(self.provider)?;
+        let mut network = SessionNetwork::prepare(setup, &self.graph, &profile)?.0;
+        let batch = self.images();
+        network.description.input_size = self.settled.input_size;
+        network.description.patch = self.settled.patch;
+        network.description.batch = Some(batch);
+        network.description.notes.clone_from(&self.settled.notes);
+        network.select(self.settled.depth, self.provider)?;
+        network.description.kind = self
+            .facts
+            .kind_of(&network.outputs[self.settled.depth].name);
+        // what is left to compile is compiled by the first run
+        let values = picture(batch, size);
+        let images = Images {
+            values: &values,
+            batch,
+            size,
+        };
+        network.run(images, &mut DepthMaps::default())?;
+        network.check_placement(self.provider, profile)?;
+        Ok(network)
+    }
+}
+
+/// Of what is compiled: the graph and its weights, those in files beside it too.
+fn digest(graph: &Graph, source: &ModelSource, facts: &ModelFacts) -> Result<[u8; 32], Error> {
+    let mut hash = blake3::Hasher::new();
+    match graph {
+        Graph::Rewritten { bytes, .. } => hash.update(bytes),
+        Graph::AsItIs => hash.update(&source.bytes()?),
+    };
+    for path in &facts.external_data {
+        let unreadable = |error: std::io::Error| Error::ModelFile {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        hash.update_reader(file).map_err(unreadable)?;
+    }
+    Ok(hash.finalize().into())
+}
