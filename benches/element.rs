@@ -30,9 +30,10 @@ fn main() -> Result<()> {
     let frames: usize = frames.parse()?;
     gst::init()?;
     gstdepthanything::plugin_register_static()?;
+    // one picture again and again, which costs nothing
     let pipeline = gst::parse::launch(&format!(
-        "videotestsrc num-buffers={} pattern=smpte \
-         ! video/x-raw,format=NV12,width={SIDE},height={SIDE},framerate=30/1 \
+        "videotestsrc num-buffers=1 pattern=smpte \
+         ! video/x-raw,format=NV12,width={SIDE},height={SIDE},framerate=30/1 ! imagefreeze num-buffers={} \
          ! depthanything name=depth model-file=\"{model}\" resolution={resolution} {} \
          ! appsink name=sink sync=false max-buffers=1",
         frames + 1,
