@@ -133,7 +133,7 @@ fn put_number(field: &mut f64, value: &glib::Value) {
     }
 }
 
-static TABLE: [Property; 20] = [
+static TABLE: &[Property] = &[
     Property {
         name: "model-file",
         changes: Changes::Ready,
@@ -552,7 +552,7 @@ mod tests {
         gst::init().unwrap();
         let settings = Settings::default();
         let specs = specs();
-        for property in &TABLE {
+        for property in TABLE {
             let spec = specs.iter().find(|spec| spec.name() == property.name);
             let spec = spec.expect("a spec for each row");
             let default = spec.default_value();
