@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example run_network -- [--plain] [--provider NAME] [--device D] [--precision P] [--threads N]
-//!     [--runs N] MODEL WIDTHxHEIGHT…
+//!     [--runs N] [--compare] [--engine-cache FOLDER] MODEL WIDTHxHEIGHT…
 //! ```
 //!
 //! `MODEL` is an ONNX file or `builtin`. Sizes are run one after the other; `--runs` is 5, after one run to warm up. The
@@ -21,6 +21,7 @@ use gstdepthanything::model::ModelSource;
 struct Wanted {
     config: Config,
     runs: usize,
+    compare: bool,
     sizes: Vec<Size>,
 }
 
@@ -40,12 +41,15 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
         ..Config::new(ModelSource::Builtin)
     };
     let mut runs = 5;
+    let mut compare = false;
     let mut sizes = Vec::new();
     let mut model = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} wants a value"));
         match argument.as_str() {
+            "--compare" => compare = true,
+            "--engine-cache" => config.engine_cache = Some(value()?.into()),
             "--plain" => config.rewrite = false,
             "--provider" => config.provider = provider(&value()?)?,
             "--device" => config.device = value()?,
@@ -67,6 +71,7 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
     Ok(Wanted {
         config,
         runs,
+        compare,
         sizes,
     })
 }
@@ -138,8 +143,52 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
             milliseconds(times[0]),
             peak_megabytes()
         );
+        if wanted.compare {
+            let mut reference = engine::open(
+                &Config {
+                    provider: ExecutionProvider::Cpu,
+                    device: String::new(),
+                    precision: Some(Precision::Fp32),
+                    ..wanted.config.clone()
+                },
+                &mut |_| {},
+            )?;
+            let mut expected = DepthMaps::default();
+            reference.run(images, &mut expected)?;
+            println!(
+                "{size}: against fp32 on the CPU: {}",
+                compared(&expected.values, &depth.values)
+            );
+        }
     }
     Ok(())
+}
+
+/// Correlation, and the largest difference as a part of the range.
+fn compared(expected: &[f32], found: &[f32]) -> String {
+    let pairs = || {
+        std::iter::zip(expected, found)
+            .map(|(&expected, &found)| (f64::from(expected), f64::from(found)))
+    };
+    let count = expected.len() as f64;
+    let (x, y) = pairs().fold((0.0, 0.0), |(x, y), pair| {
+        (x + pair.0 / count, y + pair.1 / count)
+    });
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    let (mut low, mut high, mut worst) = (f64::MAX, f64::MIN, 0_f64);
+    for (a, b) in pairs() {
+        xx += (a - x).powi(2);
+        yy += (b - y).powi(2);
+        xy += (a - x) * (b - y);
+        low = low.min(a);
+        high = high.max(a);
+        worst = worst.max((a - b).abs());
+    }
+    format!(
+        "correlation {:.6}, at most {:.3} % of the range",
+        xy / (xx * yy).sqrt(),
+        100.0 * worst / (high - low)
+    )
 }
 
 fn noise(count: usize) -> Vec<f32> {

@@ -24,6 +24,7 @@ fi
 # The Python wheels that carry ONNX Runtime's library; no Python code in them is used.
 ONNXRUNTIME_VERSION=1.32.0
 OPENVINO_VERSION=1.24.1
+ONNXRUNTIME_GPU_VERSION=1.31.1
 
 say() {
     if [ -t 1 ]; then
@@ -127,12 +128,14 @@ runtime_library() {
     done
 }
 
-# install_runtime NAME: puts the ONNX Runtime NAME (onnxruntime or openvino) into .runtime/NAME
+# install_runtime NAME: puts the ONNX Runtime NAME (onnxruntime, openvino or gpu) into .runtime/NAME; gpu with CUDA and
+# cuDNN, some gigabytes
 install_runtime() {
-    local name=$1 wheel version folder unfinished
+    local name=$1 wheel version folder unfinished extras='' flags=(--no-deps)
     case $name in
     onnxruntime) wheel=onnxruntime version=$ONNXRUNTIME_VERSION ;;
     openvino) wheel=onnxruntime-openvino version=$OPENVINO_VERSION ;;
+    gpu) wheel=onnxruntime-gpu version=$ONNXRUNTIME_GPU_VERSION extras='[cuda,cudnn]' flags=() ;;
     *) fail "no ONNX Runtime of the name $name" ;;
     esac
     folder=$ROOT/.runtime/$name
@@ -146,9 +149,9 @@ install_runtime() {
     unfinished=$(mktemp -d "$ROOT/.runtime/.$name.XXXXXX")
     # Only the library in the wheel is wanted, so any Python version's will do: 3.12's is the one that
     # all releases have. --target keeps it out of every Python.
-    if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip --disable-pip-version-check install --quiet --no-deps --no-compile \
+    if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip --disable-pip-version-check install --quiet "${flags[@]}" --no-compile \
         --only-binary=:all: --implementation cp --python-version 3.12 --ignore-requires-python \
-        --target "$unfinished" "$wheel==$version"; then
+        --target "$unfinished" "$wheel$extras==$version"; then
         rm -rf "$unfinished"
         fail "pip could not install $wheel $version (see above)"
     fi

@@ -235,3 +235,31 @@ fn an_unfinished_runtime_is_not_taken_for_a_whole_one() {
         "{text}"
     );
 }
+
+#[test]
+fn without_a_gpu_nothing_is_measured() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // a machine of its own: no nvidia-smi, or one that finds nothing
+    let folder = tempfile::tempdir().expect("folder");
+    let smi = folder.path().join("nvidia-smi");
+    std::fs::write(
+        &smi,
+        "#!/bin/sh\necho 'No devices were found' >&2\nexit 6\n",
+    )
+    .expect("file");
+    std::fs::set_permissions(&smi, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("permissions");
+    let path = format!(
+        "{}:{}",
+        folder.path().display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let output = Command::new(root.join("scripts/gpu-check"))
+        .env("PATH", path)
+        .output()
+        .expect("the script");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("no NVIDIA GPU here"), "{text}");
+    assert!(text.contains("nothing written"), "{text}");
+}
