@@ -349,3 +349,51 @@ fn between_converters_and_again_after_null() {
         );
     }
 }
+
+/// Metric depth by distance: what its meta says, not how its samples look.
+#[test]
+fn near_and_far_are_metres() {
+    use gstdepthanything::depth_meta::{DepthMeta, Unit};
+    let colours = |near_far: &str, unit: Option<Unit>| -> Vec<[u8; 3]> {
+        let mut h = harness(near_far);
+        h.set_src_caps(caps(VideoFormat::Gray16Le, 4, 1));
+        h.set_sink_caps(caps(VideoFormat::Rgb, 4, 1));
+        // no depth, 1 m, 3 m, 20 m
+        let millimetres = [0_u16, 1000, 3000, 20000];
+        let bytes: Vec<u8> = millimetres.iter().flat_map(|s| s.to_le_bytes()).collect();
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        if let Some(unit) = unit {
+            let meta = DepthMeta {
+                scale: 0.001,
+                offset: 0.0,
+                unit,
+                network: gstdepthanything::geometry::Size::new(14, 14),
+                repeated: false,
+                scene: 0,
+                model: "metric".into(),
+            };
+            meta.attach(buffer.get_mut().expect("a fresh buffer"))
+                .expect("attached");
+        }
+        let out = h.push_and_pull(buffer).expect("a frame");
+        let map = out.map_readable().expect("mapped");
+        map.chunks(3).take(4).map(|p| [p[0], p[1], p[2]]).collect()
+    };
+    let metric = colours("colormap=gray near=1 far=5", Some(Unit::Metre));
+    assert_eq!(metric[0], [0; 3], "no depth");
+    assert_eq!(
+        (metric[1], metric[3]),
+        ([255; 3], [0; 3]),
+        "the near end, beyond the far end"
+    );
+    assert!(metric[2][0].abs_diff(128) <= 1, "{metric:?}");
+    let plain = colours("colormap=gray", Some(Unit::Metre));
+    assert!(plain[1][0] < plain[2][0] && plain[2][0] < plain[3][0]);
+    for unit in [None, Some(Unit::InverseDepth)] {
+        assert_eq!(colours("colormap=gray near=1 far=5", unit), plain);
+    }
+    assert_eq!(
+        colours("colormap=gray near=5 far=1", Some(Unit::Metre)),
+        plain
+    );
+}

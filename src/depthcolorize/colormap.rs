@@ -159,6 +159,20 @@ impl Lut {
         Self { order, colors }
     }
 
+    /// The same colours laid on distances: of a sample that means `scale` · sample + `offset` metres, `near` and less gets
+    /// the last colour, `far` and more the first. Sample 0, which is no depth, is black.
+    #[must_use]
+    pub fn by_distance(self, [scale, offset]: [f64; 2], near: f64, far: f64) -> Self {
+        let mut colors = self.colors.clone();
+        for (sample, color) in (0..=u16::MAX).zip(colors.iter_mut()) {
+            let metres = scale * f64::from(sample) + offset;
+            let nearness = ((far - metres) / (far - near)).clamp(0.0, 1.0);
+            *color = self.colors[(nearness * 65535.0).round() as usize & 0xffff];
+        }
+        colors[0] = [0, 0, 0, 255];
+        Self { colors, ..self }
+    }
+
     /// The byte order it was made for.
     pub fn order(&self) -> PixelOrder {
         self.order

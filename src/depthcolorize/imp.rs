@@ -10,6 +10,7 @@ use gst_video::subclass::prelude::*;
 use gst_video::{VideoFormat, VideoFrameRef};
 
 use super::colormap::{Colormap, Lut, PixelOrder, SampleFormat};
+use crate::depth_meta::{DepthMeta, Unit};
 use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -44,17 +45,55 @@ const SRC_FORMATS: [VideoFormat; 5] = [
     VideoFormat::Bgra,
 ];
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
 struct Settings {
     colormap: Colormap,
     reverse: bool,
+    /// Metres; metric depth between the two takes all colours, where `far` is the larger.
+    near: f64,
+    far: f64,
+}
+
+/// What a table of colours was made for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Wanted {
+    settings: Settings,
+    /// Scale and offset to metres, where colours go by distance.
+    metres: Option<[f64; 2]>,
+}
+
+impl Wanted {
+    fn new(settings: Settings, depth: &gst::BufferRef) -> Self {
+        let metric = (settings.near < settings.far)
+            .then(|| DepthMeta::read(depth))
+            .flatten();
+        let metric = metric.filter(|meta| meta.unit == Unit::Metre);
+        Self {
+            settings,
+            metres: metric.map(|meta| [meta.scale, meta.offset]),
+        }
+    }
+
+    fn table(&self, order: PixelOrder) -> Lut {
+        let Settings {
+            colormap,
+            reverse,
+            near,
+            far,
+        } = self.settings;
+        let table = Lut::new(colormap, reverse, order);
+        match self.metres {
+            Some(metres) => table.by_distance(metres, near, far),
+            None => table,
+        }
+    }
 }
 
 /// What the negotiated formats mean, and the table for the settings that it was made with.
 struct State {
     samples: SampleFormat,
     order: PixelOrder,
-    table: Option<(Settings, Lut)>,
+    table: Option<(Wanted, Lut)>,
 }
 
 /// Instance of the element.
@@ -98,6 +137,24 @@ impl ObjectImpl for DepthColorize {
                     .default_value(defaults.reverse)
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecDouble::builder("near")
+                    .nick("Near distance")
+                    .blurb("Metric depth, known by its GstDepthMeta: metres that get the colour of what is near, less too. \
+                         Only with far above it; the colours then go by distance and no depth is black")
+                    .minimum(0.0)
+                    .maximum(1e6)
+                    .default_value(defaults.near)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecDouble::builder("far")
+                    .nick("Far distance")
+                    .blurb("Metric depth, known by its GstDepthMeta: metres that get the colour of what is far, more too. \
+                         0: the colours go by samples")
+                    .minimum(0.0)
+                    .maximum(1e6)
+                    .default_value(defaults.far)
+                    .mutable_playing()
+                    .build(),
             ]
         });
         &PROPERTIES
@@ -106,7 +163,10 @@ impl ObjectImpl for DepthColorize {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut settings = lock(&self.settings);
         // GObject has checked the types
+        let number = value.get::<f64>().ok().filter(|number| number.is_finite());
         match (pspec.name(), value.get::<Colormap>(), value.get::<bool>()) {
+            ("near", ..) => settings.near = number.unwrap_or(settings.near),
+            ("far", ..) => settings.far = number.unwrap_or(settings.far),
             ("colormap", Ok(colormap), _) => settings.colormap = colormap,
             ("reverse", _, Ok(reverse)) => settings.reverse = reverse,
             (name, ..) => gst::error!(CAT, imp = self, "no property {name} of this type"),
@@ -117,6 +177,8 @@ impl ObjectImpl for DepthColorize {
         let settings = *lock(&self.settings);
         match pspec.name() {
             "colormap" => settings.colormap.to_value(),
+            "near" => settings.near.to_value(),
+            "far" => settings.far.to_value(),
             _ => settings.reverse.to_value(),
         }
     }
@@ -222,7 +284,7 @@ impl VideoFilterImpl for DepthColorize {
         depth: &VideoFrameRef<&gst::BufferRef>,
         color: &mut VideoFrameRef<&mut gst::BufferRef>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let settings = *lock(&self.settings);
+        let wanted = Wanted::new(*lock(&self.settings), depth.buffer());
         // only this thread and state changes ever want this lock
         let mut state = lock(&self.state);
         let Some(State {
@@ -239,11 +301,10 @@ impl VideoFilterImpl for DepthColorize {
             return Err(gst::FlowError::NotNegotiated);
         };
         let (_, lut) = match table.take() {
-            Some(made) if made.0 == settings => table.insert(made),
+            Some(made) if made.0 == wanted => table.insert(made),
             _ => {
-                gst::debug!(CAT, imp = self, "colours of {settings:?}");
-                let lut = Lut::new(settings.colormap, settings.reverse, *order);
-                table.insert((settings, lut))
+                gst::debug!(CAT, imp = self, "colours of {wanted:?}");
+                table.insert((wanted, wanted.table(*order)))
             }
         };
 
