@@ -106,8 +106,12 @@ impl Pacer {
             self.baseline = self.baseline.min(offset);
             return Verdict::OnTime;
         }
-        // who has had to wait for a frame can't have let it wait: it is its source that is late
-        if self.left.is_some_and(|left| now - left >= interval / 2) {
+        // who has had to wait for a frame can't have let it wait: it is its source that is late. A source that makes up
+        // for lost time, though slowly, is waited for too
+        if self
+            .left
+            .is_some_and(|left| now - left >= interval / 100 * 85)
+        {
             self.baseline = offset;
             return Verdict::OnTime;
         }
@@ -249,6 +253,26 @@ mod tests {
             }
         }
         assert!(shown >= 98, "{shown}");
+    }
+
+    #[test]
+    fn a_source_that_takes_its_time_to_catch_up_is_caught_up_with() {
+        // it takes 60 ms for each frame of 100 ms, and has been held up for a second
+        let mut pacer = live();
+        let (mut now, mut ages) = (1000, Vec::new());
+        for index in 0..100 {
+            let frame = 100 * index;
+            now = frame.max(now + 60);
+            if pacer.arrive(Some(now * MS), frame * MS) == Verdict::OnTime {
+                now += 30;
+                ages.push(now - frame);
+            }
+            pacer.leave(Some(now * MS));
+        }
+        assert!(
+            ages.len() > 70 && ages.iter().all(|age| *age <= 190),
+            "{ages:?}"
+        );
     }
 
     #[test]

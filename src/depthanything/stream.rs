@@ -16,6 +16,7 @@ use super::packing::Packer;
 use super::plan::Plan;
 use super::settings::{LiveSettings, LoadSettings};
 use crate::depth_meta::DepthMeta;
+use crate::engine::network::Readiness;
 use crate::engine::shared::{Ran, Shared, Work};
 use crate::error::Error;
 use crate::frame::Guide;
@@ -53,9 +54,28 @@ struct Format {
     depth: Arc<VideoInfo>,
     asked: Asked,
     plan: Plan,
+    /// Why the plan's size is another than what the network sees, while it is being made ready.
+    pending: Option<Reason>,
     /// How long a frame may wait for other streams of the network.
     patience: Duration,
     intake: Intake,
+}
+
+impl Format {
+    /// Changes what the network sees to the plan's size, once that is ready: frames go on at the old size until then.
+    fn change_size(&mut self, network: &Shared) -> Option<(Size, Reason)> {
+        let size = self.plan.size();
+        if size == self.intake.network() {
+            self.pending = None;
+            return None;
+        }
+        if let Readiness::Preparing(_) = network.prepare(size) {
+            return None;
+        }
+        // a size that can't be made ready is not run at either, and says why then
+        self.intake.resize(size).ok()?;
+        Some((size, self.pending.take().unwrap_or(Reason::Load)))
+    }
 }
 
 /// The properties that choose the size.
@@ -223,6 +243,7 @@ impl Stream {
             depth: Arc::new(depth.clone()),
             asked,
             plan,
+            pending: None,
             patience: patience(frame.fps()),
             intake,
         });
@@ -379,10 +400,11 @@ impl Stream {
             {
                 step = Some(Reason::Memory);
             }
-            if let Some(reason) = step
-                && format.intake.resize(format.plan.size()).is_ok()
-            {
-                job.steps.push((format.plan.size(), reason));
+            if let Some(reason) = step {
+                format.pending = Some(reason);
+                if let Some(step) = format.change_size(&self.network) {
+                    job.steps.push(step);
+                }
             }
         }
         self.spare.push((job.work, job.guide));

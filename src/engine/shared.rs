@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use super::network::{DepthMaps, Description, Images, Network};
+use super::network::{DepthMaps, Description, Images, Network, Preparation, Readiness};
 use super::planner::{MemoryModel, resident};
 use super::{Config, Progress};
 use crate::error::Error;
@@ -49,6 +49,7 @@ struct Engine {
     description: Description,
     streams: AtomicUsize,
     memory: Mutex<MemoryModel>,
+    preparation: Option<Arc<dyn Preparation>>,
     /// What happened while it was loaded, for those who come later.
     story: Vec<Progress>,
 }
@@ -57,6 +58,7 @@ impl Engine {
     fn new(network: Box<dyn Network>, memory: MemoryModel, story: Vec<Progress>) -> Arc<Self> {
         Arc::new(Self {
             description: network.description().clone(),
+            preparation: network.preparation(),
             queue: Queue::new(network),
             streams: AtomicUsize::new(0),
             memory: Mutex::new(memory),
@@ -163,6 +165,14 @@ impl Shared {
     /// Whether the network has run at this size: the first run at one takes longer.
     pub fn is_warm(&self, size: Size) -> bool {
         self.engine.queue.is_warm(size)
+    }
+
+    /// Whether a run at `size` begins at once; if not, it is made ready from here on, on another thread.
+    pub fn prepare(&self, size: Size) -> Readiness {
+        match &self.engine.preparation {
+            Some(preparation) => Arc::clone(preparation).prepare(size),
+            None => Readiness::Ready,
+        }
     }
 
     /// Bytes that the network takes, weights included, when it runs at so many tokens: predicted, and where it has run at

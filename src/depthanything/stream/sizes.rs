@@ -47,13 +47,15 @@ impl Stream {
         limit: u64,
     ) -> Result<(), Error> {
         let rungs = plan.rungs_in_memory(live).to_vec();
+        // the memory of a GPU can't be measured from here, so that runs would teach nothing
+        let predicted = self.network.description().runs_on_gpu();
         let Some(&smallest) = rungs.first() else {
             return Ok(());
         };
         let mut fits = None;
         let mut next = Some(smallest);
         while let Some(rung) = next {
-            if !self.network.is_warm(rung.size) {
+            if !predicted && !self.network.is_warm(rung.size) {
                 match self.trial(rung.size) {
                     Err(Error::OutOfMemory { .. }) if fits.is_some() => break,
                     result => drop(result?),
@@ -131,7 +133,6 @@ impl Stream {
     ) -> Result<(), Error> {
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
         let asked = Asked::of(live);
-        let mut reason = Reason::Load;
         if format.asked != asked {
             let mut plan = Plan::new(self.network.description(), &format.frame, live)?;
             plan.follow(&format.plan, pace);
@@ -142,15 +143,11 @@ impl Stream {
             }
             format.plan = plan;
             format.asked = asked;
-            reason = Reason::Property;
-        } else {
-            format.plan.set_pace(pace);
+            format.pending = Some(Reason::Property);
+        } else if format.plan.set_pace(pace).is_some() {
+            format.pending = Some(Reason::Load);
         }
-        let size = format.plan.size();
-        if size != format.intake.network() {
-            format.intake.resize(size)?;
-            steps.push((size, reason));
-        }
+        steps.extend(format.change_size(&self.network));
         Ok(())
     }
 }
