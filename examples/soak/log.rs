@@ -117,7 +117,8 @@ impl Log {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1000\" height=\"640\" font-family=\"sans-serif\" \
              font-size=\"13\"><rect width=\"1000\" height=\"640\" fill=\"white\"/>\n",
         );
-        let rows: [(&str, fn(&Sample) -> f64); 4] = [
+        type Of = fn(&Sample) -> f64;
+        let rows: [(&str, Of); 4] = [
             ("memory, MB", |sample| sample.memory),
             ("file descriptors", |sample| sample.files),
             ("threads", |sample| sample.threads),

@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while Instant::now() < end {
         std::thread::sleep(Duration::from_secs(1));
         second += 1;
-        for message in camera.errors().into_iter().chain(film.errors()) {
+        if let Some(message) = camera.errors().into_iter().chain(film.errors()).next() {
             return Err(format!("after {second} s: {message}").into());
         }
         match random.below(8) {
