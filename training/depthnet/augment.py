@@ -88,6 +88,25 @@ def colour(rgb: np.ndarray, r: Generator) -> np.ndarray:
     return cv2.transform(cv2.LUT(rgb, table), mixing)
 
 
+def restyle(rgb: np.ndarray, r: Generator) -> np.ndarray:
+    """Other textures on the same shapes: what the renderer's surfaces look like must not tell depth.
+
+    A random small convolution over space and colour, its mean and spread brought back to the picture's, mixed in
+    part (Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions, 2021).
+    """
+    n = (1, 3, 5)[int(r.integers(3))]
+    x = rgb.astype(np.float32)
+    mixed = x @ r.normal(0, 1, (3, 3)).astype(np.float32)
+    if n > 1:
+        kernel = r.normal(0, 1, (n, n)).astype(np.float32)
+        kernel[n // 2, n // 2] += 0.5 * n
+        mixed = cv2.filter2D(mixed, -1, kernel, borderType=cv2.BORDER_REFLECT)
+    mean, spread = x.mean((0, 1)), x.std((0, 1))
+    mixed = (mixed - mixed.mean((0, 1))) / (mixed.std((0, 1)) + 1e-3) * spread + mean
+    part = np.float32(r.uniform(0.3, 1.0))
+    return np.clip(x + (mixed - x) * part, 0, 255).astype(np.uint8)
+
+
 def degrade(rgb: np.ndarray, r: Generator) -> np.ndarray:
     """What lenses, sensors and encoders do."""
     draw = r.random()
@@ -141,7 +160,10 @@ def augment(
         rgb, inverse = paste(rgb, inverse, crop(*other, size, r), r)
     if r.random() < 0.5:
         rgb, inverse = rgb[:, ::-1], inverse[:, ::-1]
-    rgb = degrade(colour(np.ascontiguousarray(rgb), r), r)
+    rgb = np.ascontiguousarray(rgb)
+    if r.random() < 0.2:
+        rgb = restyle(rgb, r)
+    rgb = degrade(colour(rgb, r), r)
     inverse = np.ascontiguousarray(inverse)
     if r.random() < 0.04:
         bars(rgb, inverse, r)
