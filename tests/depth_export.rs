@@ -14,25 +14,7 @@ const FILM: &str = "examples/media/sample.mkv";
 
 fn program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--locked",
-                "--example",
-                "depth_export",
-                "--message-format=json",
-            ])
-            .current_dir(common::root())
-            .output()
-            .expect("cargo runs");
-        let told = String::from_utf8_lossy(&built.stdout);
-        let path = told.lines().rev().find_map(|line| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            line["executable"].as_str().map(PathBuf::from)
-        });
-        path.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&built.stderr)))
-    })
+    BUILT.get_or_init(|| common::example("depth_export"))
 }
 
 fn export(film: &Path, out: &Path, more: &[&str]) -> Output {

@@ -77,6 +77,27 @@ pub fn model(name: &str) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
+/// An example, built if it is not.
+pub fn example(name: &str) -> PathBuf {
+    let built = std::process::Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--locked",
+            "--message-format=json",
+            "--example",
+            name,
+        ])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let told = String::from_utf8_lossy(&built.stdout);
+    let path = told.lines().rev().find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        line["executable"].as_str().map(PathBuf::from)
+    });
+    path.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&built.stderr)))
+}
+
 /// A pipeline that is shut down when it goes out of scope.
 pub struct Pipeline(pub gst::Pipeline);
 
