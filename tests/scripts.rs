@@ -263,3 +263,54 @@ fn without_a_gpu_nothing_is_measured() {
     assert!(text.contains("no NVIDIA GPU here"), "{text}");
     assert!(text.contains("nothing written"), "{text}");
 }
+
+#[test]
+fn marks_are_measured_on_films_rendered_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let stub = |name: &str, script: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, script).expect("file");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("permissions");
+        path
+    };
+    // a renderer that makes the folder, which is the last word; and what would measure
+    let renderer = stub(
+        "renderer",
+        "#!/bin/bash\necho \"rendered $*\"\nmkdir \"${!#}\"\n",
+    );
+    stub("cargo", "#!/bin/sh\necho \"cargo $*\"\n");
+    let path = format!(
+        "{}:{}",
+        folder.path().display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let films = folder.path().join("the films");
+    let run = || {
+        let output = Command::new(root().join("scripts/marks"))
+            .args(["--resolution", "126"])
+            .env("PATH", &path)
+            .env("RENDERER", &renderer)
+            .env("FOLDER", &films)
+            .env("FRAMES", "9")
+            .output()
+            .expect("the script");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let first = run();
+    let rendered = first.matches("rendered film ").count();
+    assert!(rendered >= 4, "{first}");
+    // both marks, with the option, on all the films between them
+    for mark in ["-- steady ", "-- edges "] {
+        assert!(first.contains(mark), "{first}");
+    }
+    assert_eq!(first.matches("--resolution 126").count(), 2, "{first}");
+    for film in std::fs::read_dir(&films).expect("films") {
+        let film = film.expect("a film").path();
+        assert!(!film.to_string_lossy().ends_with(".part"));
+        assert!(first.contains(&*film.to_string_lossy()), "{first}");
+    }
+    assert!(!run().contains("rendered"), "rendered again");
+}
