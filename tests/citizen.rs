@@ -2,32 +2,10 @@
 
 mod common;
 
-use common::{Pipeline, depth, difference, meta, samples};
+use common::{Pipeline, depth, difference, frame, harness, meta, samples};
 use gst::prelude::*;
 use gst_check::Harness;
 use gstdepthanything::depth_meta::DepthMeta;
-
-const FRAME: &str = "video/x-raw,format=RGB,width=64,height=48,framerate=10/1";
-
-/// A harness around the element at a size at which the built-in model takes a few milliseconds.
-fn harness(properties: &str) -> Harness {
-    common::init();
-    let mut harness = Harness::new_parse(&format!("depthanything resolution=126 {properties}"));
-    harness.set_src_caps_str(FRAME);
-    harness
-}
-
-/// A frame whose pixels depend on `seed`.
-fn frame(seed: u8, index: u64) -> gst::Buffer {
-    let pixels: Vec<u8> = (0..64 * 48 * 3)
-        .map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed))
-        .collect();
-    let mut buffer = gst::Buffer::from_slice(pixels);
-    let buffer_ref = buffer.get_mut().expect("a new buffer");
-    buffer_ref.set_pts(gst::ClockTime::from_mseconds(100) * index);
-    buffer_ref.set_duration(gst::ClockTime::from_mseconds(100));
-    buffer
-}
 
 /// The element itself; the harness has it in a bin.
 fn element(harness: &Harness) -> gst::Element {

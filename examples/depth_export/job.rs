@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::frames::{Frame, Writers};
 use crate::journal::{Journal, Row, cannot_write};
+use crate::link_video::link_video;
 use crate::{Arguments, Format};
 
 /// How a run ended without an error.
@@ -183,35 +184,6 @@ fn pipeline(
     }
     link_video(&pipeline, &element("decoder")?, &element("video")?)?;
     Ok(pipeline)
-}
-
-/// Links the first video stream that the decoder finds; posts an error when there is none.
-fn link_video(
-    pipeline: &gst::Pipeline,
-    decoder: &gst::Element,
-    video: &gst::Element,
-) -> Result<(), Box<dyn Error>> {
-    let sink = video.static_pad("sink").ok_or("no sink pad")?;
-    let target = sink.clone();
-    decoder.connect_pad_added(move |_, pad| {
-        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-        let is_video = caps.structure(0).is_some_and(|s| s.name() == "video/x-raw");
-        if is_video && !target.is_linked() {
-            // a failure shows as an error of the stream
-            let _ = pad.link(&target);
-        }
-    });
-    let pipeline = pipeline.downgrade();
-    decoder.connect_no_more_pads(move |_| {
-        if let Some(pipeline) = pipeline.upgrade().filter(|_| !sink.is_linked()) {
-            gst::element_error!(
-                pipeline,
-                gst::StreamError::WrongType,
-                ("there is no video in this file that can be decoded here")
-            );
-        }
-    });
-    Ok(())
 }
 
 /// Plays the film to its end, without the frames that are done.

@@ -11,6 +11,8 @@
 mod frames;
 mod job;
 mod journal;
+#[path = "../common/link_video.rs"]
+mod link_video;
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -6,6 +6,8 @@
 //! ```
 
 mod contact_sheet;
+#[path = "../common/link_video.rs"]
+mod link_video;
 mod selection;
 
 use std::error::Error;
@@ -18,6 +20,7 @@ use std::time::Instant;
 use contact_sheet::ContactSheet;
 use gst::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
+use link_video::link_video;
 use selection::Selection;
 
 const USAGE: &str = "usage: depth_film FILM FOLDER [PROPERTY=VALUE…]\n\
@@ -219,35 +222,6 @@ impl Job {
             .map(|mut sheet| std::mem::take(&mut *sheet));
         sheet.map_err(|_| "a frame could not be drawn".into())
     }
-}
-
-/// Links the first video stream that the decoder finds; posts an error when there is none.
-fn link_video(
-    pipeline: &gst::Pipeline,
-    decoder: &gst::Element,
-    video: &gst::Element,
-) -> Result<(), Box<dyn Error>> {
-    let sink = video.static_pad("sink").ok_or("no sink pad")?;
-    let target = sink.clone();
-    decoder.connect_pad_added(move |_, pad| {
-        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-        let is_video = caps.structure(0).is_some_and(|s| s.name() == "video/x-raw");
-        if is_video && !target.is_linked() {
-            // a failure shows as an error of the stream
-            let _ = pad.link(&target);
-        }
-    });
-    let pipeline = pipeline.downgrade();
-    decoder.connect_no_more_pads(move |_| {
-        if let Some(pipeline) = pipeline.upgrade().filter(|_| !sink.is_linked()) {
-            gst::element_error!(
-                pipeline,
-                gst::StreamError::WrongType,
-                ("there is no video in this file that can be decoded here")
-            );
-        }
-    });
-    Ok(())
 }
 
 /// Calls `keep` with the time stamp of each buffer that passes `pad`; drops those that it does not want.

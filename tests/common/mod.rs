@@ -11,6 +11,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
+use gst_check::Harness;
 
 /// Longer than anything here takes on a busy machine; reached only by a hang.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -233,4 +234,27 @@ pub fn difference(a: &[u16], b: &[u16]) -> f64 {
         .map(|(a, b)| f64::from(a.abs_diff(*b)))
         .sum();
     sum / a.len() as f64 / 65535.0
+}
+
+/// Caps of the small frames that [`frame`] makes.
+pub const FRAME: &str = "video/x-raw,format=RGB,width=64,height=48,framerate=10/1";
+
+/// A harness around the element at a size at which the built-in model takes a few milliseconds.
+pub fn harness(properties: &str) -> Harness {
+    init();
+    let mut harness = Harness::new_parse(&format!("depthanything resolution=126 {properties}"));
+    harness.set_src_caps_str(FRAME);
+    harness
+}
+
+/// A frame whose pixels depend on `seed`.
+pub fn frame(seed: u8, index: u64) -> gst::Buffer {
+    let pixels: Vec<u8> = (0..64 * 48 * 3)
+        .map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed))
+        .collect();
+    let mut buffer = gst::Buffer::from_slice(pixels);
+    let buffer_ref = buffer.get_mut().expect("a new buffer");
+    buffer_ref.set_pts(gst::ClockTime::from_mseconds(100) * index);
+    buffer_ref.set_duration(gst::ClockTime::from_mseconds(100));
+    buffer
 }
