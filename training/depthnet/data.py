@@ -16,9 +16,9 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 # (h,w) of a batch, multiples of 14
-SMALL = ((112, 154), (112, 154), (154, 112), (126, 126), (98, 182))
-MIDDLE = ((168, 224), (168, 224), (224, 168), (196, 196), (140, 252), (154, 210))
-LARGE = ((252, 336), (252, 448), (336, 252), (294, 294))
+SMALL = ((168, 224), (168, 224), (224, 168), (196, 196), (140, 252), (154, 210))
+MIDDLE = ((224, 294), (224, 294), (294, 224), (252, 252), (196, 350), (252, 336))
+LARGE = ((252, 448), (336, 448), (448, 336), (336, 336))
 HUGE = ((378, 504), (350, 616), (518, 350), (434, 434))
 
 
@@ -31,13 +31,12 @@ class Mix:
 
 
 SCHEDULE = (
-    Mix(0, (1.0, 0.0, 0.0, 0.0)),
-    Mix(100_000, (0.7, 0.28, 0.02, 0.0)),
-    Mix(400_000, (0.4, 0.45, 0.12, 0.03)),
-    Mix(1_000_000, (0.2, 0.5, 0.22, 0.08)),
+    Mix(0, (0.6, 0.35, 0.05, 0.0)),
+    Mix(60_000, (0.35, 0.48, 0.14, 0.03)),
+    Mix(400_000, (0.2, 0.52, 0.22, 0.06)),
 )
 # of a cooldown: the last images decide which sizes the network is good at
-FINAL = (0.35, 0.5, 0.12, 0.03)
+FINAL = (0.2, 0.55, 0.2, 0.05)
 
 
 def normalise(rgb: Tensor) -> Tensor:
@@ -48,7 +47,7 @@ def normalise(rgb: Tensor) -> Tensor:
 
 
 class Batches(IterableDataset):
-    """Endless batches (rgb u8 [b,h,w,3], inverse depth f32 [b,h,w]); `batch` is for middle sizes."""
+    """Endless batches (rgb u8 [b,h,w,3], inverse depth f32 [b,h,w]); `batch` is for sizes of 168x224."""
 
     def __init__(self, pools: list[Path], seed: int, batch: int, seen: int = 0, paste: float = 0.1, pace: float = 1.0, final: bool = False):
         self.roots, self.seed, self.batch, self.seen, self.paste, self.pace = pools, seed, batch, seen, paste, pace

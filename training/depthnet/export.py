@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("model", type=Path)
     parser.add_argument("--version", default="0.1.0")
-    parser.add_argument("--license", default="MIT OR Apache-2.0")
+    parser.add_argument("--license", default="Apache-2.0")
     parser.add_argument("--last", action="store_true", help="the last weights rather than their average")
     a = parser.parse_args()
     images = torch.load(a.checkpoint, map_location="cpu", weights_only=True)["images"]
@@ -90,7 +90,7 @@ def main() -> None:
         "version": a.version,
         "license": a.license,
         "output": "relative inverse depth, larger is nearer",
-        "training": f"{images} crops of procedurally rendered scenes; no photographs, no other network",
+        "training": f"{images} crops of procedurally rendered scenes; features from EfficientNet-Lite0 (ImageNet, Apache-2.0)",
     }
     export(network_of(a.checkpoint, averaged=not a.last), a.model, about)
     print(f"{a.model}: {a.model.stat().st_size / 1e6:.1f} MB")

@@ -47,12 +47,15 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimisers(net: nn.Module, lr: float, weight_decay: float = 0.05) -> dict[str, torch.optim.Optimizer]:
-    """Muon for what lies between features; AdamW for first and last layers, position and vectors."""
+    """Muon for what lies between features; AdamW for first and last layers, position, vectors and the backbone."""
+    named = [(n, p) for n, p in net.named_parameters() if ".backbone." not in n]
     edge = re.compile(r"(^|\.)(stages\.0|position|out|guide)(\.|$)")
-    inner = [p for n, p in net.named_parameters() if p.ndim > 1 and not (edge.search(n) and "attention" not in n)]
+    inner = [p for n, p in named if p.ndim > 1 and not (edge.search(n) and "attention" not in n)]
     known = {id(p) for p in inner}
-    rest = [p for p in net.parameters() if id(p) not in known]
+    rest = [p for _, p in named if id(p) not in known]
+    backbone = [p for n, p in net.named_parameters() if ".backbone." in n]
     return {
         "muon": Muon(inner, lr, weight_decay=weight_decay),
         "adamw": torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), weight_decay=0.0),
+        "backbone": torch.optim.AdamW(backbone, lr=lr, betas=(0.9, 0.98), weight_decay=0.0),
     }

@@ -1,10 +1,11 @@
 """The network: one coarse view of the whole picture, one fine view of its pixels.
 
 The *coarse* branch always sees the whole picture at about the same size (short side `grid` cells of
-16 pixels), so what it says of the large-scale order does not depend on the resolution the network is
-run at, and its attention never grows. The *fine* branch is plain convolution at the full size: it lays
-the coarse answer onto the edges that more pixels show. Everything is Conv, MatMul, Softmax, LayerNorm
-and bilinear Resize, so that every ONNX runtime takes it.
+32 pixels), so what it says of the large-scale order does not depend on the resolution the network is
+run at, and its attention never grows. Its features start from a classifier of photographs (`backbone`).
+The *fine* branch is plain convolution at the full size: it lays the coarse answer onto the edges that
+more pixels show. Everything is Conv, MatMul, Softmax, LayerNorm and bilinear Resize, so that every ONNX
+runtime takes it.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CELL = 16  # pixels of a cell: the deepest stride of both branches
+from .backbone import CHANNELS, Backbone
+
+FINE_CELL, COARSE_CELL = 16, 32  # pixels of the deepest stride of each branch
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,12 @@ class Config:
     fine: tuple[int, int, int, int] = (16, 48, 96, 128)
     fine_depth: tuple[int, int, int, int] = (0, 1, 1, 1)
     decode: tuple[int, int, int, int] = (16, 48, 64, 96)
-    coarse: tuple[int, int, int, int] = (16, 32, 64, 192)
-    coarse_depth: tuple[int, int, int, int] = (0, 1, 1, 1)
     context: int = 96
     width: int = 192
-    blocks: int = 6
+    blocks: int = 4
     head: int = 32
     mlp: int = 4
-    grid: int = 12  # short side of the coarse view, in cells
+    grid: int = 8  # short side of the coarse view, in cells
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -144,40 +145,42 @@ class Coarse(nn.Module):
     def __init__(self, c: Config):
         super().__init__()
         self.grid = c.grid
-        self.pyramid = Pyramid(c.coarse, c.coarse_depth)
-        self.embed = nn.Conv2d(c.coarse[3], c.width, 1)
+        self.backbone = Backbone()
+        _, eighth, sixteenth, deepest = CHANNELS
+        self.embed = nn.Conv2d(deepest, c.width, 1)
         self.position = nn.Parameter(torch.randn(1, c.width, c.grid, c.grid) * 0.02)
         self.blocks = nn.ModuleList(Block(c.width, c.head, c.mlp) for _ in range(c.blocks))
         self.norm = nn.LayerNorm(c.width)
-        self.down = conv(c.width + c.coarse[3], c.context, size=1)
-        self.side = nn.Conv2d(c.coarse[2], c.context, 1)
-        self.mix = Residual(c.context)
+        self.down = conv(c.width + deepest, c.context, size=1)
+        self.side = nn.ModuleList(nn.Conv2d(n, c.context, 1) for n in (eighth, sixteenth))
+        self.mix = nn.ModuleList(Residual(c.context) for _ in range(2))
 
     def view(self, x: Tensor) -> Tensor:
         """Shrink to `grid` cells on the short side; never enlarge."""
         h, w = x.shape[-2], x.shape[-1]
         if torch.jit.is_tracing():
             short = torch.minimum(torch.as_tensor(h), torch.as_tensor(w))
-            cells = torch.minimum(short // CELL, torch.as_tensor(self.grid))
+            cells = torch.minimum(short // COARSE_CELL, torch.as_tensor(self.grid))
         else:
             short = min(h, w)
-            cells = min(short // CELL, self.grid)
-        sides = [(2 * side * cells + short) // (2 * short) * CELL for side in (h, w)]
+            cells = min(short // COARSE_CELL, self.grid)
+        sides = [(2 * side * cells + short) // (2 * short) * COARSE_CELL for side in (h, w)]
         return shrink(x, *sides)
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             x = self.view(x.float())
-        features = self.pyramid(x)
-        deep = self.embed(features[3])
+        _, eighth, sixteenth, deepest = self.backbone(x)
+        deep = self.embed(deepest)
         b, width, h, w = deep.shape
         deep = deep + resize(self.position, deep).to(deep.dtype)
         tokens = deep.flatten(2).transpose(1, 2)
         for block in self.blocks:
             tokens = block(tokens)
-        deep = self.norm(tokens).transpose(1, 2).reshape(b, width, h, w).to(features[3].dtype)
-        deep = self.down(torch.cat([deep, features[3]], 1))
-        return self.mix(double(deep) + self.side(features[2]))
+        deep = self.norm(tokens).transpose(1, 2).reshape(b, width, h, w).to(deepest.dtype)
+        y = self.down(torch.cat([deep, deepest], 1))
+        y = self.mix[1](double(y) + self.side[1](sixteenth))
+        return self.mix[0](double(y) + self.side[0](eighth))
 
 
 class DepthNet(nn.Module):
@@ -202,7 +205,7 @@ class DepthNet(nn.Module):
     def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Depth at full size, and the coarse branch's own at 1/8 of its view."""
         h, w = x.shape[-2], x.shape[-1]
-        x = F.pad(x, (0, -w % CELL, 0, -h % CELL), mode="replicate")
+        x = F.pad(x, (0, -w % FINE_CELL, 0, -h % FINE_CELL), mode="replicate")
         context = self.coarse(x)
         features = self.fine(x)
         y = self.mix[3](self.side[3](features[3]) + resize(self.join[1](context), features[3]))

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from . import metrics
-from .data import Batches, normalise
+from .backbone import pretrained
+from .data import MEAN, STD, Batches, normalise
 from .losses import depth_loss, guide_loss
 from .muon import optimisers
-from .network import CELL, Config, DepthNet
+from .network import FINE_CELL, Config, DepthNet
 from .pool import Pool
 
 HORIZON = 32_000  # images over which weights are averaged, once under way; less in a cooldown
@@ -97,7 +98,9 @@ class Trainer:
     def __init__(self, args: argparse.Namespace, device: torch.device):
         self.args, self.device = args, device
         torch.manual_seed(args.seed)
-        self.net = DepthNet(Config()).to(device, memory_format=torch.channels_last)
+        self.net = DepthNet(Config())
+        self.net.to(device, memory_format=torch.channels_last)
+        self.net.coarse.backbone.requires_grad_(args.backbone > 0)
         self.optimisers = optimisers(self.net, args.rate)
         self.horizon = min(HORIZON, args.cooldown / 8) if args.cooldown else HORIZON
         self.average = copy.deepcopy(self.net).eval()
@@ -112,6 +115,11 @@ class Trainer:
             "images": self.images,
             "steps": self.steps,
         }
+
+    def begin(self) -> None:
+        """What a new run starts from: all drawn from the seed but the backbone."""
+        for net in (self.net, self.average):
+            net.coarse.backbone.load_state_dict(pretrained(MEAN, STD))
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
@@ -128,15 +136,15 @@ class Trainer:
         return self.args.rate * warm * min(1.0, math.sqrt(self.args.hold / max(self.images, 1)))
 
     def step(self, rgb: Tensor, target: Tensor, rate: float) -> dict[str, Tensor]:
-        for optimiser in self.optimisers.values():
+        for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * (self.args.backbone if name == "backbone" else 1)
         x = normalise(rgb.to(self.device, non_blocking=True))
         target = target.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, torch.bfloat16):
             depth, guide = self.net.both(x)
         loss, parts = depth_loss(depth, target)
-        parts["guide"] = guide_loss(guide, target, CELL)
+        parts["guide"] = guide_loss(guide, target, FINE_CELL)
         loss = loss + 0.3 * parts["guide"]
         self.net.zero_grad(set_to_none=True)
         loss.backward()
@@ -190,6 +198,8 @@ def train(args: argparse.Namespace) -> None:
     last = args.run / "last.pt"
     if last.exists() or args.cooldown:
         trainer.restore(args.source or last)
+    else:
+        trainer.begin()
     name = args.name if args.cooldown else "last"
     start = trainer.images
     stop = start + args.cooldown if args.cooldown else args.images
@@ -261,6 +271,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="start from this checkpoint rather than RUN/last.pt")
     parser.add_argument("--batch", type=int, default=16, help="images of 168x224; more of smaller ones, fewer of larger")
     parser.add_argument("--rate", type=float, default=7e-4)
+    parser.add_argument("--backbone", type=float, default=0.05, help="rate of the backbone, against --rate; 0 leaves it as it is")
     parser.add_argument("--hold", type=float, default=300_000, help="images after which the rate begins to fall")
     parser.add_argument("--pace", type=float, default=1.0, help="how fast the sizes grow, against the schedule")
     parser.add_argument("--seed", type=int, default=1)

@@ -18,7 +18,7 @@ from depthnet.renderer import Sample
 
 def trainer(monkeypatch) -> train.Trainer:
     monkeypatch.setattr(train, "Config", lambda: Config(blocks=1))
-    args = argparse.Namespace(seed=1, rate=1e-3, hold=1000, cooldown=0)
+    args = argparse.Namespace(seed=1, rate=1e-3, backbone=0.05, hold=1000, cooldown=0)
     return train.Trainer(args, torch.device("cpu"))
 
 
