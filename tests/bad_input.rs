@@ -279,6 +279,41 @@ fn the_model_decides_a_fixed_size_and_says_so() {
 }
 
 #[test]
+fn a_resolution_that_the_frames_are_too_long_for_is_refused_and_the_stream_goes_on() {
+    for in_flight in [1, 2] {
+        let pipeline = Pipeline::new(&format!(
+            "videotestsrc is-live=true ! video/x-raw,format=RGB,width=2000,height=3,framerate=20/1 \
+             ! depthanything name=depth resolution=14 in-flight={in_flight} model-file={} \
+             ! appsink name=out sync=false",
+            model("image-depth.onnx")
+        ));
+        pipeline.play();
+        let sink = pipeline.appsink("out");
+        let pull = || {
+            let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(30));
+            meta(&sample.expect("a frame")).network.height
+        };
+        assert_eq!(pull(), 14);
+        let element = pipeline.element("depth");
+        element.set_property("resolution", 518u32);
+        let messages = pipeline
+            .messages_until(|message| matches!(message.view(), gst::MessageView::Warning(_)));
+        let gst::MessageView::Warning(warning) = messages.last().unwrap().view() else {
+            unreachable!()
+        };
+        let said = warning.error().to_string();
+        assert!(said.contains("`resolution` to 14 or less"), "{said}");
+        for _ in 0..10 {
+            assert_eq!(pull(), 14);
+        }
+        assert_eq!(element.property::<u32>("resolution"), 14);
+        let warned = pipeline.0.bus().unwrap();
+        let again = warned.pop_filtered(&[gst::MessageType::Warning, gst::MessageType::Error]);
+        assert!(again.is_none(), "{again:?}");
+    }
+}
+
+#[test]
 fn a_buffer_smaller_than_its_caps() {
     common::init();
     let mut harness = gst_check::Harness::new_parse("depthanything resolution=126");

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -214,6 +215,65 @@ fn odd_timestamps_lose_nothing_that_is_not_late() {
 }
 
 #[test]
+fn a_stream_of_unknown_rate_is_kept_up_with() {
+    let _turn = turn();
+    let pipeline = Pipeline::new(
+        "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=180,framerate=20/1 \
+         ! capssetter caps=video/x-raw,framerate=0/1 \
+         ! depthanything name=depth resolution=1400 min-resolution=56 num-threads=1 \
+         ! fakesink name=sink sync=false qos=false",
+    );
+    let heights = Arc::new(Mutex::new(Vec::new()));
+    let pad = pipeline.element("sink").static_pad("sink").unwrap();
+    let list = Arc::clone(&heights);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let meta = DepthMeta::read(info.buffer().unwrap()).unwrap();
+        list.lock().unwrap().push(meta.network.height);
+        gst::PadProbeReturn::Ok
+    });
+    pipeline.play();
+    // nothing is known of its pace before its second frame; from there on it is
+    let end = Instant::now() + common::PATIENCE;
+    let settled = |heights: &[u32]| {
+        heights.len() > 30
+            && heights[heights.len() - 20..]
+                .iter()
+                .all(|height| *height < 700)
+    };
+    while !settled(&heights.lock().unwrap()) {
+        assert!(Instant::now() < end, "{:?}", heights.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(heights.lock().unwrap()[0], 1400);
+}
+
+/// Frames of a camera that has stopped for a minute, by a clock that does what it is told.
+fn after_a_minute(time_stops_too: bool) {
+    let mut harness = harness("video/x-raw,format=RGB,width=64,height=48,framerate=10/1");
+    harness.use_testclock();
+    let at = gst::ClockTime::from_mseconds;
+    for index in 0..60 {
+        let pause = if index < 30 { 0 } else { 60_000 };
+        harness.set_time(at(100 * index + pause)).unwrap();
+        let pts = at(100 * index + if time_stops_too { 0 } else { pause });
+        harness.push(frame(Some(pts))).unwrap();
+        let depth = harness.try_pull();
+        let depth = depth.unwrap_or_else(|| panic!("no depth for frame {index}"));
+        assert_eq!(depth.pts(), Some(pts));
+    }
+}
+
+#[test]
+fn a_camera_that_stops_for_a_minute_goes_on() {
+    after_a_minute(false);
+}
+
+#[test]
+fn a_camera_whose_timestamps_stop_with_it_goes_on() {
+    after_a_minute(true);
+}
+
+#[test]
 fn sixty_four_streams_on_two_cores() {
     let branches: String = (0..64)
         .map(|index| {
@@ -225,22 +285,44 @@ fn sixty_four_streams_on_two_cores() {
         .collect();
     let _turn = turn();
     let pipeline = Pipeline::new(&branches);
+    let came: Vec<Arc<AtomicU64>> = (0..64)
+        .map(|index| {
+            let count = Arc::<AtomicU64>::default();
+            let pad = pipeline.element(&format!("d{index}")).static_pad("sink");
+            let counted = Arc::clone(&count);
+            pad.unwrap()
+                .add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    gst::PadProbeReturn::Ok
+                });
+            count
+        })
+        .collect();
     pipeline.play();
     pipeline.messages_until(|message| matches!(message.view(), gst::MessageView::AsyncDone(_)));
     std::thread::sleep(Duration::from_secs(8));
-    let counts: Vec<(u64, u64)> = (0..64)
+    // frames that came, were shown, were dropped
+    let counts: Vec<(u64, u64, u64)> = (0..64)
         .map(|index| {
             let depth = pipeline.element(&format!("d{index}"));
+            let came = came[index].load(Ordering::Relaxed);
             let stats = depth.property::<gst::Structure>("stats");
-            (stats.get("frames").unwrap(), stats.get("dropped").unwrap())
+            let count = |name| stats.get::<u64>(name).unwrap();
+            (came, count("frames"), count("dropped"))
         })
         .collect();
-    let (least, most) = (
-        counts.iter().map(|count| count.0).min().unwrap(),
-        counts.iter().map(|count| count.0).max().unwrap(),
-    );
+    let frames = || counts.iter().map(|count| count.1);
+    let (least, most) = (frames().min().unwrap(), frames().max().unwrap());
     assert!(least > 0, "{counts:?}");
     assert!(most <= 2 * least + 4, "none starves: {counts:?}");
+    for (came, frames, dropped) in &counts {
+        // one is under way, and one may have come since
+        let accounted = frames + dropped;
+        assert!(
+            (came.saturating_sub(2)..=came + 2).contains(&accounted),
+            "a drop is a drop that is told: {counts:?}"
+        );
+    }
     let stats = pipeline.element("d0").property::<gst::Structure>("stats");
     assert_eq!(stats.get::<u32>("shared-by"), Ok(64));
 }

@@ -30,8 +30,8 @@ fn memory_has_a_limit() {
         error.contains("MB at 126×70"),
         "the least that is possible: {error}"
     );
-    let little = height_within(60, "").unwrap();
-    let more = height_within(100, "").unwrap();
+    let little = height_within(90, "").unwrap();
+    let more = height_within(200, "").unwrap();
     assert!(little < more && more < 700, "{little} {more}");
     assert_eq!(height_within(100_000, ""), Ok(700));
     let error = height_within(40, "min-resolution=650").unwrap_err();

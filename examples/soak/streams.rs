@@ -1,20 +1,22 @@
 //! The streams of the soak.
 
+use std::collections::VecDeque;
 use std::net::UdpSocket;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// Frames that are remembered between their arrival and their depth.
+const REMEMBERED: usize = 64;
+
 /// A pipeline that is shut down when it goes, with a count of the depth frames that have come out.
 struct Pipeline {
     pipeline: gst::Pipeline,
     frames: Arc<AtomicU64>,
-    /// The oldest frame since it was last asked, in milliseconds after its time.
-    oldest: Arc<AtomicU64>,
 }
 
 impl Drop for Pipeline {
@@ -29,29 +31,43 @@ impl Pipeline {
         let pipeline = gst::parse::launch(description)?
             .downcast::<gst::Pipeline>()
             .map_err(|_| "not a pipeline")?;
-        let (frames, oldest) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-        let depth = pipeline.by_name("depth").ok_or("no element depth")?;
-        let pad = depth.static_pad("src").ok_or("no pad")?;
-        let (count, age) = (Arc::clone(&frames), Arc::clone(&oldest));
-        let element = depth.downgrade();
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let frames = Arc::<AtomicU64>::default();
+        let count = Arc::clone(&frames);
+        pad(&pipeline, "depth", "src")?.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
             count.fetch_add(1, Ordering::Relaxed);
-            if let (Some(pts), Some(now)) = (
-                info.buffer().and_then(|buffer| buffer.pts()),
-                element
-                    .upgrade()
-                    .and_then(|element| element.current_running_time()),
-            ) {
-                age.fetch_max(now.saturating_sub(pts).mseconds(), Ordering::Relaxed);
-            }
             gst::PadProbeReturn::Ok
         });
         pipeline.set_state(gst::State::Playing)?;
-        Ok(Self {
-            pipeline,
-            frames,
-            oldest,
-        })
+        Ok(Self { pipeline, frames })
+    }
+
+    /// Milliseconds from a frame's arrival at the element `from` to its depth, of the slowest since this was last set to
+    /// zero. By this machine's clock: the pipeline's own stops while it is paused.
+    fn watch(&self, from: &str) -> Result<Arc<AtomicU64>> {
+        let slowest = Arc::<AtomicU64>::default();
+        let arrivals = Arc::<Mutex<VecDeque<(gst::ClockTime, Instant)>>>::default();
+        let arrived = Arc::clone(&arrivals);
+        pad(&self.pipeline, from, "sink")?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let (Some(pts), Ok(mut arrived)) = (pts(info), arrived.lock()) {
+                arrived.truncate(REMEMBERED - 1);
+                arrived.push_front((pts, Instant::now()));
+            }
+            gst::PadProbeReturn::Ok
+        });
+        let slow = Arc::clone(&slowest);
+        pad(&self.pipeline, "depth", "src")?.add_probe(
+            gst::PadProbeType::BUFFER,
+            move |_, info| {
+                if let (Some(pts), Ok(arrivals)) = (pts(info), arrivals.lock())
+                    && let Some((_, arrived)) = arrivals.iter().find(|(other, _)| *other == pts)
+                {
+                    let age = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    slow.fetch_max(age, Ordering::Relaxed);
+                }
+                gst::PadProbeReturn::Ok
+            },
+        );
+        Ok(slowest)
     }
 
     fn element(&self, name: &str) -> Result<gst::Element> {
@@ -78,10 +94,21 @@ impl Pipeline {
     }
 }
 
+fn pad(pipeline: &gst::Pipeline, element: &str, name: &str) -> Result<gst::Pad> {
+    let element = pipeline.by_name(element).ok_or("no such element")?;
+    Ok(element.static_pad(name).ok_or("no such pad")?)
+}
+
+fn pts(info: &gst::PadProbeInfo) -> Option<gst::ClockTime> {
+    info.buffer()?.pts()
+}
+
 /// A camera over a bad network.
 pub(crate) struct Camera {
     sender: gst::Pipeline,
     receiver: Pipeline,
+    /// See [`Pipeline::watch`].
+    slowest: Arc<AtomicU64>,
 }
 
 impl Camera {
@@ -92,10 +119,11 @@ impl Camera {
             "udpsrc address=127.0.0.1 port={port} \
              caps=application/x-rtp,media=video,clock-rate=90000,encoding-name=H264,payload=96 \
              ! rtpjitterbuffer latency=100 ! rtph264depay ! h264parse ! avdec_h264 \
-             ! queue max-size-buffers=1 leaky=downstream \
+             ! queue name=decoded max-size-buffers=1 leaky=downstream \
              ! depthanything name=depth resolution=252 min-resolution=70 in-flight=2 \
              ! depthcolorize ! videoconvert ! openh264enc ! fakesink sync=false async=false"
         ))?;
+        let slowest = receiver.watch("decoded")?;
         let sender = gst::parse::launch(&format!(
             "videotestsrc is-live=true pattern=ball \
              ! capsfilter name=size caps=video/x-raw,format=I420,width=320,height=240,framerate=10/1 \
@@ -106,7 +134,11 @@ impl Camera {
         .downcast::<gst::Pipeline>()
         .map_err(|_| "not a pipeline")?;
         sender.set_state(gst::State::Playing)?;
-        Ok(Self { sender, receiver })
+        Ok(Self {
+            sender,
+            receiver,
+            slowest,
+        })
     }
 
     pub(crate) fn change_size(&mut self, choice: u64) -> Result<()> {
@@ -143,9 +175,9 @@ impl Camera {
         self.receiver.frames.load(Ordering::Relaxed)
     }
 
-    /// How late the oldest frame since the last question was, in milliseconds.
+    /// Milliseconds from a decoded frame to its depth, of the slowest since the last question.
     pub(crate) fn latency(&self) -> u64 {
-        self.receiver.oldest.swap(0, Ordering::Relaxed)
+        self.slowest.swap(0, Ordering::Relaxed)
     }
 }
 

@@ -327,10 +327,10 @@ impl VideoFilterImpl for DepthAnything {
             .map_err(|error| gst::loggable_error!(CAT, "frames under way: {error}"))?;
         let live = lock(&self.settings).live;
         let pace = self.live.set_rate(&self.obj(), frame.fps());
-        let (reason, network, converts) = self
+        let (negotiated, network, converts) = self
             .with_stream(|stream| {
-                let reason = stream.set_format(frame, depth, &live, pace)?;
-                Ok((reason, stream.network_size(), stream.converts()))
+                let negotiated = stream.set_format(frame, depth, &live, pace)?;
+                Ok((negotiated, stream.network_size(), stream.converts()))
             })
             .ok_or_else(|| gst::loggable_error!(CAT, "not started"))?
             .map_err(refuse)?;
@@ -342,7 +342,10 @@ impl VideoFilterImpl for DepthAnything {
                 frame.format().to_str()
             );
         }
-        if let (Some(reason), Some(network)) = (reason, network) {
+        if let Some(warning) = &negotiated.warning {
+            self.warn(warning);
+        }
+        if let (Some(reason), Some(network)) = (negotiated.reason, network) {
             gst::info!(CAT, imp = self, "the network sees {network}");
             lock(&self.stats).network = network;
             messages::post_resolution(self.obj().upcast_ref(), network, reason);

@@ -28,6 +28,9 @@ pub(super) struct Pacer {
     nominal: bool,
     /// By how much frames are late when nothing is behind: sources are not always honest.
     baseline: i64,
+    /// The same, once frames that were waited for have confirmed it.
+    confirmed: i64,
+    confirmations: u32,
     /// When the last frame was done with.
     left: Option<i64>,
     /// Running time of the last frame.
@@ -43,6 +46,10 @@ pub(super) struct Pacer {
 /// Frames that may be late after a change that somebody asked for: the first run at a size takes longer.
 const FORGIVEN: u32 = 8;
 
+/// Frames that have to be waited for before their lateness is the source's habit: one that has stopped for a minute and
+/// then gives a minute's frames at once is none that is always a minute late.
+const CONFIRMED: u32 = 8;
+
 impl Pacer {
     /// Forgets what belongs to a segment: after a flush or a new one.
     pub(super) fn restart(&mut self) {
@@ -50,6 +57,8 @@ impl Pacer {
         self.last = None;
         self.earliest = None;
         self.baseline = 0;
+        self.confirmed = 0;
+        self.confirmations = 0;
     }
 
     /// What upstream has answered to a LATENCY query; `None`: it is not live.
@@ -101,25 +110,46 @@ impl Pacer {
         };
         let offset = (now - frame).saturating_sub(upstream).max(0);
         let interval = self.interval.unwrap_or(100_000_000);
+        let tolerance = interval.max(self.slack);
+        let waited = self.left.map(|left| now - left);
+        if waited.is_some_and(|waited| waited < interval / 10) {
+            // it was there already, and there may be newer ones
+            let late = offset - self.confirmed;
+            if late > tolerance {
+                return self.forgive_or(Verdict::Late(duration(late)));
+            }
+        } else {
+            self.confirmations += 1;
+            if self.confirmations >= CONFIRMED {
+                self.confirmed = self.baseline;
+            }
+        }
         let late = offset - self.baseline;
-        if late <= interval.max(self.slack) {
-            self.baseline = self.baseline.min(offset);
+        if late <= tolerance {
+            self.set_baseline(self.baseline.min(offset));
             return Verdict::OnTime;
         }
         // who has had to wait for a frame can't have let it wait: it is its source that is late. A source that makes up
         // for lost time, though slowly, is waited for too
-        if self
-            .left
-            .is_some_and(|left| now - left >= interval / 100 * 85)
-        {
-            self.baseline = offset;
+        if waited.is_some_and(|waited| waited >= interval / 100 * 85) {
+            self.confirmations = 0;
+            self.set_baseline(offset);
             return Verdict::OnTime;
         }
+        self.forgive_or(Verdict::Late(duration(late)))
+    }
+
+    fn set_baseline(&mut self, baseline: i64) {
+        self.baseline = baseline;
+        self.confirmed = self.confirmed.min(baseline);
+    }
+
+    fn forgive_or(&mut self, verdict: Verdict) -> Verdict {
         if self.forgiven > 0 {
             self.forgiven -= 1;
             return Verdict::OnTime;
         }
-        Verdict::Late(duration(late))
+        verdict
     }
 
     /// Whether a frame of running time `frame` that begins at `now` has been held up by much, even if it is not too late.
@@ -273,6 +303,68 @@ mod tests {
             ages.len() > 70 && ages.iter().all(|age| *age <= 190),
             "{ages:?}"
         );
+    }
+
+    /// A camera that has stopped for a minute: what happens with what comes after. `frames` are when each comes and its
+    /// time, in ms after the minute.
+    fn after_a_minute(work: i64, frames: impl Iterator<Item = (i64, i64)>) -> Vec<i64> {
+        let mut pacer = live();
+        assert_eq!(play(&mut pacer, 100, |_| work).len(), 100);
+        let mut ages = Vec::new();
+        let mut now = 0;
+        for (comes, frame) in frames {
+            now = now.max(70_000 + comes);
+            if pacer.arrive(Some(now * MS), (70_000 + frame) * MS) == Verdict::OnTime {
+                now += work;
+                ages.push(now - 70_000 - frame);
+            }
+            pacer.leave(Some(now * MS));
+        }
+        ages
+    }
+
+    #[test]
+    fn a_camera_that_stops_for_a_minute_goes_on() {
+        let ages = after_a_minute(80, (0..100).map(|index| (100 * index, 100 * index)));
+        assert_eq!(ages, [80; 100]);
+    }
+
+    #[test]
+    fn a_camera_whose_time_stops_too_goes_on() {
+        let ages = after_a_minute(
+            80,
+            (0..100).map(|index| (100 * index, 100 * index - 60_000)),
+        );
+        assert_eq!(ages, [60_080; 100]);
+    }
+
+    #[test]
+    fn what_has_piled_up_in_a_minute_is_thrown_away() {
+        // a minute's frames at once, and then the present
+        let frames = (-600..100).map(|index: i64| (100 * index.max(0), 100 * index));
+        for work in [30, 80] {
+            let ages = after_a_minute(work, frames.clone());
+            let old = ages.iter().filter(|age| **age > 250).count();
+            assert!(old <= 1, "{work} ms: {ages:?}");
+            assert!(ages.len() >= 100, "{work} ms: {}", ages.len());
+        }
+    }
+
+    #[test]
+    fn a_slow_element_gets_used_to_a_late_source() {
+        let mut pacer = live();
+        let (mut now, mut ages) = (0, Vec::new());
+        for index in 0..300 {
+            let frame = 100 * index;
+            now = now.max(frame + 700);
+            if pacer.arrive(Some(now * MS), frame * MS) == Verdict::OnTime {
+                now += 150;
+                ages.push(now - frame);
+            }
+            pacer.leave(Some(now * MS));
+        }
+        assert!(ages.len() >= 180, "{} of 200 possible", ages.len());
+        assert!(ages.iter().all(|age| *age <= 950), "{ages:?}");
     }
 
     #[test]

@@ -85,14 +85,28 @@ impl Plan {
         self.adapts && self.paced && self.latest.is_none()
     }
 
-    /// The sizes that may be taken to stay in memory, from the smallest.
-    pub(super) fn rungs_in_memory(&self, live: &LiveSettings) -> &[Rung] {
+    /// The same with its resolution and tokens.
+    pub(super) fn rung(&self) -> Rung {
+        self.planner.rung()
+    }
+
+    /// Sizes that the network can be tried at, from the smallest, up to the one asked for.
+    pub(super) fn rungs(&self) -> &[Rung] {
+        self.from(self.patch * LEAST_PATCHES)
+    }
+
+    /// The smallest that may be taken to stay in memory.
+    pub(super) fn smallest_in_memory(&self, live: &LiveSettings) -> Rung {
         let floor = match live.min_resolution {
             0 => self.patch * LEAST_PATCHES,
             _ => self.floor,
         };
+        self.from(floor).first().copied().unwrap_or(self.rung())
+    }
+
+    fn from(&self, resolution: u32) -> &[Rung] {
         let rungs = self.planner.rungs();
-        let first = rungs.partition_point(|rung| rung.resolution < floor);
+        let first = rungs.partition_point(|rung| rung.resolution < resolution);
         &rungs[first.min(rungs.len() - 1)..]
     }
 

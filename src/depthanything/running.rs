@@ -8,7 +8,7 @@ use gst_base::subclass::prelude::*;
 use super::imp::DepthAnything;
 use super::messages::{self, Reason};
 use super::settings::{LiveSettings, LoadSettings};
-use super::stream::{Report, Stream};
+use super::stream::{Report, Stream, Warning};
 use super::{CAT, DepthRange, loading};
 use crate::error::Error;
 use crate::sync::lock;
@@ -69,12 +69,8 @@ impl DepthAnything {
                 self.live.forgive();
             }
         }
-        if let Some(error) = &report.warning {
-            gst::element_imp_warning!(
-                self,
-                gst::ResourceError::NoSpaceLeft,
-                ("{error}. The stream goes on at a lower resolution")
-            );
+        if let Some(warning) = &report.warning {
+            self.warn(warning);
         }
         if report.invalid > 0 {
             gst::warning!(
@@ -86,6 +82,31 @@ impl DepthAnything {
         }
         if report.inference.is_some() {
             self.live.observe(&self.obj(), report.waited + report.total);
+        }
+    }
+
+    /// Says what went wrong without ending the stream. A size that was refused is not what the properties say any more.
+    pub(super) fn warn(&self, warning: &Warning) {
+        match warning {
+            Warning::Memory(error) => gst::element_imp_warning!(
+                self,
+                gst::ResourceError::NoSpaceLeft,
+                ("{error}. The stream goes on at a lower resolution")
+            ),
+            Warning::Refused { asked, kept, error } => {
+                gst::element_imp_warning!(
+                    self,
+                    gst::LibraryError::Settings,
+                    ("{error}. The resolution stays what it was")
+                );
+                let live = &mut lock(&self.settings).live;
+                if live.resolution == asked.resolution {
+                    live.resolution = kept.resolution;
+                }
+                if live.min_resolution == asked.min_resolution {
+                    live.min_resolution = kept.min_resolution;
+                }
+            }
         }
     }
 

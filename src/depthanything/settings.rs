@@ -317,7 +317,7 @@ static TABLE: &[Property] = &[
                 .nick("Memory limit")
                 .blurb(
                     "Bytes that the network may take, weights included; the largest resolution that fits is \
-                     used, up to the one asked for. 0: no limit",
+                     used, up to the one asked for. 0: no limit but what the machine has left",
                 )
                 .default_value(s.load.memory_limit)
                 .mutable_ready()

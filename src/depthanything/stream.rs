@@ -1,5 +1,6 @@
 //! What one running element holds, and the way of a frame through it: intake, network, packing.
 
+mod memory;
 mod sizes;
 mod under_way;
 
@@ -17,11 +18,15 @@ use super::plan::Plan;
 use super::settings::{LiveSettings, LoadSettings};
 use crate::depth_meta::DepthMeta;
 use crate::engine::network::Readiness;
+use crate::engine::planner::available;
 use crate::engine::shared::{Ran, Shared, Work};
 use crate::error::Error;
 use crate::frame::Guide;
 use crate::geometry::Size;
 use crate::sync::lock;
+
+use memory::Limit;
+pub(super) use sizes::Warning;
 
 /// The longest that a frame lets other streams go first.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
@@ -45,6 +50,12 @@ pub(super) struct Stream {
     fresh: bool,
     /// Bytes that the network may take; `None`: any number.
     memory_limit: Option<u64>,
+    /// What follows from it, or from what the machine has left, for the sizes of the present plan.
+    limit: Option<Limit>,
+    /// The largest size, in tokens, that was measured when the plan was limited.
+    measured: usize,
+    /// Tells how many bytes the machine has left.
+    available: fn() -> Option<u64>,
     begun: Instant,
 }
 
@@ -53,6 +64,8 @@ struct Format {
     frame: VideoInfo,
     depth: Arc<VideoInfo>,
     asked: Asked,
+    /// Asked for and not to be had.
+    refused: Option<Asked>,
     plan: Plan,
     /// Why the plan's size is another than what the network sees, while it is being made ready.
     pending: Option<Reason>,
@@ -79,10 +92,10 @@ impl Format {
 }
 
 /// The properties that choose the size.
-#[derive(Clone, Copy, PartialEq)]
-struct Asked {
-    resolution: u32,
-    min_resolution: u32,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Asked {
+    pub(super) resolution: u32,
+    pub(super) min_resolution: u32,
 }
 
 impl Asked {
@@ -124,6 +137,7 @@ pub(super) struct Job {
     /// Time that writing its depth took.
     writing: Duration,
     steps: Vec<(Size, Reason)>,
+    warning: Option<Warning>,
 }
 
 /// What became of a frame.
@@ -144,7 +158,16 @@ pub(super) struct Report {
     /// How long it had to wait for the frame before it, before anything was done to it.
     pub(super) waited: Duration,
     /// What went wrong without ending the stream.
-    pub(super) warning: Option<Error>,
+    pub(super) warning: Option<Warning>,
+}
+
+/// What follows from new caps.
+#[derive(Debug)]
+pub(super) struct Negotiated {
+    /// Why the network's size changes by them, if it does.
+    pub(super) reason: Option<Reason>,
+    /// What is to be said of it.
+    pub(super) warning: Option<Warning>,
 }
 
 impl Stream {
@@ -167,6 +190,9 @@ impl Stream {
             threads,
             fresh: true,
             memory_limit: Some(settings.memory_limit).filter(|&limit| limit > 0),
+            limit: None,
+            measured: 0,
+            available,
             begun: Instant::now(),
         })
     }
@@ -198,8 +224,7 @@ impl Stream {
         }
     }
 
-    /// Prepares for frames of `frame`, depth of `depth`, which come at `pace` where somebody waits for them; says why
-    /// when the network's size changes by it.
+    /// Prepares for frames of `frame`, depth of `depth`, which come at `pace` where somebody waits for them.
     ///
     /// # Errors
     /// When frames can't be read, or the network does not run at any size that is allowed.
@@ -209,14 +234,18 @@ impl Stream {
         depth: &VideoInfo,
         live: &LiveSettings,
         pace: Option<Duration>,
-    ) -> Result<Option<Reason>, Error> {
+    ) -> Result<Negotiated, Error> {
         let before = self.format.take();
         let asked = Asked::of(live);
         lock(&self.packer).set_format(depth);
-        let (plan, intake, reason) = match before {
+        let (plan, intake, negotiated) = match before {
             // depth of another size or byte order: the frames, and what the network sees of them, go on
             Some(before) if before.frame == *frame && before.asked == asked => {
-                (before.plan, before.intake, None)
+                let negotiated = Negotiated {
+                    reason: None,
+                    warning: None,
+                };
+                (before.plan, before.intake, negotiated)
             }
             before => {
                 let mut plan = Plan::new(self.network.description(), frame, live)?;
@@ -224,9 +253,9 @@ impl Stream {
                     Some(before) => plan.follow(&before.plan, pace),
                     None => drop(plan.set_pace(pace)),
                 }
-                let short = self.settle(&mut plan, live)?;
+                let shortage = self.settle(&mut plan, live)?;
                 let reason = match &before {
-                    _ if short => Some(Reason::Memory),
+                    _ if shortage.is_some() => Some(Reason::Memory),
                     None => Some(Reason::Start),
                     Some(before) if before.intake.network() != plan.size() => Some(Reason::Caps),
                     Some(_) => None,
@@ -235,19 +264,21 @@ impl Stream {
                     lock(&self.packer).restart();
                 }
                 let intake = Intake::new(frame, plan.size(), self.threads)?;
-                (plan, intake, reason)
+                let warning = shortage.and_then(|shortage| shortage.warning);
+                (plan, intake, Negotiated { reason, warning })
             }
         };
         self.format = Some(Format {
             frame: frame.clone(),
             depth: Arc::new(depth.clone()),
             asked,
+            refused: None,
             plan,
             pending: None,
             patience: patience(frame.fps()),
             intake,
         });
-        Ok(reason)
+        Ok(negotiated)
     }
 
     /// One frame in, one depth frame out; `None`: interrupted.
@@ -274,7 +305,6 @@ impl Stream {
         frame: &gst::BufferRef,
         depth_frame: &mut gst::BufferRef,
     ) -> Result<Option<Report>, Error> {
-        let mut warning = None;
         while !job.repeated {
             if let Some(error) = error.take() {
                 if !self.shrink(&error, &mut job) {
@@ -285,7 +315,7 @@ impl Stream {
                     self.abandon(job);
                     return Err(error);
                 }
-                warning = Some(error);
+                job.warning = Some(Warning::Memory(error));
             }
             let due = job.begun + self.patience();
             match self.network.run(&mut job.work, due) {
@@ -310,9 +340,7 @@ impl Stream {
         match packed {
             Ok((meta, invalid)) => {
                 let pace = job.begun.elapsed();
-                let mut report = self.finish(job, meta, invalid, pace);
-                report.warning = warning;
-                Ok(Some(report))
+                Ok(Some(self.finish(job, meta, invalid, pace)))
             }
             Err(error) => {
                 self.abandon(job);
@@ -330,7 +358,7 @@ impl Stream {
     ) -> Result<Job, Error> {
         let begun = Instant::now();
         let mut steps = Vec::new();
-        self.follow(live, moment.pace, &mut steps)?;
+        let warning = self.follow(live, moment.pace, &mut steps)?;
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
         let interval = if moment.hurried {
             u32::MAX
@@ -350,6 +378,7 @@ impl Stream {
             reading: Duration::ZERO,
             writing: Duration::ZERO,
             steps,
+            warning,
         };
         if !job.repeated
             && let Err(error) = self.read(frame, &mut job)
@@ -386,26 +415,20 @@ impl Stream {
     /// up.
     fn finish(&mut self, mut job: Job, meta: DepthMeta, invalid: u64, pace: Duration) -> Report {
         let now = self.begun.elapsed();
-        if let Some(format) = &mut self.format
-            && job.ran.is_some()
-            && job.work.size == format.plan.size()
-        {
-            let mut step = format
-                .plan
-                .observe(pace, job.moment.late, now)
-                .map(|_| Reason::Load);
-            if let Some(limit) = self.memory_limit
-                && self.network.memory(format.plan.tokens(job.work.size)) > limit
-                && format.plan.shrink()
-            {
-                step = Some(Reason::Memory);
-            }
-            if let Some(reason) = step {
-                format.pending = Some(reason);
-                if let Some(step) = format.change_size(&self.network) {
-                    job.steps.push(step);
+        if let Some(mut format) = self.format.take() {
+            if job.ran.is_some() && job.work.size == format.plan.size() {
+                let step = format.plan.observe(pace, job.moment.late, now);
+                let mut step = step.map(|_| Reason::Load);
+                let tokens = format.plan.tokens(job.work.size);
+                if self.keep_within(&mut format.plan, tokens) {
+                    step = Some(Reason::Memory);
+                }
+                if let Some(reason) = step {
+                    format.pending = Some(reason);
+                    job.steps.extend(format.change_size(&self.network));
                 }
             }
+            self.format = Some(format);
         }
         self.spare.push((job.work, job.guide));
         Report {
@@ -416,7 +439,7 @@ impl Stream {
             waited: job.moment.waited,
             invalid: if job.repeated { 0 } else { invalid },
             steps: job.steps,
-            warning: None,
+            warning: job.warning,
         }
     }
 

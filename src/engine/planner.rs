@@ -4,12 +4,14 @@
 //! each frame how long a unit of cost takes on this machine now, and says when to go down or up. It knows no
 //! clock: the caller tells it the time, so that it can be tested in simulated hours.
 
+mod available;
 mod memory;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use memory::{MemoryModel, resident};
+pub use available::available;
+pub use memory::{MemoryModel, give_back, resident};
 
 use crate::geometry::Size;
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::network::{DepthMaps, Description, Images, Network, Preparation, Readiness};
-use super::planner::{MemoryModel, resident};
+use super::planner::{MemoryModel, give_back, resident};
 use super::{Config, Progress};
 use crate::error::Error;
 use crate::geometry::Size;
@@ -52,6 +52,17 @@ struct Engine {
     preparation: Option<Arc<dyn Preparation>>,
     /// What happened while it was loaded, for those who come later.
     story: Vec<Progress>,
+    /// Dropped last.
+    _memory: GivenBack,
+}
+
+/// Gives back what the network has held, once it is gone.
+struct GivenBack;
+
+impl Drop for GivenBack {
+    fn drop(&mut self) {
+        give_back();
+    }
 }
 
 impl Engine {
@@ -63,6 +74,7 @@ impl Engine {
             streams: AtomicUsize::new(0),
             memory: Mutex::new(memory),
             story,
+            _memory: GivenBack,
         })
     }
 }
@@ -108,7 +120,11 @@ pub fn offer(config: &Config, network: Box<dyn Network>) -> Result<Shared, Error
 impl Shared {
     /// A network that no other stream shares.
     pub fn alone(network: Box<dyn Network>) -> Self {
-        let memory = MemoryModel::new(0, true, None);
+        Self::alone_with(network, MemoryModel::new(0, true, None))
+    }
+
+    /// The same, with what is known of the memory that it takes.
+    pub fn alone_with(network: Box<dyn Network>, memory: MemoryModel) -> Self {
         Self::join(
             Engine::new(network, memory, Vec::new()),
             Batching::default(),
@@ -179,6 +195,16 @@ impl Shared {
     /// that size measured.
     pub fn memory(&self, tokens: usize) -> u64 {
         lock(&self.engine.memory).predict(tokens)
+    }
+
+    /// Bytes that the network has taken by now, if it has given none back.
+    pub fn held(&self) -> u64 {
+        lock(&self.engine.memory).held()
+    }
+
+    /// The largest size, in tokens, at which its memory has been measured.
+    pub fn largest_measured(&self) -> usize {
+        lock(&self.engine.memory).largest_measured()
     }
 
     /// Waits until no other stream's work is due before `due`, and runs `work`. `None`: it was interrupted.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::memory::Shortage;
 use super::{Asked, Job, LONGEST_PATIENCE, Stream, not_negotiated};
 use crate::depthanything::messages::Reason;
 use crate::depthanything::plan::Plan;
@@ -11,85 +12,36 @@ use crate::error::Error;
 use crate::geometry::Size;
 
 impl Stream {
-    /// Tries sizes before frames wait for them: what fits in memory, what there is time for. True: memory is short.
-    pub(super) fn settle(&mut self, plan: &mut Plan, live: &LiveSettings) -> Result<bool, Error> {
-        let wanted = plan.size();
-        let mut short = false;
-        if let Some(limit) = self.memory_limit {
-            self.fit_memory(plan, live, limit)?;
-            short = plan.size() != wanted;
-        }
-        if plan.wants_calibration() {
-            let smallest = plan.smallest();
+    /// Tries sizes before frames wait for them: what fits in memory, what there is time for. Some: memory is short.
+    pub(super) fn settle(
+        &mut self,
+        plan: &mut Plan,
+        live: &LiveSettings,
+    ) -> Result<Option<Shortage>, Error> {
+        let smallest = plan.smallest();
+        let limit = self.limit_for(plan);
+        let fits = limit.is_none_or(|limit| self.network.memory(smallest.tokens) <= limit.bytes());
+        if plan.wants_calibration() && fits {
             self.trial(smallest.size)?;
             // the first run at a size is a slow one
             if let Some(ran) = self.trial(smallest.size)? {
                 plan.calibrate(smallest.tokens, ran.inference);
             }
         }
+        let mut shortage = self.fit(plan, live, false)?;
         loop {
             let size = plan.size();
             if self.network.is_warm(size) {
-                return Ok(short);
+                return Ok(shortage);
             }
             match self.trial(size) {
-                Err(Error::OutOfMemory { .. }) if plan.shrink() => short = true,
-                result => return result.map(|_| short),
-            }
-        }
-    }
-
-    /// Runs the network at growing sizes, each predicted from those before, up to the largest within `limit` bytes.
-    pub(super) fn fit_memory(
-        &mut self,
-        plan: &mut Plan,
-        live: &LiveSettings,
-        limit: u64,
-    ) -> Result<(), Error> {
-        let rungs = plan.rungs_in_memory(live).to_vec();
-        // the memory of a GPU can't be measured from here, so that runs would teach nothing
-        let predicted = self.network.description().runs_on_gpu();
-        let Some(&smallest) = rungs.first() else {
-            return Ok(());
-        };
-        let mut fits = None;
-        let mut next = Some(smallest);
-        while let Some(rung) = next {
-            if !predicted && !self.network.is_warm(rung.size) {
-                match self.trial(rung.size) {
-                    Err(Error::OutOfMemory { .. }) if fits.is_some() => break,
-                    result => drop(result?),
+                Err(error @ Error::OutOfMemory { .. }) if plan.shrink() => {
+                    let warning = Some(Warning::Memory(error));
+                    shortage = Some(Shortage { warning });
                 }
-            }
-            if self.network.memory(rung.tokens) > limit {
-                break;
-            }
-            fits = Some(rung);
-            // a prediction does not reach further than this
-            next = rungs.iter().copied().rfind(|other| {
-                other.tokens > rung.tokens
-                    && other.tokens <= (2 * rung.tokens).max(rungs.get(1).map_or(0, |r| r.tokens))
-                    && self.network.memory(other.tokens) <= limit
-            });
-        }
-        match fits {
-            Some(rung) => plan.limit(rung.tokens),
-            None => {
-                let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
-                return Err(Error::Setting {
-                    property: "memory-limit",
-                    reason: format!(
-                        "{} MB are too few: {} takes {} MB at {}, the smallest size that min-resolution allows. \
-                         Raise the limit, lower min-resolution, or use a smaller model",
-                        megabytes(limit),
-                        self.network.description().model,
-                        megabytes(self.network.memory(smallest.tokens)),
-                        smallest.size,
-                    ),
-                });
+                result => return result.map(|_| shortage),
             }
         }
-        Ok(())
     }
 
     /// Runs the network on nothing at a size. `None`: interrupted.
@@ -124,30 +76,71 @@ impl Stream {
         true
     }
 
-    /// Takes over what was changed while playing: the properties, the pace.
+    /// Takes over what was changed while playing: the properties, the pace. What can't be done leaves everything as it is
+    /// and is said once.
     pub(super) fn follow(
         &mut self,
         live: &LiveSettings,
         pace: Option<Duration>,
         steps: &mut Vec<(Size, Reason)>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Warning>, Error> {
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
-        let asked = Asked::of(live);
-        if format.asked != asked {
-            let mut plan = Plan::new(self.network.description(), &format.frame, live)?;
-            plan.follow(&format.plan, pace);
-            if let Some(limit) = self.memory_limit {
-                let mut fits = plan.rungs_in_memory(live).iter();
-                let fits = fits.rfind(|rung| self.network.memory(rung.tokens) <= limit);
-                plan.limit(fits.map_or(0, |rung| rung.tokens));
+        let (asked, before) = (Asked::of(live), format.asked);
+        let mut warning = None;
+        if asked == before {
+            format.refused = None;
+            if format.plan.set_pace(pace).is_some() {
+                format.pending = Some(Reason::Load);
             }
-            format.plan = plan;
-            format.asked = asked;
-            format.pending = Some(Reason::Property);
-        } else if format.plan.set_pace(pace).is_some() {
-            format.pending = Some(Reason::Load);
+        } else if format.refused != Some(asked) {
+            let plan =
+                Plan::new(self.network.description(), &format.frame, live).map(|mut plan| {
+                    plan.follow(&format.plan, pace);
+                    plan
+                });
+            let plan = plan.and_then(|mut plan| {
+                let shortage = self.fit(&mut plan, live, true)?;
+                Ok((plan, shortage))
+            });
+            let format = self.format.as_mut().ok_or_else(not_negotiated)?;
+            match plan {
+                Ok((plan, shortage)) => {
+                    format.plan = plan;
+                    format.asked = asked;
+                    format.refused = None;
+                    let short = shortage.is_some();
+                    format.pending = Some(if short {
+                        Reason::Memory
+                    } else {
+                        Reason::Property
+                    });
+                    warning = shortage.and_then(|shortage| shortage.warning);
+                }
+                Err(error) => {
+                    format.refused = Some(asked);
+                    warning = Some(Warning::Refused {
+                        asked,
+                        kept: before,
+                        error,
+                    });
+                }
+            }
         }
+        let format = self.format.as_mut().ok_or_else(not_negotiated)?;
         steps.extend(format.change_size(&self.network));
-        Ok(())
+        Ok(warning)
     }
+}
+
+/// What went wrong without ending the stream.
+#[derive(Debug)]
+pub(in crate::depthanything) enum Warning {
+    /// There is no memory for a size, and a smaller one is taken.
+    Memory(Error),
+    /// There is no such size for these frames, or no memory for it: the size stays what it is.
+    Refused {
+        asked: Asked,
+        kept: Asked,
+        error: Error,
+    },
 }

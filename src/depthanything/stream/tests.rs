@@ -1,8 +1,9 @@
-//! Streams at a network that runs out of memory.
+//! Streams at a network that runs out of memory, on machines that do, and at sizes that are not to be had.
 
 use super::*;
 use crate::depthanything::settings::Settings;
 use crate::engine::network::{DepthKind, DepthMaps, Description, Images, InputSize, Network};
+use crate::engine::planner::MemoryModel;
 use gst_video::VideoFormat;
 
 /// Has memory for so many pixels.
@@ -31,6 +32,17 @@ impl Network for Small {
 }
 
 fn stream(pixels: usize) -> Stream {
+    stream_of(pixels, MemoryModel::new(0, true, None))
+}
+
+/// On a machine that has so many bytes left, with Depth Anything V2 Small as far as memory goes.
+fn stream_with_left(available: fn() -> Option<u64>) -> Stream {
+    let mut stream = stream_of(usize::MAX, MemoryModel::new(99_000_000, false, Some(0)));
+    stream.available = available;
+    stream
+}
+
+fn stream_of(pixels: usize, memory: MemoryModel) -> Stream {
     gst::init().unwrap();
     let description = Description {
         model: "small".into(),
@@ -46,14 +58,16 @@ fn stream(pixels: usize) -> Stream {
         notes: Vec::new(),
         fallbacks: Vec::new(),
     };
-    let network = Shared::alone(Box::new(Small {
+    let network = Small {
         description,
         pixels,
-    }));
+    };
+    let network = Shared::alone_with(Box::new(network), memory);
     Stream::new(network, &Settings::default().load).unwrap()
 }
 
 fn infos() -> (VideoInfo, VideoInfo) {
+    gst::init().unwrap();
     let info = |format| VideoInfo::builder(format, 64, 48).build().unwrap();
     (info(VideoFormat::Rgb), info(VideoFormat::Gray16Le))
 }
@@ -67,8 +81,9 @@ fn a_size_that_does_not_fit_is_not_begun_with() {
     let mut stream = stream(200 * 200);
     let (frame, depth) = infos();
     let live = Settings::default().live;
-    let reason = stream.set_format(&frame, &depth, &live, None).unwrap();
-    assert_eq!(reason, Some(Reason::Memory));
+    let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
+    assert_eq!(negotiated.reason, Some(Reason::Memory));
+    assert!(matches!(negotiated.warning, Some(Warning::Memory(_))));
     let size = stream.network_size().unwrap();
     assert!(
         size.area() <= 200 * 200 && size.area() > 120 * 120,
@@ -82,14 +97,14 @@ fn a_size_that_stops_fitting_is_left_and_no_frame_is_lost() {
     let (frame_info, depth_info) = infos();
     let mut live = Settings::default().live;
     live.resolution = 126;
-    let reason = stream.set_format(&frame_info, &depth_info, &live, None);
-    assert_eq!(reason.unwrap(), Some(Reason::Start));
+    let negotiated = stream.set_format(&frame_info, &depth_info, &live, None);
+    assert_eq!(negotiated.unwrap().reason, Some(Reason::Start));
     live.resolution = 700;
     let (frame, mut depth) = (buffer(&frame_info), buffer(&depth_info));
     let depth = depth.get_mut().unwrap();
     let report = stream.process(&frame, depth, &live, Moment::default());
     let report = report.unwrap().expect("a depth frame");
-    assert!(matches!(report.warning, Some(Error::OutOfMemory { .. })));
+    assert!(matches!(report.warning, Some(Warning::Memory(_))));
     assert_eq!(report.steps[0].1, Reason::Property);
     let (size, reason) = *report.steps.last().unwrap();
     assert_eq!(reason, Reason::Memory);
@@ -132,4 +147,116 @@ fn a_hurried_frame_repeats_the_depth_before() {
     assert!(!repeated(true), "there is none before");
     assert!(repeated(true));
     assert!(!repeated(false));
+}
+
+#[test]
+fn a_size_that_would_take_the_machine_down_is_not_begun_with() {
+    let (frame, depth) = infos();
+    let mut live = Settings::default().live;
+    live.resolution = 4200;
+    let mut stream = stream_with_left(|| Some(300_000_000));
+    let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
+    assert_eq!(negotiated.reason, Some(Reason::Memory));
+    let Some(Warning::Memory(error)) = negotiated.warning else {
+        panic!("{:?}", negotiated.warning)
+    };
+    let said = error.to_string();
+    assert!(
+        said.contains("5600×4200") && said.contains("this machine has 3"),
+        "{said}"
+    );
+    let little = stream.network_size().unwrap();
+    assert!((200..2000).contains(&little.height), "{little}");
+
+    // the next size up is not begun with either, and nobody is told twice
+    let live_before = live;
+    live.resolution = 4186;
+    let (frame, mut depth) = (buffer(&frame), buffer(&depth));
+    let depth = depth.get_mut().unwrap();
+    let mut process = |live| {
+        let report = stream.process(&frame, depth, live, Moment::default());
+        report.unwrap().expect("a depth frame")
+    };
+    assert!(process(&live_before).warning.is_none());
+    let report = process(&live);
+    assert!(matches!(report.warning, Some(Warning::Memory(_))));
+    assert!(report.meta.network.height < 2000);
+    assert!(process(&live).warning.is_none());
+}
+
+#[test]
+fn without_a_doubt_that_there_is_enough_memory_nothing_is_tried() {
+    let (frame, depth) = infos();
+    let live = Settings::default().live;
+    for available in [
+        (|| Some(100_000_000_000)) as fn() -> Option<u64>,
+        // a system that does not tell
+        || None,
+    ] {
+        let mut stream = stream_with_left(available);
+        let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
+        assert_eq!(negotiated.reason, Some(Reason::Start));
+        assert!(negotiated.warning.is_none());
+        assert_eq!(stream.network_size(), Some(Size::new(686, 518)));
+        assert!(!stream.network.is_warm(Size::new(98, 70)));
+    }
+}
+
+#[test]
+fn a_machine_without_memory_for_the_least_says_how_much_it_takes() {
+    let (frame, depth) = infos();
+    let mut live = Settings::default().live;
+    (live.resolution, live.min_resolution) = (4200, 4000);
+    let mut stream = stream_with_left(|| Some(1_000_000_000));
+    let error = stream.set_format(&frame, &depth, &live, None).unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.contains("min-resolution")
+            && said.contains("this machine has 9")
+            && said.contains("×4004"),
+        "{said}"
+    );
+    // it has not been tried
+    assert!(!stream.network.is_warm(Size::new(5334, 4004)));
+}
+
+#[test]
+fn memory_limit_overrules_what_the_machine_has_left() {
+    let (frame, depth) = infos();
+    let live = Settings::default().live;
+    let mut stream = stream_with_left(|| Some(1));
+    stream.memory_limit = Some(100_000_000_000);
+    let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
+    assert_eq!(negotiated.reason, Some(Reason::Start));
+}
+
+#[test]
+fn a_resolution_that_the_frames_are_too_long_for_is_refused_and_the_stream_goes_on() {
+    let mut stream = stream(usize::MAX);
+    let info = |format| VideoInfo::builder(format, 2000, 3).build().unwrap();
+    let (frame_info, depth_info) = (info(VideoFormat::Rgb), info(VideoFormat::Gray16Le));
+    let mut live = Settings::default().live;
+    live.resolution = 14;
+    stream
+        .set_format(&frame_info, &depth_info, &live, None)
+        .unwrap();
+    let (frame, mut depth) = (buffer(&frame_info), buffer(&depth_info));
+    let depth = depth.get_mut().unwrap();
+    let mut process = |resolution, min_resolution| {
+        (live.resolution, live.min_resolution) = (resolution, min_resolution);
+        let report = stream.process(&frame, depth, &live, Moment::default());
+        report.unwrap().expect("a depth frame")
+    };
+    let report = process(518, 0);
+    let Some(Warning::Refused { asked, kept, error }) = report.warning else {
+        panic!("{:?}", report.warning)
+    };
+    assert_eq!((asked.resolution, kept.resolution), (518, 14));
+    assert!(error.to_string().contains("to 14 or less"), "{error}");
+    assert_eq!(report.meta.network, Size::new(9338, 14));
+    assert!(report.steps.is_empty());
+    // once, and again when it is asked for again
+    assert!(process(518, 0).warning.is_none());
+    assert!(process(14, 0).warning.is_none());
+    assert!(process(518, 0).warning.is_some());
 }

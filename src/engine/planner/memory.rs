@@ -86,6 +86,11 @@ impl MemoryModel {
         }
     }
 
+    /// Bytes that the network has taken by now, if it has given none back.
+    pub fn held(&self) -> u64 {
+        (self.loaded + self.measured.last().map_or(0.0, |&(_, need)| need)) as u64
+    }
+
     /// The largest size that has been measured, in tokens.
     pub fn largest_measured(&self) -> usize {
         self.measured.last().map_or(0, |&(tokens, _)| tokens)
@@ -99,6 +104,15 @@ pub fn resident() -> Option<u64> {
     // SAFETY: asks for a number, and touches nothing
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     Some(pages * u64::try_from(page).ok()?)
+}
+
+/// Gives memory that was freed back to the system, where the allocator would keep it for later.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes the allocator's own locks and touches only what is free
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 #[cfg(test)]

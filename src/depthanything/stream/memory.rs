@@ -1,0 +1,200 @@
+//! Sizes that there is memory for: within `memory-limit`, and without one within what the machine has left.
+
+use super::{Stream, Warning};
+use crate::depthanything::plan::Plan;
+use crate::depthanything::settings::LiveSettings;
+use crate::engine::network::InputSize;
+use crate::engine::planner::{Rung, resident};
+use crate::error::Error;
+
+/// What a network may take of the memory that the machine has left. The rest is for frames, and for everybody else.
+const SHARE: f64 = 0.9;
+/// What is predicted before it was measured may be so many times too little: the file of a 4-bit model looks like that of
+/// a much smaller one.
+const DOUBT: u64 = 4;
+
+/// Bytes that the network may take, and who says so.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Limit {
+    Property(u64),
+    Machine(u64),
+}
+
+/// There was no memory for the size that was wanted.
+pub(super) struct Shortage {
+    /// What is to be said of it.
+    pub(super) warning: Option<Warning>,
+}
+
+impl Limit {
+    pub(super) fn bytes(self) -> u64 {
+        match self {
+            Self::Property(bytes) | Self::Machine(bytes) => bytes,
+        }
+    }
+
+    /// Not even the smallest size fits.
+    fn too_low(self, model: &str, smallest: Rung, takes: u64) -> Error {
+        let (has, takes, size) = (megabytes(self.bytes()), megabytes(takes), smallest.size);
+        let which = "the smallest size that min-resolution allows";
+        match self {
+            Self::Property(_) => Error::Setting {
+                property: "memory-limit",
+                reason: format!(
+                    "{has} MB are too few: {model} takes {takes} MB at {size}, {which}. \
+                     Raise the limit, lower min-resolution, or use a smaller model"
+                ),
+            },
+            Self::Machine(_) => Error::Setting {
+                property: "min-resolution",
+                reason: format!(
+                    "this machine has {has} MB left for inference, and {model} takes {takes} MB at {size}, {which}. \
+                     Lower min-resolution, use a smaller model, or set memory-limit to what you know to be there"
+                ),
+            },
+        }
+    }
+
+    /// A smaller size than `wanted` is taken. Who has set a limit has asked for that.
+    fn shortage(self, wanted: Rung, takes: u64) -> Shortage {
+        let warning = match self {
+            Self::Property(_) => None,
+            Self::Machine(has) => Some(Warning::Memory(Error::OutOfMemory {
+                size: wanted.size.to_string(),
+                reason: format!(
+                    "it would take about {} MB, and this machine has {} MB left for it",
+                    megabytes(takes),
+                    megabytes(has)
+                ),
+            })),
+        };
+        Shortage { warning }
+    }
+}
+
+fn megabytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1_000_000)
+}
+
+impl Stream {
+    /// What the network may take when it runs at the sizes of `plan`. `None`: there is enough without a doubt, or nothing
+    /// to be done about it.
+    pub(super) fn limit_for(&self, plan: &Plan) -> Option<Limit> {
+        if let Some(bytes) = self.memory_limit {
+            return Some(Limit::Property(bytes));
+        }
+        let description = self.network.description();
+        if description.runs_on_gpu() || description.input_size != InputSize::Any {
+            return None;
+        }
+        // what it holds already is not left any more, but its own
+        let own = self.network.held().min(resident().unwrap_or(u64::MAX));
+        let left = (self.available)()? as f64 * SHARE;
+        let limit = own.saturating_add(left as u64);
+        let most = plan.rungs().last()?.tokens;
+        let measured = most <= self.network.largest_measured();
+        let doubt = if measured { 1 } else { DOUBT };
+        let takes = self.network.memory(most).saturating_mul(doubt);
+        (takes > limit).then_some(Limit::Machine(limit))
+    }
+
+    /// Takes the sizes from `plan` that there is no memory for. `playing`: a frame waits meanwhile. Some: it has a smaller
+    /// size now than it had.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there is no memory for the smallest that is allowed; says how much it takes.
+    pub(super) fn fit(
+        &mut self,
+        plan: &mut Plan,
+        live: &LiveSettings,
+        playing: bool,
+    ) -> Result<Option<Shortage>, Error> {
+        self.limit = self.limit_for(plan);
+        let Some(limit) = self.limit else {
+            return Ok(None);
+        };
+        let wanted = plan.rung();
+        // the memory of a GPU can't be measured from here, so that runs would teach nothing
+        let predicts = self.network.description().runs_on_gpu()
+            // and predictions reach this far
+            || playing && wanted.tokens <= 2 * self.network.largest_measured();
+        let tried = if predicts {
+            None
+        } else {
+            Some(self.climb(plan, wanted, limit)?)
+        };
+        let fits = match tried {
+            Some(tokens) if tokens < wanted.tokens => tokens,
+            // what time does not allow yet is measured on the way there
+            _ => self.predict(plan, limit),
+        };
+        let smallest = plan.smallest_in_memory(live);
+        let takes = |rung: Rung| self.network.memory(rung.tokens);
+        if fits < smallest.tokens {
+            let model = &self.network.description().model;
+            return Err(limit.too_low(model, smallest, takes(smallest)));
+        }
+        plan.limit(fits);
+        self.measured = self.network.largest_measured();
+        Ok((plan.rung() != wanted).then(|| limit.shortage(wanted, takes(wanted))))
+    }
+
+    /// Keeps within the limit while sizes change: after a frame at `tokens`. True: it was too large, and `plan` has a smaller
+    /// size.
+    pub(super) fn keep_within(&mut self, plan: &mut Plan, tokens: usize) -> bool {
+        let Some(limit) = self.limit else {
+            return false;
+        };
+        let measured = self.network.largest_measured();
+        if measured > self.measured {
+            self.measured = measured;
+            let size = plan.size();
+            plan.limit(self.predict(plan, limit));
+            return plan.size() != size;
+        }
+        self.network.memory(tokens) > limit.bytes() && plan.shrink()
+    }
+
+    /// The tokens of the largest size that is predicted to fit; 0: none is.
+    fn predict(&self, plan: &Plan, limit: Limit) -> usize {
+        let mut rungs = plan.rungs().iter();
+        let fits = rungs.rfind(|rung| self.network.memory(rung.tokens) <= limit.bytes());
+        fits.map_or(0, |rung| rung.tokens)
+    }
+
+    /// Runs the network at growing sizes up to `wanted`, each predicted from those before. Gives the tokens of the largest
+    /// that fits; 0: none does.
+    fn climb(&mut self, plan: &Plan, wanted: Rung, limit: Limit) -> Result<usize, Error> {
+        let rungs = plan.rungs().to_vec();
+        let fits_by_prediction = |stream: &Self, rung: &Rung| {
+            rung.tokens <= wanted.tokens && stream.network.memory(rung.tokens) <= limit.bytes()
+        };
+        let known = self.network.largest_measured();
+        let mut next = match known {
+            0 => rungs.first().copied(),
+            known => rungs
+                .iter()
+                .copied()
+                .rfind(|rung| rung.tokens <= known && fits_by_prediction(self, rung)),
+        };
+        let mut fits = 0;
+        while let Some(rung) = next {
+            if rung.tokens > known && !self.network.is_warm(rung.size) {
+                match self.trial(rung.size) {
+                    Err(Error::OutOfMemory { .. }) if fits > 0 => break,
+                    result => drop(result?),
+                }
+            }
+            if self.network.memory(rung.tokens) > limit.bytes() {
+                break;
+            }
+            fits = rung.tokens;
+            // a prediction does not reach further than this
+            let reach = (2 * fits).max(rungs.get(1).map_or(0, |rung| rung.tokens));
+            next = rungs.iter().copied().rfind(|other| {
+                (fits + 1..=reach).contains(&other.tokens) && fits_by_prediction(self, other)
+            });
+        }
+        Ok(fits)
+    }
+}
