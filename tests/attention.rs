@@ -1,4 +1,5 @@
-//! Attention as exporters spell it, run as it is and fused: the numbers must not change.
+//! Graphs as exporters spell them, run as they are and rewritten (attention fused, tables resized by matrix products):
+//! the numbers must not change.
 
 mod engine_support;
 
@@ -7,8 +8,13 @@ use std::sync::OnceLock;
 
 use engine_support::noise;
 use gstdepthanything::model::ModelSource;
-use gstdepthanything::model::proto::ModelProto;
-use gstdepthanything::model::rewrite::{fuse_attention, refer_to_file};
+use gstdepthanything::model::proto::attribute_proto::AttributeType;
+use gstdepthanything::model::proto::tensor_proto::DataType;
+use gstdepthanything::model::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    ValueInfoProto,
+};
+use gstdepthanything::model::rewrite::{fuse_attention, refer_to_file, separate_resizes};
 use half::f16;
 use ort::environment::Environment;
 use ort::session::Session;
@@ -156,6 +162,12 @@ fn every_export_form_gives_the_same_numbers() {
         let (model, bytes) = read(&path);
         let (fused, report) = fuse_attention(model);
         assert_eq!(report.fused, *count, "{name}: {report:?}");
+        let (fused, tables) = separate_resizes(fused);
+        assert_eq!(
+            tables,
+            usize::from(name.starts_with("transformers")),
+            "{name}"
+        );
         let mut plain = session(&bytes);
         let mut fused = session(&fused.encode_to_vec());
         // f16 has 11 bits
@@ -221,5 +233,127 @@ fn weights_can_stay_in_the_file() {
             &run(&mut fused, &shape),
             TOLERANCE,
         );
+    }
+}
+
+/// A network that resizes a table of 2×5×7 weights by this rule, to the sizes that are fed to it.
+fn resizing(opset: i64, mode: &str, coefficient: f32) -> ModelProto {
+    let attribute = |name: &str, kind: AttributeType| AttributeProto {
+        name: Some(name.to_owned()),
+        r#type: Some(kind as i32),
+        ..AttributeProto::default()
+    };
+    let text = |name: &str, value: &str| AttributeProto {
+        s: Some(value.to_owned().into()),
+        ..attribute(name, AttributeType::String)
+    };
+    let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
+        op_type: Some(op.to_owned()),
+        input: inputs.iter().map(|&name| name.to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    };
+    let value = |name: &str| ValueInfoProto {
+        name: Some(name.to_owned()),
+        ..ValueInfoProto::default()
+    };
+    let floats = |name: &str, dims: &[i64], values: Vec<f32>| TensorProto {
+        name: Some(name.to_owned()),
+        dims: dims.to_vec(),
+        data_type: Some(DataType::Float as i32),
+        float_data: values,
+        ..TensorProto::default()
+    };
+    let mut resize = node("Resize", &["table", "none", "none", "sizes"], "output");
+    resize.attribute = vec![
+        text("mode", "cubic"),
+        text("coordinate_transformation_mode", mode),
+        AttributeProto {
+            f: Some(coefficient),
+            ..attribute("cubic_coeff_a", AttributeType::Float)
+        },
+    ];
+    let to_integers = AttributeProto {
+        i: Some(DataType::Int64 as i64),
+        ..attribute("to", AttributeType::Int)
+    };
+    let mut cast = node("Cast", &["input"], "sizes");
+    cast.attribute = vec![to_integers];
+    let mut input = value("input");
+    input.r#type = Some(float_list(4));
+    ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto {
+            domain: None,
+            version: Some(opset),
+        }],
+        graph: Some(GraphProto {
+            name: Some("resizing".to_owned()),
+            node: vec![cast, node("Identity", &["weights"], "table"), resize],
+            input: vec![input],
+            output: vec![value("output")],
+            initializer: vec![
+                floats("weights", &[1, 2, 5, 7], noise(70)),
+                floats("none", &[0], Vec::new()),
+            ],
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    }
+}
+
+fn float_list(length: i64) -> gstdepthanything::model::proto::TypeProto {
+    use gstdepthanything::model::proto::tensor_shape_proto::{Dimension, dimension};
+    use gstdepthanything::model::proto::{TensorShapeProto, TypeProto, type_proto};
+    let side = Dimension {
+        value: Some(dimension::Value::DimValue(length)),
+        ..Dimension::default()
+    };
+    let list = type_proto::Tensor {
+        elem_type: Some(DataType::Float as i32),
+        shape: Some(TensorShapeProto { dim: vec![side] }),
+    };
+    TypeProto {
+        value: Some(type_proto::Value::TensorType(list)),
+        ..TypeProto::default()
+    }
+}
+
+#[test]
+fn tables_are_resized_by_the_rule_of_the_graph() {
+    let feed = |session: &mut Session, sizes: [i64; 4]| -> (Vec<i64>, Vec<f32>) {
+        let sizes = sizes.map(|side| side as f32).to_vec();
+        let input = Tensor::from_array(([4], sizes)).expect("input");
+        let outputs = session.run(vec![("input", input)]).expect("run");
+        let (shape, values) = outputs[0].try_extract_tensor::<f32>().expect("numbers");
+        (shape.to_vec(), values.to_vec())
+    };
+    for (opset, mode, coefficient) in [
+        (11, "half_pixel", -0.75),
+        (13, "pytorch_half_pixel", -0.75),
+        (17, "align_corners", -0.5),
+        (17, "asymmetric", -0.75),
+        (19, "half_pixel_symmetric", -0.75),
+    ] {
+        let label = format!("{mode}, opset {opset}");
+        let model = resizing(opset, mode, coefficient);
+        let (separated, count) = separate_resizes(model.clone());
+        assert_eq!(count, 1, "{label}");
+        let mut plain = session(&model.encode_to_vec());
+        let mut separated = session(&separated.encode_to_vec());
+        // smaller, larger, one side only, as it is
+        for [height, width] in [[3, 4], [11, 30], [5, 9], [8, 7], [5, 7]] {
+            let sizes = [1, 2, height, width];
+            let (shape, expected) = feed(&mut plain, sizes);
+            let (separated_shape, found) = feed(&mut separated, sizes);
+            assert_eq!(shape, sizes, "{label}");
+            assert_eq!(separated_shape, sizes, "{label}");
+            is_same(
+                &format!("{label}, {height}×{width}"),
+                &expected,
+                &found,
+                1e-5,
+            );
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::Config;
 use super::network::{DepthMaps, Description, Images, InputSize, Network};
 use super::precision::Precision;
 use super::provider::{self, EngineShape, ExecutionProvider, Placement};
-use super::runtime::{Runtime, capture};
+use super::runtime::{Runtime, Version, capture};
 use crate::error::Error;
 use crate::model::{self, DepthOutput, ElementType, ImageInput, ModelFacts, ModelSource, Outlet};
 
@@ -387,9 +387,13 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
         let mut builder = Session::builder(runtime.environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads)?
-            // threads that wait for work by spinning take the cores from the rest of the pipeline
-            .with_intra_op_spinning(false)?
             .with_inter_threads(1)?;
+        builder = match spin(runtime.version()) {
+            None => builder.with_intra_op_spinning(false)?,
+            Some(microseconds) => builder
+                .with_intra_op_spinning(true)?
+                .with_config_entry(SPIN_DURATION, microseconds)?,
+        };
         if let Some(folder) = &profile.folder {
             builder = builder.with_profiling(folder.path().join("run"))?;
         }
@@ -439,6 +443,20 @@ fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, E
     session.map_err(|error| failure::load(provider, facts, runtime, &error, &logged))
 }
 
+/// How long a thread waits for work awake.
+const SPIN_DURATION: &str = "session.intra_op.spin_duration_us";
+
+/// How many microseconds of [`SPIN_DURATION`]; `None`: not at all.
+///
+/// A thread that goes to sleep between two operators is woken too late for the next: without spinning a run takes 9 %
+/// longer at 252². One that spins for a millisecond, as is ONNX Runtime's way, takes the core from whoever computes:
+/// on a busy machine a run takes twice as long. Fifty microseconds bridge the gaps, and cost nothing on either.
+fn spin(runtime: Version) -> Option<&'static str> {
+    // older ones spin as long as they like
+    let takes_duration = (runtime.major, runtime.minor) >= (1, 26);
+    takes_duration.then_some("50")
+}
+
 /// `wanted`, or as many as this process may use.
 fn threads(wanted: usize) -> usize {
     if wanted > 0 {
@@ -446,4 +464,17 @@ fn threads(wanted: usize) -> usize {
     }
     // a number of its own, because with 0 ONNX Runtime would pin each thread to a core
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_spin_only_where_that_can_be_bounded() {
+        let spin = |text| spin(Version::parse(text).expect("a version"));
+        assert_eq!(spin("1.25.3"), None);
+        assert_eq!(spin("1.26.0"), Some("50"));
+        assert_eq!(spin("2.0.0"), Some("50"));
+    }
 }

@@ -1,4 +1,5 @@
-//! Attention fused at load, where the provider takes it and the numbers stay the same.
+//! The graph rewritten at load, where the provider takes it and the numbers stay the same: attention fused, tables
+//! resized by matrix products.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use crate::geometry::Size;
 use crate::model::ModelSource;
 use crate::model::proto::ModelProto;
 use crate::model::proto::tensor_proto::DataLocation;
-use crate::model::rewrite::{fuse_attention, refer_to_file};
+use crate::model::rewrite::{fuse_attention, refer_to_file, separate_resizes};
 
 /// Largest difference to the plain network, in units of the range of its depth.
 const TOLERANCE: f32 = 1e-4;
@@ -26,7 +27,7 @@ const COMPARED_AT: (u32, u32) = (9, 10);
 /// that this is to save.
 const LARGEST_COMPARED: usize = 518 * 924;
 
-/// Opens the model with its attention fused if that can be, else as it is.
+/// Opens the model rewritten if that can be, else as it is.
 pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
     let Setup {
         config, provider, ..
@@ -37,14 +38,15 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
     if !takes_it || !config.rewrite {
         return as_it_is();
     }
-    let Some(graphs) = Graphs::of(&config.model) else {
+    let Some(graphs) = Graphs::of(&config.model, provider) else {
         return as_it_is();
     };
-    let fused = SessionNetwork::open_graph(setup, &graphs.fused).and_then(|mut fused| {
-        compare(setup, &graphs.plain, &mut fused)?;
-        Ok(fused)
-    });
-    match fused {
+    let rewritten =
+        SessionNetwork::open_graph(setup, &graphs.rewritten).and_then(|mut rewritten| {
+            compare(setup, &graphs.plain, &mut rewritten)?;
+            Ok(rewritten)
+        });
+    match rewritten {
         Ok(mut network) => {
             network.description.fused_attentions = graphs.attentions;
             Ok(network)
@@ -52,40 +54,50 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
         Err(error) => {
             let mut network = as_it_is()?;
             network.description.notes.push(format!(
-                "its attention is run as it is, which takes more memory: fused, {error}"
+                "its graph is run as it is, which takes more memory and time: rewritten, {error}"
             ));
             Ok(network)
         }
     }
 }
 
-/// A model with its attention fused, and as it is, in the same form.
+/// A model rewritten, and as it is, in the same form.
 struct Graphs {
-    fused: Graph,
+    rewritten: Graph,
     plain: Graph,
+    /// Attentions that are one operator now.
     attentions: usize,
+    /// Tables that are resized by matrix products now.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the tests"))]
+    tables: usize,
 }
 
 impl Graphs {
-    /// `None` when there is nothing to fuse.
-    fn of(source: &ModelSource) -> Option<Self> {
+    /// `None` when there is nothing to rewrite.
+    fn of(source: &ModelSource, provider: ExecutionProvider) -> Option<Self> {
         let file = source.bytes().ok()?;
         let mut plain = ModelProto::decode(file.clone()).ok()?;
-        let (mut fused, report) = fuse_attention(plain.clone());
-        if report.fused == 0 {
+        let (rewritten, report) = fuse_attention(plain.clone());
+        // a GPU resizes faster than it waits for the CPU to make the matrices
+        let (mut rewritten, tables) = match provider {
+            ExecutionProvider::Cpu => separate_resizes(rewritten),
+            _ => (rewritten, 0),
+        };
+        if report.fused == 0 && tables == 0 {
             return None;
         }
         let folder = source
             .path()
-            .and_then(|path| leave_weights(&mut [&mut plain, &mut fused], &file, path));
+            .and_then(|path| leave_weights(&mut [&mut plain, &mut rewritten], &file, path));
         let graph = |model: ModelProto| Graph::Rewritten {
             bytes: model.encode_to_vec(),
             folder: folder.clone(),
         };
         Some(Self {
-            fused: graph(fused),
+            rewritten: graph(rewritten),
             plain: graph(plain),
             attentions: report.fused,
+            tables,
         })
     }
 }
@@ -119,14 +131,14 @@ fn leave_weights(models: &mut [&mut ModelProto], file: &Bytes, path: &Path) -> O
 }
 
 /// Runs both on the same picture.
-fn compare(setup: Setup<'_>, plain: &Graph, fused: &mut SessionNetwork) -> Result<(), Error> {
+fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> Result<(), Error> {
     let provider = setup.provider;
     let Description {
         input_size,
         patch,
         batch,
         ..
-    } = fused.description;
+    } = rewritten.description;
     let (columns, rows) = COMPARED_AT;
     let size = match input_size {
         InputSize::Any => Size::new(columns * patch, rows * patch),
@@ -135,7 +147,7 @@ fn compare(setup: Setup<'_>, plain: &Graph, fused: &mut SessionNetwork) -> Resul
     };
     let batch = batch.unwrap_or(2);
     let mut plain = SessionNetwork::prepare(setup, plain, &Profile::none())?.0;
-    plain.follow(fused, provider)?;
+    plain.follow(rewritten, provider)?;
     let values = picture(batch, size);
     let images = Images {
         values: &values,
@@ -145,8 +157,8 @@ fn compare(setup: Setup<'_>, plain: &Graph, fused: &mut SessionNetwork) -> Resul
     let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
     plain.run(images, &mut expected)?;
     drop(plain);
-    fused.run(images, &mut found)?;
-    let tolerance = match (provider, fused.description.precision.as_str()) {
+    rewritten.run(images, &mut found)?;
+    let tolerance = match (provider, rewritten.description.precision.as_str()) {
         (ExecutionProvider::Cpu, "fp32") => TOLERANCE,
         _ => HALF_TOLERANCE,
     };
@@ -202,10 +214,13 @@ mod tests {
     #[test]
     fn what_has_no_attention_is_not_rewritten() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
-        assert!(Graphs::of(&ModelSource::File(folder.join("pixel-values.onnx"))).is_none());
-        assert!(Graphs::of(&ModelSource::File(folder.join("missing.onnx"))).is_none());
-        let model = folder.join("attention/transformers-eager.onnx");
-        let graphs = Graphs::of(&ModelSource::File(model)).expect("attention");
-        assert_eq!(graphs.attentions, 4);
+        let of = |name, provider| Graphs::of(&ModelSource::File(folder.join(name)), provider);
+        assert!(of("pixel-values.onnx", ExecutionProvider::Cpu).is_none());
+        assert!(of("missing.onnx", ExecutionProvider::Cpu).is_none());
+        let model = "attention/transformers-eager.onnx";
+        for (provider, tables) in [(ExecutionProvider::Cpu, 1), (ExecutionProvider::Cuda, 0)] {
+            let graphs = of(model, provider).expect("attention");
+            assert_eq!((graphs.attentions, graphs.tables), (4, tables));
+        }
     }
 }

@@ -9,6 +9,7 @@ mod emit;
 mod half;
 mod mask;
 mod operators;
+mod resize;
 mod scope;
 mod weights;
 
@@ -77,14 +78,38 @@ pub fn fuse_attention(mut model: ModelProto) -> (ModelProto, Report) {
     (model, report)
 }
 
+/// Makes two matrix products of each bicubic Resize of a table of f32 weights, as position embeddings are, in the main
+/// graph; returns how many.
+///
+/// The numbers are the same but for the order of summation, at any size.
+pub fn separate_resizes(mut model: ModelProto) -> (ModelProto, usize) {
+    let opset = version(&model.opset_import);
+    let count = model
+        .graph
+        .as_mut()
+        .map_or(0, |graph| edit_graph(graph, opset, resize::separate));
+    (model, count)
+}
+
 fn fuse_graph(graph: &mut GraphProto, opset: i64, report: &mut Report, depth: u32) {
     fuse_branches(&mut graph.node, opset, report, depth);
+    edit_graph(graph, opset, |scope, inputs| {
+        (attention::fuse(scope, inputs, report), ())
+    });
+}
+
+/// Changes `graph` as `plan` has it, which gets its nodes and the names of its inputs.
+fn edit_graph<T>(
+    graph: &mut GraphProto,
+    opset: i64,
+    plan: impl FnOnce(&scope::Scope<'_>, &[String]) -> (emit::Edit, T),
+) -> T {
     let inputs: Vec<String> = graph
         .input
         .iter()
         .map(|info| info.name().to_owned())
         .collect();
-    let edit = {
+    let (edit, result) = {
         let outputs = graph.output.iter().map(|info| info.name());
         let scope = scope::Scope::new(
             &graph.node,
@@ -93,7 +118,7 @@ fn fuse_graph(graph: &mut GraphProto, opset: i64, report: &mut Report, depth: u3
             &graph.value_info,
             opset,
         );
-        attention::fuse(&scope, &inputs, report)
+        plan(&scope, &inputs)
     };
     // up to IR version 3 initializers are inputs as well, and would have to be fed
     graph.initializer.retain(|tensor| {
@@ -103,6 +128,7 @@ fn fuse_graph(graph: &mut GraphProto, opset: i64, report: &mut Report, depth: u3
         .value_info
         .retain(|info| !edit.unused.contains(info.name()));
     edit.apply(&mut graph.node);
+    result
 }
 
 /// The graphs that nodes carry as attributes.

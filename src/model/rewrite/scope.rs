@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::MAX_NESTING;
 use crate::model::number;
+use crate::model::proto::tensor_proto::DataType;
 use crate::model::proto::type_proto::Value as TypeValue;
 use crate::model::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
@@ -89,6 +90,11 @@ impl<'a> Scope<'a> {
 
     pub(super) fn is_initializer(&self, value: &str) -> bool {
         self.initializers.contains_key(value)
+    }
+
+    /// The type of the elements of `value`, where it is an initializer.
+    pub(super) fn initializer_type(&self, value: &str) -> Option<DataType> {
+        DataType::try_from(self.initializers.get(value)?.data_type()).ok()
     }
 
     /// Whether a value has this name, here or inside a node.

@@ -383,3 +383,99 @@ fn new_names_are_new() {
         assert!(names.insert(node.output[0].clone()), "{}", node.output[0]);
     }
 }
+
+/// A Resize of a table of positions by `mode`, with `between` the weights `p` and the table `t`.
+fn resizing(mode: &str, between: NodeProto) -> ModelProto {
+    let mode = AttributeProto {
+        name: Some("mode".to_owned()),
+        r#type: Some(AttributeType::String as i32),
+        s: Some(mode.to_owned().into()),
+        ..AttributeProto::default()
+    };
+    let mut model = model(vec![
+        between,
+        with(node("Resize", &["t", "", "", "sizes"], "r"), mode),
+        node("Relu", &["r"], "o"),
+    ]);
+    let graph = model.graph.as_mut().unwrap();
+    graph.initializer.push(number("p", 0.5, &[1, 9, 2]));
+    model
+}
+
+#[test]
+fn a_bicubic_resize_becomes_two_products() {
+    let (model, count) = separate_resizes(resizing("cubic", transpose("p", &[0, 2, 1], "t")));
+    assert_eq!(count, 1);
+    let nodes = &model.graph.as_ref().unwrap().node;
+    let resized: Vec<_> = (nodes.iter())
+        .filter(|node| node.op_type() == "Resize")
+        .collect();
+    assert_eq!(resized.len(), 2);
+    assert!(
+        resized
+            .iter()
+            .all(|node| node.input[0].contains("identity"))
+    );
+    // the last product takes the place of what was there
+    let product = nodes.iter().find(|node| node.output == ["r"]).unwrap();
+    assert_eq!(product.op_type(), "MatMul");
+    let mut names = std::collections::HashSet::new();
+    for node in nodes {
+        assert!(names.insert(node.output[0].clone()), "{}", node.output[0]);
+    }
+}
+
+#[test]
+fn other_resizes_are_left() {
+    let cast = |kind: DataType| with(node("Cast", &["p"], "t"), int("to", kind as i64));
+    let with_attribute = |attribute: AttributeProto| {
+        let mut model = resizing("cubic", node("Identity", &["p"], "t"));
+        model.graph.as_mut().unwrap().node[1]
+            .attribute
+            .push(attribute);
+        model
+    };
+    let crops = AttributeProto {
+        name: Some("coordinate_transformation_mode".to_owned()),
+        s: Some("tf_crop_and_resize".to_owned().into()),
+        ..AttributeProto::default()
+    };
+    let axes = AttributeProto {
+        name: Some("axes".to_owned()),
+        ints: vec![2, 3],
+        ..AttributeProto::default()
+    };
+    let mut by_scales = resizing("cubic", node("Identity", &["p"], "t"));
+    by_scales.graph.as_mut().unwrap().node[1].input =
+        ["t", "", "scales"].map(str::to_owned).to_vec();
+    let mut old = resizing("cubic", node("Identity", &["p"], "t"));
+    old.opset_import = imports(10);
+    for (what, model) in [
+        (
+            "bilinear",
+            resizing("linear", node("Identity", &["p"], "t")),
+        ),
+        (
+            "of the picture",
+            resizing("cubic", node("Identity", &["q"], "t")),
+        ),
+        (
+            "of what depends on the picture",
+            resizing("cubic", node("Add", &["p", "q"], "t")),
+        ),
+        (
+            "in half precision",
+            resizing("cubic", cast(DataType::Float16)),
+        ),
+        ("that crops", with_attribute(crops)),
+        ("over axes of its own", with_attribute(axes)),
+        ("with smoothing", with_attribute(int("antialias", 1))),
+        ("by scales", by_scales),
+        ("of an old operator set", old),
+    ] {
+        let (after, count) = separate_resizes(model.clone());
+        assert_eq!((count, after == model), (0, true), "one {what}");
+    }
+    let (_, count) = separate_resizes(resizing("cubic", cast(DataType::Float)));
+    assert_eq!(count, 1);
+}
