@@ -61,6 +61,31 @@ fn the_built_in_model_is_fused() {
     assert!(difference(ModelSource::Builtin, 4, size) < 1e-4);
 }
 
+/// By its form this attention can be fused; ONNX Runtime's operator does not take its keys.
+#[test]
+fn what_does_not_run_fused_runs_as_it_is_and_says_so() {
+    plain_runtime();
+    let size = Size::new(70, 42);
+    let mut network = open(&config(zoo("attention-memory")));
+    let description = network.description();
+    assert_eq!(description.fused_attentions, 0);
+    assert_eq!(description.batch, None);
+    let [note] = &description.notes[..] else {
+        panic!("{:?}", description.notes);
+    };
+    assert!(note.contains("run as it is"), "{note}");
+    let mut plain = open(&Config {
+        rewrite: false,
+        ..config(zoo("attention-memory"))
+    });
+    assert!(plain.description().notes.is_empty());
+    let values = noise(3 * size.area());
+    assert_eq!(
+        run(&mut *network, &values, 1, size).values,
+        run(&mut *plain, &values, 1, size).values
+    );
+}
+
 #[test]
 fn weights_are_found_behind_links_and_odd_names() {
     let ModelSource::File(original) = zoo("attention/transformers-sdpa") else {

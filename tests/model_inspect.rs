@@ -200,6 +200,13 @@ fn runnable() -> Vec<(&'static str, Expected)> {
         ),
         ("full-precision", plain()),
         (
+            "attention-memory",
+            Expected {
+                batch: None,
+                ..plain()
+            },
+        ),
+        (
             "depth-and-sky",
             Expected {
                 kind: DepthKind::Distance,

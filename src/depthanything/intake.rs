@@ -19,13 +19,13 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// For frames of `info` and a network that sees `network`; large ones are converted with so many
-    /// threads, 0: one for each core.
+    /// For frames of `info` and a network that sees `network`; large ones, and those of formats that GStreamer
+    /// converts first, are converted with so many threads, 0: one for each core.
     ///
     /// # Errors
     /// When such frames can't be read.
     pub(super) fn new(info: &VideoInfo, network: Size, threads: usize) -> Result<Self, Error> {
-        let reader = Reader::new(info).map_err(|error| Error::Frame {
+        let reader = Reader::new(info, threads).map_err(|error| Error::Frame {
             reason: error.to_string(),
         })?;
         let writer = TensorWriter::new(reader.format(), network, Normalization::IMAGENET)?;

@@ -36,15 +36,15 @@ impl Reason {
 /// What happens to the engine.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EngineNews {
-    /// `loading`, `ready` or `fallback`.
+    /// `loading`, `compiling`, `ready` or `fallback`.
     pub(super) stage: &'static str,
     /// The execution provider concerned; empty while none is chosen.
     pub(super) provider: String,
     /// Its arithmetic, once known.
     pub(super) precision: String,
-    /// Time since loading began.
+    /// Time since loading, or the compilation of a size, began.
     pub(super) elapsed: Duration,
-    /// Why it fell back, or what is worth knowing.
+    /// Why it fell back, or the size that is compiled.
     pub(super) reason: String,
 }
 

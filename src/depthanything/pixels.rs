@@ -23,11 +23,11 @@ struct Conversion {
 }
 
 impl Reader {
-    /// For frames described by `info`.
+    /// For frames described by `info`; where they are converted first, with so many threads, 0: one for each core.
     ///
     /// # Errors
     /// When GStreamer can't convert such frames.
-    pub(super) fn new(info: &VideoInfo) -> Result<Self, glib::BoolError> {
+    pub(super) fn new(info: &VideoInfo, threads: usize) -> Result<Self, glib::BoolError> {
         // chroma of interlaced 4:2:0 lies between the lines of a field, which only the converter knows
         if !info.is_interlaced()
             && let Some(format) = direct(info)
@@ -43,7 +43,7 @@ impl Reader {
             .build()?;
         let mut config = gst_video::VideoConverterConfig::new();
         config.set_dither_method(gst_video::VideoDitherMethod::None);
-        config.set_threads(0);
+        config.set_threads(u32::try_from(threads).unwrap_or(0));
         let converter = VideoConverter::new(info, &rgb, Some(config))?;
         let buffer = gst::Buffer::with_size(rgb.size())?;
         let format = direct(&rgb).ok_or_else(|| glib::bool_error!("RGB is read directly"))?;
@@ -140,4 +140,22 @@ fn direct(info: &VideoInfo) -> Option<FrameFormat> {
             vertically_cosited: site.contains(gst_video::VideoChromaSite::V_COSITED),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversion_takes_no_more_threads_than_it_may() {
+        gst::init().unwrap();
+        let info = |format| VideoInfo::builder(format, 64, 48).build().unwrap();
+        for threads in [0, 1, 3] {
+            let reader = Reader::new(&info(VideoFormat::Y444), threads).unwrap();
+            let converter = reader.conversion.expect("a conversion").converter;
+            assert_eq!(converter.config().threads() as usize, threads);
+        }
+        let reader = Reader::new(&info(VideoFormat::Nv12), 1).unwrap();
+        assert!(reader.conversion.is_none());
+    }
 }

@@ -6,10 +6,11 @@ use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess
 use gst_base::subclass::prelude::*;
 
 use super::imp::DepthAnything;
-use super::messages::{self, Reason};
+use super::messages::{self, EngineNews, Reason};
 use super::settings::{LiveSettings, LoadSettings};
-use super::stream::{Report, Stream, Warning};
+use super::stream::{Compilation, Report, Stream, Warning};
 use super::{CAT, DepthRange, loading};
+use crate::engine::provider::short_name;
 use crate::error::Error;
 use crate::sync::lock;
 
@@ -33,7 +34,38 @@ impl DepthAnything {
             stats.census = network.census();
         }
         *lock(&self.interrupt) = Some(network.interrupt());
-        Stream::new(network, settings)
+        let mut stream = Stream::new(network, settings)?;
+        let element = self.obj().downgrade();
+        stream.tell_compilations(Box::new(move |news| {
+            if let Some(element) = element.upgrade() {
+                element.imp().tell_compilation(news);
+            }
+        }));
+        Ok(stream)
+    }
+
+    /// A size is compiled, or has been.
+    fn tell_compilation(&self, news: Compilation) {
+        let (provider, precision) = {
+            let stats = lock(&self.stats);
+            (stats.provider.clone(), stats.precision.clone())
+        };
+        let news = EngineNews {
+            stage: if news.is_done { "ready" } else { "compiling" },
+            provider: short_name(&provider).to_owned(),
+            precision,
+            elapsed: news.elapsed,
+            reason: news.size.to_string(),
+        };
+        gst::info!(
+            CAT,
+            imp = self,
+            "{} for {} after {:?}",
+            news.stage,
+            news.reason,
+            news.elapsed
+        );
+        messages::post_engine(self.obj().upcast_ref(), &news);
     }
 
     /// A wait for the network ends, or work is done again.

@@ -1,5 +1,6 @@
 //! What one running element holds, and the way of a frame through it: intake, network, packing.
 
+mod compilation;
 mod memory;
 mod sizes;
 mod under_way;
@@ -25,6 +26,8 @@ use crate::frame::Guide;
 use crate::geometry::Size;
 use crate::sync::lock;
 
+use compilation::Watch;
+pub(super) use compilation::{Compilation, Tell};
 use memory::Limit;
 pub(super) use sizes::Warning;
 
@@ -56,6 +59,8 @@ pub(super) struct Stream {
     measured: usize,
     /// Tells how many bytes the machine has left.
     available: fn() -> Option<u64>,
+    /// Tells of sizes that are compiled.
+    watch: Watch,
     begun: Instant,
 }
 
@@ -76,13 +81,15 @@ struct Format {
 
 impl Format {
     /// Changes what the network sees to the plan's size, once that is ready: frames go on at the old size until then.
-    fn change_size(&mut self, network: &Shared) -> Option<(Size, Reason)> {
+    fn change_size(&mut self, network: &Shared, watch: &mut Watch) -> Option<(Size, Reason)> {
         let size = self.plan.size();
         if size == self.intake.network() {
             self.pending = None;
             return None;
         }
-        if let Readiness::Preparing(_) = network.prepare(size) {
+        let readiness = network.prepare(size);
+        watch.observe(size, &readiness);
+        if let Readiness::Preparing(_) = readiness {
             return None;
         }
         // a size that can't be made ready is not run at either, and says why then
@@ -193,8 +200,14 @@ impl Stream {
             limit: None,
             measured: 0,
             available,
+            watch: Watch::default(),
             begun: Instant::now(),
         })
+    }
+
+    /// From here on `tell` hears of sizes that have to be compiled.
+    pub(super) fn tell_compilations(&mut self, tell: Box<Tell>) {
+        self.watch = Watch::new(tell);
     }
 
     /// What the network sees; `None` before caps.
@@ -425,7 +438,8 @@ impl Stream {
                 }
                 if let Some(reason) = step {
                     format.pending = Some(reason);
-                    job.steps.extend(format.change_size(&self.network));
+                    job.steps
+                        .extend(format.change_size(&self.network, &mut self.watch));
                 }
             }
             self.format = Some(format);

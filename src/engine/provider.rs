@@ -77,6 +77,15 @@ impl fmt::Display for ExecutionProvider {
     }
 }
 
+/// The name that the property has for the provider of this name in ONNX Runtime; what is none of them keeps its own.
+pub fn short_name(ort_name: &str) -> &str {
+    use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
+    [Cpu, Cuda, Tensorrt, Openvino]
+        .into_iter()
+        .find(|provider| provider.ort_name() == ort_name)
+        .map_or(ort_name, |provider| provider.name())
+}
+
 /// The providers that the loaded ONNX Runtime was built with.
 pub(super) fn built_in() -> Vec<ExecutionProvider> {
     use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
@@ -236,6 +245,13 @@ mod tests {
             .iter()
             .map(ExecutionProviderDispatch::name)
             .collect()
+    }
+
+    #[test]
+    fn names_of_the_runtime_have_short_ones() {
+        assert_eq!(short_name("TensorrtExecutionProvider"), "tensorrt");
+        assert_eq!(short_name("CPUExecutionProvider"), "cpu");
+        assert_eq!(short_name("none of them"), "none of them");
     }
 
     #[test]

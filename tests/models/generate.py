@@ -368,6 +368,19 @@ def _():
     return net.model([("image", F32, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE])])
 
 
+@entry("attention-memory", "attention over learned keys that all heads share: by its form it can be fused, but ONNX Runtime's operator takes no such keys", RUNS + ", any batch")
+def _():
+    net = Net()
+    luma = net.luma("image")
+    queries = net.op("Reshape", net.op("Concat", luma, luma, axis=1), net.ints(0, 2, -1, 1))
+    weights = net.op("Softmax", net.op("MatMul", queries, net.const([[0.5, -0.25, 0.125, 1.0]])), axis=-1)
+    found = net.op("MatMul", weights, net.const([[0.25]] * 4))  # 0.25, whatever the weights are
+    found = net.op("Reshape", net.op("Gather", found, net.ints(0), axis=1), net.op("Shape", luma))
+    luma = net.op("Add", luma, net.op("Sub", found, net.const(0.25)))
+    net.squeeze(net.op("Relu", net.enlarge(luma)), out="depth")
+    return net.model([("image", F32, ["batch", 3, *IMAGE])], [("depth", F32, ["batch", *IMAGE])])
+
+
 # ---- metric ------------------------------------------------------------------------------------------------------
 
 @entry("metric-indoor", "Sigmoid × 20, as Depth Anything V2's metric models end", METRIC(20), value=metric(20))

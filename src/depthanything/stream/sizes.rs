@@ -7,6 +7,7 @@ use super::{Asked, Job, LONGEST_PATIENCE, Stream, not_negotiated};
 use crate::depthanything::messages::Reason;
 use crate::depthanything::plan::Plan;
 use crate::depthanything::settings::LiveSettings;
+use crate::engine::network::Readiness;
 use crate::engine::shared::{Ran, Work};
 use crate::error::Error;
 use crate::geometry::Size;
@@ -44,8 +45,9 @@ impl Stream {
         }
     }
 
-    /// Runs the network on nothing at a size. `None`: interrupted.
+    /// Runs the network on nothing at a size, which waits until that is compiled. `None`: interrupted.
     pub(super) fn trial(&mut self, size: Size) -> Result<Option<Ran>, Error> {
+        self.watch.observe(size, &self.network.prepare(size));
         let (mut work, guide) = self.spare.pop().unwrap_or_default();
         work.size = size;
         work.tensor.clear();
@@ -53,6 +55,9 @@ impl Stream {
         let due = Instant::now() + LONGEST_PATIENCE;
         let ran = self.network.run(&mut work, due);
         self.spare.push((work, guide));
+        if let Ok(Some(_)) = ran {
+            self.watch.observe(size, &Readiness::Ready);
+        }
         ran
     }
 
@@ -127,7 +132,7 @@ impl Stream {
             }
         }
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
-        steps.extend(format.change_size(&self.network));
+        steps.extend(format.change_size(&self.network, &mut self.watch));
         Ok(warning)
     }
 }

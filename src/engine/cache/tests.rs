@@ -251,6 +251,108 @@ fn of_two_at_once_one_builds() {
     assert_eq!(bench.builds(), 1);
 }
 
+/// Names the folder for [`a_process_of_its_own`].
+const FOLDER: &str = "DEPTHANYTHING_TEST_CACHE";
+/// Set: its build never ends.
+const HANGS: &str = "DEPTHANYTHING_TEST_HANGS";
+
+/// Starts this test program again, to do nothing but [`a_process_of_its_own`].
+fn start_process(folder: &Path, hangs: bool) -> std::process::Child {
+    let mut command = std::process::Command::new(std::env::current_exe().expect("a program"));
+    command
+        .args(["--exact", "engine::cache::tests::a_process_of_its_own"])
+        .env(FOLDER, folder)
+        .stdout(std::process::Stdio::null());
+    if hangs {
+        command.env(HANGS, "1");
+    }
+    command.spawn().expect("a process")
+}
+
+/// Waits, not for ever.
+fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    let end = SystemTime::now() + Duration::from_secs(60);
+    while !is_there() {
+        assert!(SystemTime::now() < end, "{what} in a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a process does that wants an engine: nothing when the tests run as usual.
+#[test]
+fn a_process_of_its_own() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
+        return;
+    };
+    let hangs = std::env::var_os(HANGS).is_some();
+    let id = std::process::id();
+    File::create(folder.join(format!("here-{id}"))).expect("file");
+    wait_for("a start", || folder.join("go").exists());
+    let cache = Cache::new(Some(&folder.join("engines")));
+    let builds = AtomicUsize::new(0);
+    let (_, kept) = cache
+        .with_engine(&key(), |places| {
+            if let Some(places) = places.filter(|places| !places.engine.join("engine").exists()) {
+                // half of it is there for a while
+                fs::write(places.engine.join("engine"), "engi").expect("file");
+                File::create(folder.join(format!("building-{id}"))).expect("file");
+                std::thread::sleep(Duration::from_millis(100));
+                if hangs {
+                    loop {
+                        std::thread::park();
+                    }
+                }
+                fs::remove_file(places.engine.join("engine")).expect("file");
+            }
+            compile(places, &builds)
+        })
+        .expect("an engine");
+    assert_ne!(matches!(kept, Kept::Found), builds.into_inner() == 1);
+}
+
+/// Files of `folder` whose names begin so.
+fn count(folder: &Path, prefix: &str) -> usize {
+    let files = fs::read_dir(folder).expect("folder").flatten();
+    files
+        .filter(|file| file.file_name().to_string_lossy().starts_with(prefix))
+        .count()
+}
+
+#[test]
+fn of_processes_that_start_at_once_one_builds() {
+    const PROCESSES: usize = 4;
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let mut processes: Vec<_> = (0..PROCESSES)
+        .map(|_| start_process(folder, false))
+        .collect();
+    wait_for("all of them", || count(folder, "here-") == PROCESSES);
+    File::create(folder.join("go")).expect("file");
+    for process in &mut processes {
+        assert!(process.wait().expect("an end").success());
+    }
+    assert_eq!(count(folder, "building-"), 1, "one that builds");
+    assert_eq!(count(&folder.join("engines"), "building-"), 0);
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_builds_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    File::create(folder.join("go")).expect("file");
+    let mut killed = start_process(folder, true);
+    wait_for("a build", || count(folder, "building-") == 1);
+    // waits for the lock, which goes with the process that has it
+    let mut next = start_process(folder, false);
+    wait_for("another", || count(folder, "here-") == 2);
+    killed.kill().expect("killed");
+    killed.wait().expect("an end");
+    assert!(next.wait().expect("an end").success());
+    assert_eq!(count(folder, "building-"), 2);
+    let engine = folder.join("engines").join(key().name()).join("engine");
+    assert_eq!(fs::read_to_string(engine).expect("engine"), "engine");
+}
+
 #[test]
 fn what_killed_builds_left_goes_in_time() {
     let bench = Bench::new();

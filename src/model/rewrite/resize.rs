@@ -72,7 +72,7 @@ impl<'a> Resize<'a> {
 
     /// […, h, w] → [H, h] · ([…, h, w] · [w, W])
     fn separated(&self, names: &mut Names<'_>) -> Vec<NodeProto> {
-        let [shape, product] = ["shape", "product"].map(|what| names.new(what));
+        let [shape, product] = ["shape", "product"].map(|what| names.give(what));
         let mut nodes = vec![node("Shape", &[self.table], &shape)];
         let right = self.matrix(names, &mut nodes, &shape, Side::Width);
         let left = self.matrix(names, &mut nodes, &shape, Side::Height);
@@ -92,8 +92,8 @@ impl<'a> Resize<'a> {
         side: Side,
     ) -> String {
         let [axis, length, square, zeros, identity] =
-            ["axis", "length", "square", "zeros", "identity"].map(|what| names.new(what));
-        let [wanted, target, matrix] = ["wanted", "target", "matrix"].map(|what| names.new(what));
+            ["axis", "length", "square", "zeros", "identity"].map(|what| names.give(what));
+        let [wanted, target, matrix] = ["wanted", "target", "matrix"].map(|what| names.give(what));
         let axis_number = match side {
             Side::Width => -1,
             Side::Height => -2,
@@ -221,7 +221,7 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    fn new(&mut self, what: &str) -> String {
+    fn give(&mut self, what: &str) -> String {
         let mut number = self.given.len();
         loop {
             let name = format!("separated_resize/{what}_{number}");
