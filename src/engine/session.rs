@@ -449,8 +449,9 @@ const SPIN_DURATION: &str = "session.intra_op.spin_duration_us";
 /// How many microseconds of [`SPIN_DURATION`]; `None`: not at all.
 ///
 /// A thread that goes to sleep between two operators is woken too late for the next: without spinning a run takes 9 %
-/// longer at 252². One that spins for a millisecond, as is ONNX Runtime's way, takes the core from whoever computes:
-/// on a busy machine a run takes twice as long. Fifty microseconds bridge the gaps, and cost nothing on either.
+/// longer at 252². One that spins on, as is ONNX Runtime's default, takes the core from whoever computes: on a busy
+/// machine a run takes 1.6 times as long. Fifty microseconds bridge the gaps, and cost nothing on either
+/// (benches/results/cpu-provider.md).
 fn spin(runtime: Version) -> Option<&'static str> {
     // older ones spin as long as they like
     let takes_duration = (runtime.major, runtime.minor) >= (1, 26);
