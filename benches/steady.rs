@@ -7,7 +7,7 @@ use gstdepthanything::frame::{
     ByteOrder, Frame, FrameFormat, Gray16Writer, Guide, GuidedWriter, Mapping, PixelFormat, Plane,
 };
 use gstdepthanything::geometry::{Size, network_size};
-use gstdepthanything::range::{Mode, Tracker};
+use gstdepthanything::range::{Mode, Picture, Strength, TemporalFilter, Tracker};
 
 const HD: Size = Size::new(1920, 1080);
 
@@ -36,6 +36,39 @@ fn range(criterion: &mut Criterion) {
             bencher.iter(|| {
                 tracker.see(black_box(&tensor), size);
                 black_box(tracker.follow(black_box(&depth), size, Mode::Smooth { past: 0.9 }))
+            });
+        });
+    }
+}
+
+/// `temporal-filter`, where nothing moves: all of its work is done.
+fn temporal_filter(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("temporal filter");
+    for resolution in [252, 518, 1036] {
+        let size = network_size(HD, (1, 1), resolution, 14).unwrap();
+        let own = waves(size, 0.0);
+        let tensor: Vec<f32> = [0.0, 1.0, 2.0]
+            .iter()
+            .flat_map(|phase| waves(size, *phase))
+            .collect();
+        let mut tracker = Tracker::default();
+        for _ in 0..2 {
+            tracker.see(&tensor, size);
+            tracker.follow(&own, size, Mode::Smooth { past: 0.9 });
+        }
+        let limits = tracker.follow(&own, size, Mode::Smooth { past: 0.9 });
+        let carry = tracker.carry();
+        assert!(carry.is_some(), "nothing would be filtered");
+        let (mut filter, mut depth) = (TemporalFilter::default(), own);
+        let strength = Strength {
+            past: 0.9,
+            departure: 0.03,
+        };
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| {
+                let tensor = black_box(&tensor);
+                let picture = Picture { tensor, size };
+                filter.apply(&mut depth, size, picture, limits, carry, strength);
             });
         });
     }
@@ -94,5 +127,5 @@ fn upsampling(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, range, upsampling);
+criterion_group!(benches, range, temporal_filter, upsampling);
 criterion_main!(benches);

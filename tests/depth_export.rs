@@ -162,6 +162,86 @@ fn ffv1_holds_the_samples() {
     assert!(!folder.path().join("depth.mkv.part").exists());
 }
 
+/// A shot's range is that of all its frames: nothing is cut off, nothing is stretched more than another frame of it.
+#[test]
+fn locked_is_one_range_for_each_shot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path();
+    let result = export(Path::new(FILM), out, &["--range", "locked"]);
+    assert!(result.status.success(), "{}", said(&result));
+    let own = reference("range=frame");
+    let shots = fs::read_to_string(out.join("shots.csv")).expect("the ranges");
+    let shots: Vec<(usize, f64, f64)> = shots
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let fields: Vec<f64> = line
+                .split(',')
+                .map(|f| f.parse().expect("a number"))
+                .collect();
+            (fields[0] as usize, fields[1], fields[2])
+        })
+        .collect();
+    let cuts: Vec<usize> = (0..own.len())
+        .filter(|&n| n == 0 || meta(&own[n]).scene != meta(&own[n - 1]).scene)
+        .collect();
+    let firsts: Vec<usize> = shots.iter().map(|shot| shot.0).collect();
+    assert_eq!(firsts, cuts);
+    let complete = fs::read_to_string(out.join("frames.csv")).expect("a journal");
+    let journal = rows(&out.join("frames.csv"));
+    for (index, &(first, low, high)) in shots.iter().enumerate() {
+        let end = firsts.get(index + 1).copied().unwrap_or(own.len());
+        let ends = |sample: u16| own[first..end].iter().map(move |f| meta(f).value(sample));
+        assert_eq!(ends(0).fold(f64::INFINITY, f64::min), low);
+        assert_eq!(ends(u16::MAX).fold(f64::NEG_INFINITY, f64::max), high);
+        for number in first..end {
+            let scale: f64 = journal[number][3].parse().expect("a scale");
+            let offset: f64 = journal[number][4].parse().expect("an offset");
+            assert!(
+                (offset - low).abs() <= 1e-9 * low.abs().max(1.0),
+                "{number}"
+            );
+            assert!(
+                (scale * 65535.0 - (high - low)).abs() < 1e-9 * (high - low),
+                "{number}"
+            );
+            if number % 8 == 0 {
+                let picture = image::open(out.join(format!("depth_{number:06}.png")));
+                let picture = picture.expect("a picture").into_luma16().into_raw();
+                let of = meta(&own[number]);
+                for (own, sample) in depth(&own[number]).iter().zip(&picture).step_by(97) {
+                    let back = scale * f64::from(*sample) + offset;
+                    assert!((back - of.value(*own)).abs() < scale + of.scale, "{number}");
+                }
+            }
+        }
+    }
+
+    // it goes on with the ranges that it has found, without another first pass
+    let cut = complete.match_indices('\n').nth(30).expect("lines").0 + 1;
+    fs::write(out.join("frames.csv"), &complete[..cut]).expect("written");
+    let result = export(Path::new(FILM), out, &["--range", "locked"]);
+    assert!(result.status.success(), "{}", said(&result));
+    assert!(!said(&result).contains("first of two passes"));
+    assert_eq!(
+        fs::read_to_string(out.join("frames.csv")).expect("a journal"),
+        complete
+    );
+    // and not with a table that is damaged
+    fs::write(out.join("frames.csv"), &complete[..cut]).expect("written");
+    fs::write(
+        out.join("shots.csv"),
+        "first_frame,range_min,range_max\n0,x",
+    )
+    .expect("written");
+    let result = export(Path::new(FILM), out, &["--range", "locked"]);
+    assert!(
+        said(&result).contains("shots.csv is damaged"),
+        "{}",
+        said(&result)
+    );
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let folder = tempfile::tempdir().expect("a folder");

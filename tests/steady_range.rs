@@ -192,3 +192,122 @@ fn black_films_and_films_of_one_frame() {
     assert_eq!(meta.scene, 0);
     assert!(samples.iter().max() > Some(&63_500));
 }
+
+/// The scene with noise of `deviation`, of 1, that is another in each frame.
+fn noisy(index: usize, deviation: f32, thing: Option<f32>) -> Vec<u8> {
+    let mut pixels = frame(HILLS, 0.9, thing);
+    let mut state = 0x9e37_79b9_u32.wrapping_mul(index as u32 + 1);
+    for pixel in pixels.chunks_exact_mut(3) {
+        let mut sum = 0.0;
+        for _ in 0..4 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            sum += (state >> 8) as f32 / (1 << 24) as f32 - 0.5;
+        }
+        let value = f32::from(pixel[0]) + 255.0 * deviation * sum * 1.73;
+        pixel.fill(value.clamp(0.0, 255.0) as u8);
+    }
+    pixels
+}
+
+/// Depth of a film whose picture, and so the depth of this model, has noise; a thing comes with frame 12.
+fn noisy_film(properties: &str) -> Vec<Vec<u16>> {
+    let mut harness = harness(properties);
+    let frames = (0..20).map(|index| {
+        let pixels = noisy(index, 0.01, (index >= 12).then_some(1.0));
+        depth(&mut harness, pixels, index).0
+    });
+    frames.collect()
+}
+
+#[test]
+fn the_temporal_filter_takes_noise_from_what_is_still_and_goes_no_farther_than_it_may() {
+    let share = |samples: f64| samples / 65535.0;
+    // the lowest quarter, where nothing moves
+    let still = WIDTH * HEIGHT * 3 / 4..WIDTH * HEIGHT;
+    let flicker = |film: &[Vec<u16>]| {
+        let pairs = film[4..12].windows(2);
+        let changes =
+            pairs.map(|pair| common::difference(&pair[0][still.clone()], &pair[1][still.clone()]));
+        changes.sum::<f64>() / 7.0
+    };
+    let own = noisy_film("");
+    let filtered = noisy_film("temporal-filter=0.05");
+    assert!(flicker(&own) > 0.001, "there is noise: {}", flicker(&own));
+    assert!(
+        flicker(&filtered) < flicker(&own) / 2.0,
+        "{} of {}",
+        flicker(&filtered),
+        flicker(&own)
+    );
+    let mut farthest = 0;
+    for (own, filtered) in own.iter().zip(&filtered) {
+        for (own, filtered) in own.iter().zip(filtered) {
+            farthest = farthest.max(own.abs_diff(*filtered));
+        }
+    }
+    assert!(
+        share(farthest.into()) < 0.0502,
+        "{}",
+        share(farthest.into())
+    );
+    // what comes into the picture is there at once, as it is without the filter
+    let thing = 60 * WIDTH + 105;
+    assert!(own[12][thing].abs_diff(own[11][thing]) > 5000);
+    assert_eq!(filtered[12][thing], own[12][thing]);
+    assert_eq!(filtered[0], own[0], "the first frame has no past");
+    // a little is less
+    let little = noisy_film("temporal-filter=0.002");
+    assert!(flicker(&little) > flicker(&filtered) && flicker(&little) < flicker(&own));
+    // and it belongs to the smooth range
+    for range in ["range=frame", "range=fixed range-max=8", "smoothing=0"] {
+        let with = noisy_film(&format!("{range} temporal-filter=0.05"));
+        assert!(with == noisy_film(range), "{range}");
+    }
+    assert!(
+        noisy_film("temporal-filter=0") == own,
+        "it is off by default"
+    );
+}
+
+#[test]
+fn the_temporal_filter_may_be_switched_while_playing_and_forgets_at_a_flush() {
+    use gst::prelude::*;
+    let mut filtering = harness("name=depth temporal-filter=0.05");
+    let mut plain = harness("");
+    let element = filtering
+        .element()
+        .and_downcast::<gst::Bin>()
+        .and_then(|bin| bin.by_name("depth"))
+        .or_else(|| filtering.element())
+        .expect("the element");
+    let flush = |harness: &mut Harness| {
+        harness.push_event(gst::event::FlushStart::new());
+        harness.push_event(gst::event::FlushStop::new(true));
+        harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<
+            gst::ClockTime,
+        >::new()));
+    };
+    let mut same = |index: usize| {
+        if index == 9 {
+            flush(&mut filtering);
+            flush(&mut plain);
+        }
+        let pixels = || noisy(index, 0.01, None);
+        let filtered = depth(&mut filtering, pixels(), index).0;
+        filtered == depth(&mut plain, pixels(), index).0
+    };
+    let mut states = Vec::new();
+    for (first, departure) in [(0, 0.05), (3, 0.0), (6, 0.05), (9, 0.05)] {
+        element.set_property("temporal-filter", departure);
+        states.push((first..first + 3).map(&mut same).collect::<Vec<_>>());
+    }
+    assert_eq!(
+        states,
+        [
+            [true, false, false],
+            [true, true, true],
+            [true, false, false],
+            [true, false, false]
+        ]
+    );
+}

@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::frames::{Frame, Writers};
 use crate::journal::{Journal, Row, cannot_write};
 use crate::link_video::link_video;
+use crate::shots::{self, Shot};
 use crate::{Arguments, Format};
 
 /// How a run ended without an error.
@@ -30,6 +31,8 @@ struct Places {
     journal: PathBuf,
     /// Of a film that is not yet whole.
     unfinished: PathBuf,
+    /// The range of each shot, where that is locked.
+    shots: PathBuf,
 }
 
 impl Places {
@@ -50,6 +53,7 @@ impl Places {
                 folder: None,
                 journal: beside(".csv"),
                 unfinished: beside(".part"),
+                shots: beside(".shots.csv"),
             };
             // without its film a journal says nothing
             if !out.exists() {
@@ -63,6 +67,7 @@ impl Places {
             folder: Some(out.clone()),
             journal: out.join("frames.csv"),
             unfinished: PathBuf::new(),
+            shots: out.join("shots.csv"),
         })
     }
 }
@@ -83,19 +88,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<End, Box<dyn Error>> {
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let named = format!(
-        "{:?} of {:?} {}",
+        "{:?} of {:?} {}{}",
         arguments.format,
         arguments.film,
-        named.join(" ")
+        named.join(" "),
+        if arguments.locked() { " locked" } else { "" }
     );
     let mut journal = Journal::open(&places.journal, &named)?;
     if journal.is_complete() {
         println!("{} frames, all done before", journal.done());
         return Ok(End::Done);
     }
-    let pipeline = pipeline(arguments, &places, &settings)?;
+    let shots = locked(arguments, &places, &settings, journal.done())?;
+    let pipeline = pipeline(arguments, arguments.format, &places, &settings)?;
     let _null = Null(&pipeline);
-    let result = export(&pipeline, arguments, &places, &mut journal);
+    let result = export(&pipeline, arguments, &places, &shots, &mut journal);
     pipeline.set_state(gst::State::Null)?;
     if places.folder.is_none() {
         return finish_film(result, arguments, &places, &mut journal);
@@ -119,6 +126,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<End, Box<dyn Error>> {
         )
         .into()),
     }
+}
+
+/// The range of each shot; those of an earlier run that has `done` frames already.
+fn locked(
+    arguments: &Arguments,
+    places: &Places,
+    settings: &[(String, String)],
+    done: u64,
+) -> Result<Vec<Shot>, Box<dyn Error>> {
+    if !arguments.locked() {
+        return Ok(Vec::new());
+    }
+    if done > 0 {
+        return shots::load(&places.shots);
+    }
+    eprintln!("first of two passes: the range of each shot");
+    let mut settings = settings.to_vec();
+    settings.push(("range".into(), "frame".into()));
+    let pipeline = pipeline(arguments, Format::Png, places, &settings)?;
+    let _null = Null(&pipeline);
+    let shots = shots::survey(&pipeline)?;
+    shots::save(&places.shots, &shots)?;
+    Ok(shots)
 }
 
 /// A film takes its name once it is whole.
@@ -151,11 +181,12 @@ impl Drop for Null<'_> {
 
 fn pipeline(
     arguments: &Arguments,
+    format: Format,
     places: &Places,
     settings: &[(String, String)],
 ) -> Result<gst::Pipeline, Box<dyn Error>> {
     const QUEUE: &str = "queue max-size-buffers=4 max-size-bytes=0 max-size-time=0";
-    let film = match arguments.format {
+    let film = match format {
         Format::Ffv1 => format!(
             "tee name=maps maps. ! {QUEUE} ! avenc_ffv1 ! matroskamux ! filesink name=file async=false maps. ! {QUEUE} !"
         ),
@@ -191,6 +222,7 @@ fn export(
     pipeline: &gst::Pipeline,
     arguments: &Arguments,
     places: &Places,
+    shots: &[Shot],
     journal: &mut Journal,
 ) -> Result<End, Box<dyn Error>> {
     let depth = pipeline.by_name("depth").ok_or("no element depth")?;
@@ -202,15 +234,26 @@ fn export(
     let decoded = Arc::new(AtomicU64::new(0));
     let count = decoded.clone();
     let pad = depth.static_pad("sink").ok_or("no sink pad")?;
+    let shots = shots.to_vec();
+    let target = depth.downgrade();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        match info.buffer() {
-            // Drop would do, but GStreamer up to 1.22 complains when Rust has let the buffer go already
-            Some(_) if count.fetch_add(1, Relaxed) < first => {
-                drop(info.take_buffer());
-                gst::PadProbeReturn::Handled
-            }
-            _ => gst::PadProbeReturn::Ok,
+        if info.buffer().is_none() {
+            return gst::PadProbeReturn::Ok;
         }
+        let number = count.fetch_add(1, Relaxed);
+        // the element reads its range with each frame, in this thread
+        let begun = shots.partition_point(|shot| shot.first <= number);
+        if let (Some(shot), Some(depth)) = (shots[..begun].last(), target.upgrade())
+            && (shot.first == number || number == first)
+        {
+            shot.apply(&depth);
+        }
+        if number < first {
+            // Drop would do, but GStreamer up to 1.22 complains when Rust has let the buffer go already
+            drop(info.take_buffer());
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
     });
 
     let stopping = Arc::new(AtomicBool::new(false));
@@ -286,15 +329,15 @@ fn pull(
 }
 
 /// What the pipeline has said so far.
-struct Messages {
+pub(crate) struct Messages {
     bus: gst::Bus,
     /// Every sink has had the end of the film.
-    ended: bool,
+    pub(crate) ended: bool,
     failure: Option<String>,
 }
 
 impl Messages {
-    fn new(pipeline: &gst::Pipeline) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(pipeline: &gst::Pipeline) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
             bus: pipeline.bus().ok_or("a pipeline without a bus")?,
             ended: false,
@@ -303,7 +346,7 @@ impl Messages {
     }
 
     /// Hears what is new; the first error ends it.
-    fn hear(&mut self) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn hear(&mut self) -> Result<(), Box<dyn Error>> {
         while let Some(message) = self.bus.pop() {
             match message.view() {
                 gst::MessageView::Eos(_) => self.ended = true,
@@ -352,7 +395,7 @@ fn frame(sample: &gst::Sample, number: u64) -> Result<Frame, Box<dyn Error>> {
 }
 
 /// The film's time, on the terminal as a bar, elsewhere as a line each tenth.
-struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     first: u64,
     started: std::time::Instant,
@@ -360,7 +403,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(first: u64) -> Self {
+    pub(crate) fn new(first: u64) -> Self {
         let style =
             ProgressStyle::with_template("{spinner} {wide_bar} {percent:>3} %  {msg}  {eta} left");
         Self {
@@ -372,7 +415,12 @@ impl Progress {
         }
     }
 
-    fn tell(&mut self, pipeline: &gst::Pipeline, pts: Option<gst::ClockTime>, number: u64) {
+    pub(crate) fn tell(
+        &mut self,
+        pipeline: &gst::Pipeline,
+        pts: Option<gst::ClockTime>,
+        number: u64,
+    ) {
         if self.bar.length() == Some(0)
             && let Some(duration) = pipeline.query_duration::<gst::ClockTime>()
         {

@@ -13,6 +13,7 @@ mod job;
 mod journal;
 #[path = "../common/link_video.rs"]
 mod link_video;
+mod shots;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -40,7 +41,8 @@ struct Arguments {
     /// Near is black, in relative depth.
     #[arg(long)]
     invert: bool,
-    /// smooth, frame, or LOW:HIGH in the model's units. EXR holds the model's own numbers whatever the range, but what
+    /// smooth, frame, locked, or LOW:HIGH in the model's units. locked: one range for each shot, found by a first pass
+    /// over the film. EXR holds the model's own numbers whatever the range, but what
     /// lies outside of it is cut off, and so has `frame` unless something else is said.
     #[arg(long)]
     range: Option<String>,
@@ -64,6 +66,11 @@ enum Format {
 }
 
 impl Arguments {
+    /// Whether each shot has a range of its own, to be found by a first pass.
+    fn locked(&self) -> bool {
+        self.range.as_deref() == Some("locked")
+    }
+
     /// The element's properties, in an order that does not depend on the command line's.
     fn settings(&self) -> Result<Vec<(String, String)>, Box<dyn Error>> {
         let mut settings = vec![
@@ -76,9 +83,15 @@ impl Arguments {
             .as_deref()
             .unwrap_or(if exr { "frame" } else { "smooth" });
         match range.split_once(':') {
+            // what the first shot makes of it comes with its first frame
+            None if self.locked() => {
+                for (name, value) in [("range-min", "0"), ("range-max", "1"), ("range", "fixed")] {
+                    settings.push((name.into(), value.into()));
+                }
+            }
             None => settings.push(("range".into(), range.into())),
             Some((low, high)) => {
-                let wrong = |_| format!("--range {range} is not smooth, frame or LOW:HIGH");
+                let wrong = |_| format!("--range {range} is not smooth, frame, locked or LOW:HIGH");
                 let ends = [
                     low.parse::<f64>().map_err(wrong)?,
                     high.parse().map_err(wrong)?,

@@ -9,18 +9,25 @@ use gstdepthanything::frame::{
 use gstdepthanything::geometry::Size;
 use gstdepthanything::range::Limits;
 
-use crate::film::{Film, Shot};
+use crate::Eye;
+use crate::film::{Film, Shot, nearest};
 use crate::steady::numbers::{Fit, Mean};
-use crate::{Eye, Looked};
 
-/// A step of this share of the range between two pixels is an edge.
+/// A step of this share of the range is an edge,
 const STEP: f32 = 0.04;
+/// when it is made within so many pixels of a frame 1080 high: interpolation from half the size makes no step between
+/// two neighbours, and blurs are measured, not missed.
+const WITHIN: f32 = 3.0;
+/// So many pixels of it an edge may be off.
+const TOLERANCE: f32 = 2.0;
 
 const WAYS: [&str; 2] = ["bilinear", "guided"];
 
 #[derive(Default)]
 struct Marks {
     f1: [Mean; 2],
+    /// Of exact depth at the network's size, which says what the way to full size does by itself.
+    exact: [Mean; 2],
     error: [Mean; 2],
     /// Mean change of a still pixel from frame to frame, in shares of the range.
     flicker: [Mean; 2],
@@ -30,10 +37,11 @@ struct Marks {
 /// Prints the marks of each film: edges, error, steadiness and time.
 pub(crate) fn run(eye: &mut Eye, films: &[Film]) -> Result<(), Box<dyn Error>> {
     println!(
-        "| film | edge F1: bilinear | guided | error: bilinear | guided | flicker: bilinear | guided | ms: bilinear | guided |"
+        "| film | edge F1: bilinear | guided | of exact depth: bilinear | guided | error: bilinear | guided | flicker: bilinear | guided | ms: bilinear | guided |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
-    let mut all = [Mean::default(), Mean::default()];
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    let mut all = [Mean::default(); 2];
+    let mut all_exact = [Mean::default(); 2];
     for film in films {
         let mut marks = Marks::default();
         let mut before: Option<(Vec<f32>, [Vec<u16>; 2])> = None;
@@ -42,45 +50,57 @@ pub(crate) fn run(eye: &mut Eye, films: &[Film]) -> Result<(), Box<dyn Error>> {
                 return Err(format!("there is no exact depth for {}", film.name).into());
             };
             let looked = eye.look(&shot)?;
-            let shown = show(&shot, &looked, &mut marks)?;
+            let (size, depth) = (looked.depth.size, &looked.depth.values);
+            let shown = show(&shot, size, depth, &mut marks)?;
+            let exact = nearest(truth, shot.size, size);
+            let exact = show(&shot, size, &exact, &mut Marks::default())?;
+            for (mean, exact) in marks.exact.iter_mut().zip(&exact) {
+                if let Some(f1) = f1(exact, truth, shot.size) {
+                    mean.add(f1);
+                }
+            }
             marks.add(truth, shot.size, &shown, before.as_ref());
             before = Some((truth.clone(), shown));
             Ok(())
         })?;
         marks.print(&film.name);
-        for (all, f1) in all.iter_mut().zip(&marks.f1) {
-            all.add(f1.value());
+        for way in 0..2 {
+            all[way].add(marks.f1[way].value());
+            all_exact[way].add(marks.exact[way].value());
         }
     }
-    let [bilinear, guided] = all.map(|mean| mean.value());
-    println!(
-        "\nEdge F1 over all: {bilinear:.3} {}, {guided:.3} {}: {:.2} times",
-        WAYS[0],
-        WAYS[1],
-        guided / bilinear
-    );
+    for (what, all) in [("the network's", all), ("exact", all_exact)] {
+        let [bilinear, guided] = all.map(|mean| mean.value());
+        println!(
+            "\nEdge F1 over all, {what} depth: {bilinear:.3} {}, {guided:.3} {}: {:.2} times",
+            WAYS[0],
+            WAYS[1],
+            guided / bilinear
+        );
+    }
     Ok(())
 }
 
-/// The samples at the size of the frame, both ways; both are given their own extremes as range.
+/// The samples at the size of the frame, both ways, of depth at the network's size; both are given its extremes as
+/// range.
 fn show(
     shot: &Shot,
-    looked: &Looked<'_>,
+    network: Size,
+    depth: &[f32],
     marks: &mut Marks,
 ) -> Result<[Vec<u16>; 2], Box<dyn Error>> {
-    let depth = &looked.depth.values;
     let own = Limits::of(depth).ok_or("a frame without depth")?;
     let mapping = Mapping::inverse(own.lo, own.hi, false);
     let stride = 2 * shot.size.width as usize;
     let mut planes = [0, 1].map(|_| vec![0; stride * shot.size.height as usize]);
     let order = ByteOrder::Little;
 
-    let mut writer = Gray16Writer::new(looked.depth.size, shot.size);
+    let mut writer = Gray16Writer::new(network, shot.size);
     let start = Instant::now();
     writer.write(depth, mapping, order, &mut planes[0], stride)?;
     marks.times[0].push(start.elapsed());
 
-    let mut writer = GuidedWriter::new(looked.depth.size, shot.size)
+    let mut writer = GuidedWriter::new(network, shot.size)
         .ok_or("the frame is no larger than what the network sees: lower --resolution")?;
     let mut guide = Guide::default();
     let format = FrameFormat::rgb(shot.size);
@@ -114,18 +134,10 @@ impl Marks {
         before: Option<&(Vec<f32>, [Vec<u16>; 2])>,
     ) {
         for (way, shown) in shown.iter().enumerate() {
-            let mut fit = Fit::default();
-            for (&shown, &truth) in shown.iter().zip(truth) {
-                fit.add(f64::from(shown), f64::from(truth));
-            }
-            let (gain, bias) = fit.line();
-            let aligned: Vec<f32> = shown
-                .iter()
-                .map(|&shown| (gain * f64::from(shown) + bias) as f32)
-                .collect();
+            let (_, fit) = aligned(shown, truth);
             let range = range(truth);
             self.error[way].add(fit.error() / f64::from(range.max(f32::MIN_POSITIVE)));
-            if let Some(f1) = edge_f1(&aligned, truth, size, STEP * range) {
+            if let Some(f1) = f1(shown, truth, size) {
                 self.f1[way].add(f1);
             }
             if let Some((truth_before, shown_before)) = before {
@@ -149,9 +161,11 @@ impl Marks {
         };
         let [f1, error, flicker] = [&self.f1, &self.error, &self.flicker];
         println!(
-            "| {name} | {:.3} | {:.3} | {:.4} | {:.4} | {:.5} | {:.5} | {:.1} | {:.1} |",
+            "| {name} | {:.3} | {:.3} | {:.3} | {:.3} | {:.4} | {:.4} | {:.5} | {:.5} | {:.1} | {:.1} |",
             f1[0].value(),
             f1[1].value(),
+            self.exact[0].value(),
+            self.exact[1].value(),
             error[0].value(),
             error[1].value(),
             flicker[0].value(),
@@ -160,6 +174,22 @@ impl Marks {
             time(&self.times[1]),
         );
     }
+}
+
+/// Samples in the units of the truth, by the scale and shift that fit best.
+fn aligned(shown: &[u16], truth: &[f32]) -> (Vec<f32>, Fit) {
+    let mut fit = Fit::default();
+    for (&shown, &truth) in shown.iter().zip(truth) {
+        fit.add(f64::from(shown), f64::from(truth));
+    }
+    let (gain, bias) = fit.line();
+    let aligned = |&shown: &u16| (gain * f64::from(shown) + bias) as f32;
+    (shown.iter().map(aligned).collect(), fit)
+}
+
+/// F1 of the edges of samples; `None` where the truth has none.
+fn f1(shown: &[u16], truth: &[f32], size: Size) -> Option<f64> {
+    edge_f1(&aligned(shown, truth).0, truth, size, STEP * range(truth))
 }
 
 /// From the 2nd to the 98th percentile.
@@ -175,16 +205,25 @@ fn range(values: &[f32]) -> f32 {
     at(0.98) - at(0.02)
 }
 
-/// F1 of the edges: steps of more than `least` between neighbours, one pixel off allowed. As the built-in model's
-/// evaluation has it.
+/// Pixels of a frame of `size` that `pixels` are at 1080 rows.
+fn scaled(pixels: f32, size: Size) -> usize {
+    (pixels * size.height as f32 / 1080.0).round().max(1.0) as usize
+}
+
+/// F1 of the edges: precision and recall of [`steps`], with [`TOLERANCE`].
 fn edge_f1(found: &[f32], truth: &[f32], size: Size, least: f32) -> Option<f64> {
-    let (found, truth) = (steps(found, size, least), steps(truth, size, least));
+    let within = scaled(WITHIN, size);
+    let (found, truth) = (
+        steps(found, size, least, within),
+        steps(truth, size, least, within),
+    );
     let count = |edges: &[bool]| edges.iter().filter(|edge| **edge).count() as f64;
     if count(&truth) < 20.0 {
         return None;
     }
+    let tolerance = scaled(TOLERANCE, size);
     let hits = |edges: &[bool], of: &[bool]| {
-        let near = widened(of, size);
+        let near = widened(of, size, tolerance);
         edges
             .iter()
             .zip(&near)
@@ -196,29 +235,35 @@ fn edge_f1(found: &[f32], truth: &[f32], size: Size, least: f32) -> Option<f64> 
     Some(2.0 * precision * recall / (precision + recall).max(1e-9))
 }
 
-fn steps(values: &[f32], size: Size, least: f32) -> Vec<bool> {
+/// Pixels in the middle of a step of more than `least`, made `within` so many pixels, across or down.
+fn steps(values: &[f32], size: Size, least: f32, within: usize) -> Vec<bool> {
     let (width, height) = (size.width as usize, size.height as usize);
+    let (before, after) = (within / 2, within - within / 2);
     let mut edges = vec![false; values.len()];
     for y in 0..height {
         for x in 0..width {
             let i = y * width + x;
-            let right = x + 1 < width && (values[i + 1] - values[i]).abs() > least;
-            let below = y + 1 < height && (values[i + width] - values[i]).abs() > least;
-            edges[i] = right || below;
+            let across = x >= before
+                && x + after < width
+                && (values[i + after] - values[i - before]).abs() > least;
+            let down = y >= before
+                && y + after < height
+                && (values[i + after * width] - values[i - before * width]).abs() > least;
+            edges[i] = across || down;
         }
     }
     edges
 }
 
-/// With all eight neighbours.
-fn widened(edges: &[bool], size: Size) -> Vec<bool> {
+/// With all pixels up to `reach` away, in a square.
+fn widened(edges: &[bool], size: Size, reach: usize) -> Vec<bool> {
     let (width, height) = (size.width as usize, size.height as usize);
     let mut wide = vec![false; edges.len()];
     for y in 0..height {
         for x in (0..width).filter(|x| edges[y * width + x]) {
-            for y in y.saturating_sub(1)..=(y + 1).min(height - 1) {
-                wide[y * width + x.saturating_sub(1)..=y * width + (x + 1).min(width - 1)]
-                    .fill(true);
+            for y in y.saturating_sub(reach)..=(y + reach).min(height - 1) {
+                let ends = x.saturating_sub(reach)..=(x + reach).min(width - 1);
+                wide[y * width..][..width][ends].fill(true);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Measures depth on films: how steady it is, and how well its edges follow the picture.
 //!
 //! ```text
-//! cargo run --release --example marks -- steady [--resolution N] [--model FILE] [--frames N] [--plot FILE.svg] FILM…
+//! cargo run --release --example marks -- steady [--resolution N] [--model FILE] [--frames N] [--temporal-filter X]
+//!     [--plot FILE.svg] FILM…
 //! cargo run --release --example marks -- edges [--resolution N] [--model FILE] [--frames N] FILM…
 //! ```
 //!
@@ -31,6 +32,7 @@ struct Wanted {
     resolution: u32,
     model: ModelSource,
     plot: Option<PathBuf>,
+    temporal_filter: f64,
     films: Vec<Film>,
 }
 
@@ -54,6 +56,7 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
         resolution: 252,
         model: ModelSource::Builtin,
         plot: None,
+        temporal_filter: 0.03,
         films: Vec::new(),
     };
     let mut frames = 150;
@@ -67,6 +70,9 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
             Some("--resolution") => wanted.resolution = value()?.to_string_lossy().parse()?,
             Some("--frames") => frames = value()?.to_string_lossy().parse()?,
             Some("--model") => wanted.model = ModelSource::File(value()?.into()),
+            Some("--temporal-filter") => {
+                wanted.temporal_filter = value()?.to_string_lossy().parse()?;
+            }
             Some("--plot") => wanted.plot = Some(value()?.into()),
             _ => paths.push(PathBuf::from(argument)),
         }
@@ -84,7 +90,10 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
     gst::init()?;
     let mut eye = Eye::new(wanted)?;
     match wanted.mark.as_str() {
-        "steady" => steady::run(&mut eye, &wanted.films, wanted.plot.as_deref()),
+        "steady" => {
+            let plot = wanted.plot.as_deref();
+            steady::run(&mut eye, &wanted.films, wanted.temporal_filter, plot)
+        }
         "edges" => edges::run(&mut eye, &wanted.films),
         other => Err(format!("{other:?} can't be measured, only: steady, edges").into()),
     }
@@ -93,6 +102,8 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
 /// What the network saw of a frame, and the depth that it gave.
 struct Looked<'a> {
     tensor: &'a [f32],
+    /// Its size.
+    network: Size,
     depth: &'a DepthMaps,
 }
 
@@ -139,6 +150,7 @@ impl Eye {
         self.network.run(images, &mut self.depth)?;
         Ok(Looked {
             tensor: &self.tensor,
+            network: size,
             depth: &self.depth,
         })
     }

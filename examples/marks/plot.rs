@@ -18,10 +18,11 @@ pub(crate) fn draw(
     axis: &str,
     curves: &[Curve<'_>],
 ) -> Result<(), Box<dyn Error>> {
-    const COLOURS: [RGBColor; 3] = [
+    const COLOURS: [RGBColor; 4] = [
         RGBColor(196, 78, 82),
         RGBColor(221, 160, 52),
-        RGBColor(40, 100, 170),
+        RGBColor(90, 160, 220),
+        RGBColor(30, 60, 130),
     ];
     let all = || curves.iter().flat_map(|curve| curve.values.iter().copied());
     let (low, high) = (

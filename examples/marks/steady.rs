@@ -1,4 +1,5 @@
-//! How steady a film's depth is under `range=frame`, a plain running average of its extremes, and `range=smooth`.
+//! How steady a film's depth is under `range=frame`, a plain running average of its extremes, `range=smooth`, and the
+//! last with `temporal-filter`.
 
 mod events;
 pub(crate) mod numbers;
@@ -7,7 +8,7 @@ use std::error::Error;
 use std::path::Path;
 
 use gstdepthanything::geometry::Size;
-use gstdepthanything::range::{Limits, Mode, Tracker};
+use gstdepthanything::range::{Limits, Mode, Picture, Strength, TemporalFilter, Tracker};
 
 use crate::film::{Film, nearest};
 use crate::plot::{self, Curve};
@@ -18,26 +19,39 @@ use numbers::{Fit, Mean, pair_drift};
 pub(crate) const PAST: f64 = 0.9;
 
 /// The ways to lay values on the range that are compared.
-const WAYS: [&str; 3] = ["frame", "running average", "smooth"];
+const WAYS: [&str; 4] = [
+    "frame",
+    "running average",
+    "smooth",
+    "smooth, temporal-filter",
+];
+/// Their numbers.
+const FRAME: usize = 0;
+const SMOOTH: usize = 2;
+const FILTERED: usize = 3;
 
 /// What one film gives.
 #[derive(Default)]
 struct Marks {
     still: Mean,
     /// Mean change of a still pixel from frame to frame, in shares of the range.
-    flicker: [Mean; 3],
+    flicker: [Mean; 4],
+    /// The same of those still pixels whose picture is the same too.
+    flicker_alike: [Mean; 4],
     /// That part of it which is one change of scale and shift for the whole frame.
-    drift: [Mean; 3],
+    drift: [Mean; 4],
     /// What is left of the flicker when each frame is fitted to the one before: the model's own noise.
     noise: Mean,
+    /// How far the filter moves a value, in shares of the range.
+    departure: Mean,
     /// Share of the samples that are cut off at either end.
-    clipped: [Mean; 3],
+    clipped: [Mean; 4],
     /// Against the truth, with one scale and shift for each take, and one for each frame.
-    by_take: [Fit; 3],
-    by_frame: [Mean; 3],
-    take_errors: [Mean; 3],
+    by_take: [Fit; 4],
+    by_frame: [Mean; 4],
+    take_errors: [Mean; 4],
     /// What the middle still pixel is shown as.
-    shown: [Vec<f64>; 3],
+    shown: [Vec<f64>; 4],
     frames: usize,
     scenes: u32,
     takes: u64,
@@ -50,22 +64,24 @@ struct Seen {
     tensor: Vec<f32>,
     truth: Option<Vec<f32>>,
     take: Option<u64>,
-    shown: [Vec<f32>; 3],
+    shown: [Vec<f32>; 4],
 }
 
-/// Prints the marks of each film, then those of cuts, fades, flashes and steps; draws one film.
+/// Prints the marks of each film, then those of cuts, fades, flashes and steps; draws one film. The temporal filter may
+/// move values by `departure`, in shares of the range.
 pub(crate) fn run(
     eye: &mut Eye,
     films: &[Film],
+    departure: f64,
     picture: Option<&Path>,
 ) -> Result<(), Box<dyn Error>> {
     println!(
-        "| film | still | flicker: frame | average | smooth | model's noise | range's part: frame | average | smooth | smooth ÷ frame | error ÷ frame's: a take | a frame | clipped |"
+        "| film | still | flicker: frame | average | smooth | filtered | smooth ÷ frame | filtered ÷ frame | where the picture is still too | model's noise | range's part: frame | average | smooth | smooth ÷ frame | error ÷ frame's, smooth: a take | a frame | filtered: a take | a frame | moved by the filter | clipped |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let mut drawn = None;
     for film in films {
-        let marks = measure(eye, film)?;
+        let marks = measure(eye, film, departure)?;
         marks.print(&film.name);
         if picture.is_some() && drawn.is_none() {
             drawn = Some((film, marks));
@@ -87,15 +103,17 @@ pub(crate) fn run(
     events::run(eye, films)
 }
 
-fn measure(eye: &mut Eye, film: &Film) -> Result<Marks, Box<dyn Error>> {
+fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn Error>> {
     let mut marks = Marks::default();
     let mut tracker = Tracker::default();
+    let mut filter = TemporalFilter::default();
     let mut average: Option<Limits> = None;
     let mut before: Option<Seen> = None;
     let mut place = None;
     film.each(|shot| {
         let Looked {
             tensor,
+            network,
             depth: maps,
         } = eye.look(&shot)?;
         let (size, depth) = (maps.size, maps.values.clone());
@@ -105,14 +123,37 @@ fn measure(eye: &mut Eye, film: &Film) -> Result<Marks, Box<dyn Error>> {
             hi: PAST * held.hi + (1.0 - PAST) * own.hi,
         });
         average = Some(running);
-        tracker.see(tensor, size);
+        tracker.see(tensor, network);
         let smooth = tracker.follow(&depth, size, Mode::Smooth { past: PAST });
+        let mut filtered = depth.clone();
+        let picture = Picture {
+            tensor,
+            size: network,
+        };
+        let strength = Strength {
+            past: PAST,
+            departure,
+        };
+        filter.apply(
+            &mut filtered,
+            size,
+            picture,
+            smooth,
+            tracker.carry(),
+            strength,
+        );
+        let ways = [
+            (&depth, own),
+            (&depth, running),
+            (&depth, smooth),
+            (&filtered, smooth),
+        ];
         let now = Seen {
             size,
             tensor: tensor.to_vec(),
             truth: shot.truth.map(|truth| nearest(&truth, shot.size, size)),
             take: shot.take,
-            shown: [own, running, smooth].map(|limits| show(&depth, limits)),
+            shown: ways.map(|(depth, limits)| show(depth, limits)),
             depth,
         };
         if marks.frames == 0 {
@@ -144,6 +185,9 @@ impl Marks {
             let ends = shown.iter().filter(|v| **v <= 0.0 || **v >= 1.0).count();
             clipped.add(ends as f64 / shown.len() as f64);
         }
+        let moved = now.shown[FILTERED].iter().zip(&now.shown[SMOOTH]);
+        let moved = moved.map(|(a, b)| f64::from((a - b).abs())).sum::<f64>();
+        self.departure.add(moved / now.size.area() as f64);
         let cut = before.is_some_and(|before| before.take != now.take);
         if cut {
             self.end_take();
@@ -166,10 +210,20 @@ impl Marks {
         if still.len() * 50 < now.size.area() {
             return;
         }
+        let alike = alike(now, before);
+        let both: Vec<usize> = still.iter().copied().filter(|&i| alike[i]).collect();
         for way in 0..WAYS.len() {
             let (now, before) = (&now.shown[way], &before.shown[way]);
-            let change = still.iter().map(|&i| f64::from((now[i] - before[i]).abs()));
-            self.flicker[way].add(change.sum::<f64>() / still.len() as f64);
+            let change = |places: &[usize]| {
+                let change = places
+                    .iter()
+                    .map(|&i| f64::from((now[i] - before[i]).abs()));
+                change.sum::<f64>() / places.len() as f64
+            };
+            self.flicker[way].add(change(&still));
+            if both.len() * 50 >= alike.len() {
+                self.flicker_alike[way].add(change(&both));
+            }
             self.drift[way].add(pair_drift(before, now, &still).0);
         }
         let span = Limits::of(&now.depth).map_or(1.0, |own| own.span());
@@ -189,22 +243,29 @@ impl Marks {
 
     fn print(&self, name: &str) {
         let part = |mean: &Mean| format!("{:.2}", mean.value() * 1e3);
-        let parts = |means: &[Mean; 3]| means.iter().map(part).collect::<Vec<_>>().join(" | ");
-        let ratio = |means: &[Mean; 3]| match means[0].value() {
+        let parts = |means: &[Mean; 4]| means.iter().map(part).collect::<Vec<_>>().join(" | ");
+        let ratio = |means: &[Mean; 4], way: usize| match means[FRAME].value() {
             0.0 => "–".to_owned(),
-            frame => format!("{:.3}", means[2].value() / frame),
+            frame => format!("{:.3}", means[way].value() / frame),
         };
+        let three = |means: &[Mean; 4]| means[..=SMOOTH].iter().map(part).collect::<Vec<_>>();
         println!(
-            "| {name}, {} frames | {:.0} % | {} | {} | {} | **{}** | {} | {} | {:.2} % |{}",
+            "| {name}, {} frames | {:.0} % | {} | {} | **{}** | {} | {} | {} | **{}** | {} | {} | {} | {} | {:.2} % | {:.2} % |{}",
             self.frames,
             100.0 * self.still.value(),
             parts(&self.flicker),
+            ratio(&self.flicker, SMOOTH),
+            ratio(&self.flicker, FILTERED),
+            ratio(&self.flicker_alike, FILTERED),
             part(&self.noise),
-            parts(&self.drift),
-            ratio(&self.drift),
-            ratio(&self.take_errors),
-            ratio(&self.by_frame),
-            100.0 * self.clipped[2].value(),
+            three(&self.drift).join(" | "),
+            ratio(&self.drift, SMOOTH),
+            ratio(&self.take_errors, SMOOTH),
+            ratio(&self.by_frame, SMOOTH),
+            ratio(&self.take_errors, FILTERED),
+            ratio(&self.by_frame, FILTERED),
+            100.0 * self.departure.value(),
+            100.0 * self.clipped[SMOOTH].value(),
             if u64::from(self.scenes) == self.takes {
                 String::new()
             } else {
@@ -217,26 +278,34 @@ impl Marks {
     }
 }
 
-/// Pixels that show the same in both frames: by the truth, else by the colours of the block around them.
+/// Pixels that show the same in both frames: by the truth, else by the picture.
 fn stillness(now: &Seen, before: &Seen) -> Vec<usize> {
     /// Of the range of the truth.
     const SAME: f32 = 0.002;
-    /// In standard deviations of natural pictures.
-    const ALIKE: f32 = 0.2;
-    const BLOCK: usize = 7;
-    let width = now.size.width as usize;
     if let (Some(now), Some(before)) = (&now.truth, &before.truth) {
         let range = Limits::of(now).map_or(0.0, |range| range.span() as f32);
         let same = |i: &usize| (now[*i] - before[*i]).abs() <= SAME * range;
         return (0..now.len()).filter(same).collect();
     }
-    let area = now.size.area();
+    let alike = alike(now, before);
+    (0..alike.len()).filter(|&i| alike[i]).collect()
+}
+
+/// Whether the colours of the block around each pixel are the same in both frames.
+fn alike(now: &Seen, before: &Seen) -> Vec<bool> {
+    /// In standard deviations of natural pictures.
+    const ALIKE: f32 = 0.2;
+    const BLOCK: usize = 7;
+    let (area, width) = (now.size.area(), now.size.width as usize);
+    let mut alike = vec![false; area];
+    if now.tensor.len() != 3 * area || before.tensor.len() != 3 * area {
+        return alike;
+    }
     let off = |i: usize| -> f32 {
         let channels =
             (0..3).map(|c| (now.tensor[c * area + i] - before.tensor[c * area + i]).abs());
         channels.fold(0.0, f32::max)
     };
-    let mut still = Vec::new();
     for top in (0..now.size.height as usize / BLOCK).map(|row| row * BLOCK) {
         for left in (0..width / BLOCK).map(|column| column * BLOCK) {
             let block = || {
@@ -244,9 +313,9 @@ fn stillness(now: &Seen, before: &Seen) -> Vec<usize> {
                     .flat_map(move |y| (left..left + BLOCK).map(move |x| y * width + x))
             };
             if block().map(off).sum::<f32>() < ALIKE * (BLOCK * BLOCK) as f32 {
-                still.extend(block());
+                block().for_each(|i| alike[i] = true);
             }
         }
     }
-    still
+    alike
 }

@@ -11,7 +11,7 @@ use crate::engine::shared::Work;
 use crate::error::Error;
 use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping};
 use crate::geometry::Size;
-use crate::range::{Limits, Mode, Tracker};
+use crate::range::{Limits, Mode, Picture, Strength, TemporalFilter, Tracker};
 
 /// What samples are made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +27,7 @@ pub(super) struct Packer {
     output: Output,
     model: String,
     tracker: Tracker,
+    filter: TemporalFilter,
     format: Option<Format>,
     held: Held,
     /// See [`Gray16Writer::with_threads`].
@@ -87,6 +88,7 @@ impl Packer {
             output,
             model: description.model.clone(),
             tracker: Tracker::default(),
+            filter: TemporalFilter::default(),
             format: None,
             held: Held::default(),
             threads: 0,
@@ -135,8 +137,24 @@ impl Packer {
                         };
                     }
                 }
-                let DepthMaps { values, size, .. } = &held.depth;
-                Some(self.tracker.follow(values, *size, range_mode(live)))
+                let DepthMaps { values, size, .. } = &mut held.depth;
+                let mode = range_mode(live);
+                let limits = self.tracker.follow(values, *size, mode);
+                match strength(mode, live) {
+                    Some(strength) => self.filter.apply(
+                        values,
+                        *size,
+                        Picture {
+                            tensor: &work.tensor,
+                            size: work.size,
+                        },
+                        limits,
+                        self.tracker.carry(),
+                        strength,
+                    ),
+                    None => self.filter.restart(),
+                }
+                Some(limits)
             }
             // metres need no range
             Output::Metric { .. } => Some(Limits { lo: 0.0, hi: 0.0 }),
@@ -233,6 +251,15 @@ fn range_mode(live: &LiveSettings) -> Mode {
         DepthRange::Smooth => Mode::Smooth {
             past: live.smoothing,
         },
+    }
+}
+
+/// Of the temporal filter; `None`: there is none.
+fn strength(mode: Mode, live: &LiveSettings) -> Option<Strength> {
+    let departure = live.temporal_filter;
+    match mode {
+        Mode::Smooth { past } if departure > 0.0 => Some(Strength { past, departure }),
+        _ => None,
     }
 }
 

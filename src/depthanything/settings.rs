@@ -50,6 +50,8 @@ pub(super) struct LiveSettings {
     pub(super) range: DepthRange,
     /// Weight of the past in the smooth range.
     pub(super) smoothing: f64,
+    /// How far the temporal filter may move a sample, in shares of the range; 0: there is none.
+    pub(super) temporal_filter: f64,
     /// Ends of the fixed range, in the model's units.
     pub(super) range_min: f64,
     /// See `range_min`.
@@ -91,6 +93,7 @@ impl Default for Settings {
                 invert: false,
                 range: DepthRange::Smooth,
                 smoothing: 0.9,
+                temporal_filter: 0.0,
                 range_min: 0.0,
                 range_max: 0.0,
                 upsampling: Upsampling::Bilinear,
@@ -438,6 +441,26 @@ static TABLE: &[Property] = &[
         },
         get: |s| s.live.smoothing.to_value(),
         set: |s, value| put_number(&mut s.live.smoothing, value),
+    },
+    Property {
+        name: "temporal-filter",
+        changes: Changes::Playing,
+        spec: |s| {
+            glib::ParamSpecDouble::builder("temporal-filter")
+                .nick("Temporal filter")
+                .blurb(
+                    "In range=smooth, averages each pixel over time where neither picture nor depth move by more than \
+                     noise, which the model's own flicker is. The largest share of the range that a sample may depart \
+                     by from the model's value: 0.03 is much for the eye and little for a measurement. 0: samples are the model's values",
+                )
+                .minimum(0.0)
+                .maximum(0.5)
+                .default_value(s.live.temporal_filter)
+                .mutable_playing()
+                .build()
+        },
+        get: |s| s.live.temporal_filter.to_value(),
+        set: |s, value| put_number(&mut s.live.temporal_filter, value),
     },
     Property {
         name: "range-min",

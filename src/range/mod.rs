@@ -5,14 +5,18 @@
 //! a frame and those before it, from what did not move, and carries the range over: what is still keeps its value
 //! while other things come and go. It looks at a few thousand places of picture and depth only, knows nothing of
 //! frames to come, and gives limits in each frame's own units, so that the model's numbers can always be taken back.
+//!
+//! What is left is noise of each pixel; a [`TemporalFilter`] takes it away where nothing moves.
 
 mod align;
 mod cut;
 mod grid;
 mod limits;
+mod temporal;
 mod tracker;
 
 pub use limits::Limits;
+pub use temporal::{Carry, Picture, Strength, TemporalFilter};
 pub use tracker::Tracker;
 
 /// How the limits follow the stream.

@@ -3,7 +3,7 @@
 use super::align::{Affine, affine};
 use super::cut::{Change, CutDetector};
 use super::grid::{CELLS, Colours, depths};
-use super::{Limits, Mode};
+use super::{Carry, Limits, Mode};
 use crate::geometry::Size;
 
 /// Difference of colour, in standard deviations of natural pictures, at which a cell is half believed to be still.
@@ -48,6 +48,9 @@ pub struct Tracker {
     picture: Option<Colours>,
     cuts: CutDetector,
     last: Option<Limits>,
+    carry: Option<Carry>,
+    /// The frame seen last is of another scene than the one before.
+    jumped: bool,
     seen: bool,
     scene: u32,
 }
@@ -84,6 +87,7 @@ impl Tracker {
             }
             Change::Back => std::mem::swap(&mut self.held, &mut self.before),
         }
+        self.jumped = change != Change::None;
         if change != Change::None {
             self.scene = self.scene.wrapping_add(self.seen.into());
         }
@@ -96,6 +100,7 @@ impl Tracker {
     /// The estimate goes on in every mode, so that a change of mode in mid-stream does not jump.
     pub fn follow(&mut self, depth: &[f32], size: Size, mode: Mode) -> Limits {
         self.seen = true;
+        self.carry = None;
         let picture = self.picture.take();
         let limits = match (Limits::of(depth), depths(depth, size)) {
             (Some(extremes), Some(cells)) => self.estimate(extremes, cells, picture, mode),
@@ -107,6 +112,12 @@ impl Tracker {
             Mode::Fixed(limits) => limits,
             Mode::Frame | Mode::Smooth { .. } => limits,
         }
+    }
+
+    /// How the limits that [`Self::follow`] gave last came out of those before, in [`Mode::Smooth`]; `None` when they
+    /// did not: at the first frame of a scene, or when no scale and shift between the two frames was found.
+    pub fn carry(&self) -> Option<Carry> {
+        self.carry
     }
 
     fn estimate(
@@ -130,7 +141,9 @@ impl Tracker {
             self.held = Held::new(own, &cells, picture);
             return own;
         };
-        held.go_on(own, &cells, picture, past);
+        let carry = held.go_on(own, &cells, picture, past);
+        // after a flash, what is held is of before it, not of the last frame
+        self.carry = carry.filter(|_| !self.jumped);
         held.limits
     }
 }
@@ -149,8 +162,15 @@ impl Held {
         })
     }
 
-    /// Takes in the next frame: its own limits, depth of its cells, and picture.
-    fn go_on(&mut self, own: Limits, cells: &[f32], picture: Option<Colours>, past: f64) {
+    /// Takes in the next frame: its own limits, depth of its cells, and picture. Says what became of values shown as
+    /// 0…1, if that is known.
+    fn go_on(
+        &mut self,
+        own: Limits,
+        cells: &[f32],
+        picture: Option<Colours>,
+        past: f64,
+    ) -> Option<Carry> {
         let weights = self.weights(cells, picture.as_ref());
         let found = affine(cells, &self.shown, &weights);
         // without an answer the units are taken to be the same
@@ -181,7 +201,7 @@ impl Held {
             if let Some(afresh) = Self::new(own, cells, picture) {
                 *self = afresh;
             }
-            return;
+            return None;
         }
         for ((shown, &depth), &weight) in self.shown.iter_mut().zip(cells).zip(&weights) {
             let now = show.apply(f64::from(depth)) as f32;
@@ -196,6 +216,12 @@ impl Held {
         }
         self.limits = limits;
         self.picture = picture;
+        found.filter(|_| !flat).map(|_| {
+            Carry(Affine {
+                gain: span.recip(),
+                bias: -black / span,
+            })
+        })
     }
 
     /// How much each cell is believed to show the same as before; 0 where that can't be known.
