@@ -316,3 +316,23 @@ fn a_full_disk_costs_no_finished_frame() {
     assert!(result.status.success(), "{}", said(&result));
     assert_eq!(rows(&folder.path().join("frames.csv")).len(), 48);
 }
+
+/// The same of a film: no half of one is left under its name.
+#[test]
+fn a_full_disk_leaves_no_half_film() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let film = folder.path().join("depth.mkv");
+    let unfinished = folder.path().join("depth.mkv.part");
+    std::os::unix::fs::symlink("/dev/full", &unfinished).expect("a link");
+    let result = export(Path::new(FILM), &film, &["--format", "ffv1"]);
+    assert_eq!(result.status.code(), Some(1));
+    assert!(said(&result).contains("No space left"), "{}", said(&result));
+    let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+    let result = export(Path::new(FILM), &film, &["--format", "ffv1"]);
+    assert!(result.status.success(), "{}", said(&result));
+    assert!(film.exists());
+}
