@@ -113,11 +113,17 @@ impl Log {
     fn plot(&self) -> String {
         const WIDTH: f64 = 900.0;
         const HEIGHT: f64 = 120.0;
+        const POINTS: usize = 450;
         let mut svg = String::from(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1000\" height=\"640\" font-family=\"sans-serif\" \
              font-size=\"13\"><rect width=\"1000\" height=\"640\" fill=\"white\"/>\n",
         );
         type Of = fn(&Sample) -> f64;
+        // the most of each few seconds
+        let samples: Vec<&[Sample]> = self
+            .samples
+            .chunks(self.samples.len().div_ceil(POINTS).max(1))
+            .collect();
         let rows: [(&str, Of); 4] = [
             ("memory, MB", |sample| sample.memory),
             ("file descriptors", |sample| sample.files),
@@ -126,19 +132,21 @@ impl Log {
         ];
         for (row, (name, of)) in rows.into_iter().enumerate() {
             let top = 30.0 + 150.0 * row as f64;
-            let most = self.samples.iter().map(of).fold(1.0, f64::max);
-            let step = WIDTH / (self.samples.len().max(2) - 1) as f64;
-            let points: String = self.samples.iter().enumerate().fold(
-                String::new(),
-                |mut points, (index, sample)| {
-                    let (x, y) = (
-                        60.0 + step * index as f64,
-                        top + HEIGHT * (1.0 - of(sample) / most),
-                    );
-                    let _ = write!(points, "{x:.1},{y:.1} ");
-                    points
-                },
-            );
+            let highest = |samples: &[Sample]| samples.iter().map(of).fold(1.0, f64::max);
+            let most = highest(&self.samples);
+            let step = WIDTH / (samples.len().max(2) - 1) as f64;
+            let points: String =
+                samples
+                    .iter()
+                    .enumerate()
+                    .fold(String::new(), |mut points, (index, samples)| {
+                        let (x, y) = (
+                            60.0 + step * index as f64,
+                            top + HEIGHT * (1.0 - highest(samples) / most),
+                        );
+                        let _ = write!(points, "{x:.0},{y:.1} ");
+                        points
+                    });
             let _ = writeln!(
                 svg,
                 "<text x=\"60\" y=\"{}\">{name}</text><text x=\"8\" y=\"{}\">{most:.0}</text>\
