@@ -41,17 +41,21 @@ impl Camera {
         self.focal * width.max(height) as f32
     }
 
+    /// What it sees in an image of this size.
+    #[must_use]
+    pub fn view(&self, width: usize, height: usize) -> View {
+        View {
+            axes: self.axes,
+            inv: 1.0 / self.focal_pixels(width, height),
+            centre: [0.5 * width as f32, 0.5 * height as f32],
+        }
+    }
+
     /// Direction through a point of the image in pixels; pixel (0, 0) has its centre at (0.5, 0.5).
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn direction(&self, x: f32, y: f32, width: usize, height: usize) -> Vec3 {
-        let inv = 1.0 / self.focal_pixels(width, height);
-        self.axes
-            * Vec3::new(
-                (x - 0.5 * width as f32) * inv,
-                (0.5 * height as f32 - y) * inv,
-                1.0,
-            )
+        self.view(width, height).direction(x, y)
     }
 
     /// Where a world point lies in the image, in pixels, and its depth.
@@ -70,5 +74,24 @@ impl Camera {
     #[must_use]
     pub fn half_width(&self, width: usize, height: usize) -> f32 {
         0.5 * width as f32 / self.focal_pixels(width, height)
+    }
+}
+
+/// A camera and a size of image.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    axes: Mat3,
+    /// Width of a pixel at a depth of 1.
+    inv: f32,
+    centre: [f32; 2],
+}
+
+impl View {
+    /// As [`Camera::direction`].
+    #[inline(always)]
+    #[must_use]
+    pub fn direction(&self, x: f32, y: f32) -> Vec3 {
+        let [cx, cy] = self.centre;
+        self.axes * Vec3::new((x - cx) * self.inv, (cy - y) * self.inv, 1.0)
     }
 }

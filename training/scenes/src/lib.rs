@@ -5,6 +5,7 @@
 //! index, [`stream`], [`sheet`] and [`film`] hand it out.
 
 pub mod camera;
+mod dispatch;
 pub mod files;
 pub mod film;
 pub mod gallery;

@@ -1,8 +1,9 @@
 //! One sample: a function of seed and index, and of nothing else.
 
+use crate::geometry::Bvh;
 use crate::render::{self, Image, Options};
 use crate::rng::Rng;
-use crate::scene::Scene;
+use crate::scene::{Scene, World};
 use crate::scenes::{self, KINDS};
 use crate::sensor::Sensor;
 
@@ -42,14 +43,38 @@ const ATTEMPTS: u64 = 24;
 /// A scene of a stream, its kind and the dice for what follows.
 #[must_use]
 pub fn scene(wanted: &Wanted, index: u64) -> (Scene, usize, (usize, usize), Rng) {
+    let d = draw(wanted, index);
+    (d.scene, d.kind, d.size, d.dice)
+}
+
+/// What the dice gave.
+struct Drawn {
+    scene: Scene,
+    /// Over the scene's shapes.
+    hierarchy: Bvh,
+    kind: usize,
+    size: (usize, usize),
+    /// For what follows.
+    dice: Rng,
+}
+
+fn draw(wanted: &Wanted, index: u64) -> Drawn {
     let mut r = Rng::new(wanted.seed, index);
     let size = wanted.sizes[r.int(0, wanted.sizes.len())];
     let drawn = draw_kind(&mut r);
     let kind = wanted.kind.unwrap_or(drawn);
     for attempt in 0.. {
         let scene = scenes::make(kind, r.fork());
-        if attempt >= ATTEMPTS || believable(&scene, kind, size, &mut r) {
-            return (scene, kind, size, r);
+        let world = scene.build();
+        if attempt >= ATTEMPTS || believable(&world, kind, size, &mut r) {
+            let hierarchy = world.into_hierarchy();
+            return Drawn {
+                scene,
+                hierarchy,
+                kind,
+                size,
+                dice: r,
+            };
         }
     }
     unreachable!("the loop ends by its attempts")
@@ -68,13 +93,13 @@ fn draw_kind(r: &mut Rng) -> usize {
 }
 
 /// Looks at a scene with few rays: is there something to learn from it?
-fn believable(scene: &Scene, kind: usize, (w, h): (usize, usize), r: &mut Rng) -> bool {
+fn believable(world: &World<'_>, kind: usize, (w, h): (usize, usize), r: &mut Rng) -> bool {
     let long = w.max(h) as f32;
     let (sw, sh) = (
         (w as f32 * 40.0 / long) as usize,
         (h as f32 * 40.0 / long) as usize,
     );
-    let seen = render::preview(&scene.build(), sw.max(8), sh.max(8));
+    let seen = render::preview(world, sw.max(8), sh.max(8));
     let mut inv: Vec<f32> = seen.iter().map(|s| s.0).collect();
     inv.sort_unstable_by(f32::total_cmp);
     let n = inv.len();
@@ -106,13 +131,19 @@ fn believable(scene: &Scene, kind: usize, (w, h): (usize, usize), r: &mut Rng) -
 /// Renders sample `index`.
 #[must_use]
 pub fn sample(wanted: &Wanted, index: u64) -> Sample {
-    let (scene, kind, (width, height), mut r) = scene(wanted, index);
+    let Drawn {
+        scene,
+        hierarchy,
+        kind,
+        size: (width, height),
+        dice: mut r,
+    } = draw(wanted, index);
     let options = Options {
         parallel: false,
         jitter: r.bits() as u32,
         antialias: true,
     };
-    let image: Image = render::render(&scene, width, height, &options);
+    let image: Image = render::render_world(&scene.with(hierarchy), width, height, &options);
     let sensor = if wanted.clean {
         Sensor::clean()
     } else {

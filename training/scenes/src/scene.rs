@@ -1,6 +1,7 @@
 //! A scene: shapes, materials, lights, a camera, and the question what a ray hits.
 
 use crate::camera::Camera;
+use crate::dispatch::{Work, dispatch};
 use crate::geometry::prim::{Affine, Limb};
 use crate::geometry::rays::{LANES, bits};
 use crate::geometry::{Aabb, Bvh, Frame, Hit, Hits, Mesh, Prim, Ray, Rays, Shape};
@@ -146,12 +147,41 @@ impl Scene {
     #[must_use]
     pub fn build(&self) -> World<'_> {
         let boxes: Vec<Aabb> = self.prims.iter().map(Prim::bounds).collect();
-        World {
-            scene: self,
-            bvh: Bvh::build(&boxes, 1, true),
-        }
+        self.with(Bvh::build(&boxes, 1, true))
+    }
+
+    /// With the hierarchy that was built for it before.
+    #[must_use]
+    pub fn with(&self, bvh: Bvh) -> World<'_> {
+        World { scene: self, bvh }
     }
 }
+
+struct Trace<'a>(&'a World<'a>, &'a Rays);
+
+impl Work for Trace<'_> {
+    type Out = [Hit; LANES];
+
+    #[inline(always)]
+    fn run<Set>(self) -> Self::Out {
+        self.0.trace_by::<Set>(self.1)
+    }
+}
+
+struct Block<'a>(&'a World<'a>, &'a Rays, f32x4, &'a Cell<u32>);
+
+impl Work for Block<'_> {
+    type Out = u32;
+
+    #[inline(always)]
+    fn run<Set>(self) -> u32 {
+        self.0.blocked_by::<Set>(self.1, self.2, self.3)
+    }
+}
+
+/// With them [`Prim::hit`] has one caller a copy, and so is inlined whole.
+enum Shadow {}
+enum Guess {}
 
 /// A scene that rays can be sent through.
 #[derive(Debug)]
@@ -162,9 +192,20 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
+    /// The hierarchy, to outlive the borrowed scene.
+    #[must_use]
+    pub fn into_hierarchy(self) -> Bvh {
+        self.bvh
+    }
+
     /// The nearest thing on each of four rays, far layers included.
     #[must_use]
     pub fn trace(&self, rays: &Rays) -> [Hit; LANES] {
+        dispatch(Trace(self, rays))
+    }
+
+    #[inline(always)]
+    fn trace_by<Set>(&self, rays: &Rays) -> [Hit; LANES] {
         let mut best = Hits::within(f32x4::splat(f32::INFINITY));
         if let Some(t) = self.ground(rays) {
             best.offer(t, GROUND);
@@ -172,12 +213,28 @@ impl World<'_> {
         let mut t_max = best.t;
         self.bvh.walk(rays, &mut t_max, |first, count, t_max| {
             for &i in &self.bvh.order[first..first + count] {
-                self.scene.prims[i as usize].hit(rays, i, &mut best);
+                self.scene.prims[i as usize].hit::<Set>(rays, i, &mut best);
             }
             *t_max = best.t;
             false
         });
+        if self.all_before_the_far(rays, best.t) {
+            return std::array::from_fn(|k| best.get(k));
+        }
         std::array::from_fn(|k| self.before_the_far(rays, k, best.get(k)))
+    }
+
+    /// Whether hits at these distances are surely nearer than any far layer.
+    #[inline(always)]
+    fn all_before_the_far(&self, rays: &Rays, t: f32x4) -> bool {
+        let Some(nearest) = self.scene.sky.layers.first() else {
+            return true;
+        };
+        let (o, d) = (&rays.origin, &rays.dir);
+        // layers stand around the world's origin, the nearest first
+        let way = f32x4::splat(nearest.radius) - o.x.abs() - o.z.abs();
+        let gone = t * t * (d.x * d.x + d.z * d.z);
+        (way.cmp_gt(f32x4::ZERO) & (way * way).cmp_gt(gone)).all()
     }
 
     /// The nearest thing on one ray.
@@ -187,6 +244,7 @@ impl World<'_> {
     }
 
     /// Distances to the ground plane, infinite above the horizon.
+    #[inline(always)]
     fn ground(&self, rays: &Rays) -> Option<f32x4> {
         let (y, _) = self.scene.ground?;
         let t = (f32x4::splat(y) - rays.origin.y) / rays.dir.y;
@@ -218,6 +276,11 @@ impl World<'_> {
     /// what stood in the way of the rays before: the next ones are often stopped by the same thing.
     #[must_use]
     pub fn blocked(&self, rays: &Rays, t_max: f32x4, last: &Cell<u32>) -> u32 {
+        dispatch(Block(self, rays, t_max, last))
+    }
+
+    #[inline(always)]
+    fn blocked_by<Set>(&self, rays: &Rays, t_max: f32x4, last: &Cell<u32>) -> u32 {
         let asked = t_max.cmp_gt(rays.t_min).move_mask() as u32;
         let mut best = Hits::within(t_max);
         let mut found = 0;
@@ -226,13 +289,14 @@ impl World<'_> {
         }
         let guess = last.get();
         if let Some(prim) = self.scene.prims.get(guess as usize) {
-            found |= prim.hit(rays, guess, &mut best);
+            found |= prim.hit::<(Set, Guess)>(rays, guess, &mut best);
         }
         let mut limit = rest(best.t, found);
         if found & asked != asked {
             self.bvh.walk(rays, &mut limit, |first, count, limit| {
                 for &i in &self.bvh.order[first..first + count] {
-                    let lanes = self.scene.prims[i as usize].hit(rays, i, &mut best);
+                    let lanes =
+                        self.scene.prims[i as usize].hit::<(Set, Shadow)>(rays, i, &mut best);
                     if lanes != 0 {
                         last.set(i);
                         found |= lanes;
@@ -247,6 +311,7 @@ impl World<'_> {
 }
 
 /// Nothing is looked for on rays that have found something.
+#[inline(always)]
 fn rest(t_max: f32x4, found: u32) -> f32x4 {
     let mut t = t_max.to_array();
     for k in bits(found) {

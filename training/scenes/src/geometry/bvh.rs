@@ -3,9 +3,10 @@
 //! Four rays walk it together. Building has to be cheap: every image has a
 //! scene of its own, so bins are few.
 
-use super::rays::Rays;
+use super::rays::{Rays, Vec3x4, bits};
+use arrayvec::ArrayVec;
 use glam::Vec3;
-use wide::{CmpLe, f32x4};
+use wide::{CmpEq, CmpLe, CmpLt, f32x4};
 
 /// An axis-aligned box.
 #[derive(Clone, Copy, Debug)]
@@ -54,13 +55,15 @@ const START_MASK: u32 = (1 << COUNT_SHIFT) - 1;
 const MAX_LEAF: usize = 15;
 const BINS: usize = 8;
 const STACK: usize = 64;
+/// Inverse directions beyond this are as good as infinite.
+const LARGE: f32 = 1e18;
 const NEVER: f32x4 = f32x4::new([f32::INFINITY; 4]);
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Corners of the children's boxes, by axis. Children fill the places from the front.
-    min: [[f32; 4]; 3],
-    max: [[f32; 4]; 3],
+    /// Sides of the children's boxes: the three smallest coordinates, then the three largest. Children fill the
+    /// places from the front.
+    sides: [f32x4; 6],
     child: [u32; 4],
 }
 
@@ -176,17 +179,13 @@ impl Bvh {
             parts.push(b);
         }
         let index = self.nodes.len();
-        let mut min = [[f32::INFINITY; 4]; 3];
-        let mut max = [[f32::NEG_INFINITY; 4]; 3];
-        for (i, p) in parts.iter().enumerate() {
-            for a in 0..3 {
-                min[a][i] = p.bounds.min[a];
-                max[a][i] = p.bounds.max[a];
-            }
-        }
+        let bounds: [Aabb; 4] =
+            std::array::from_fn(|i| parts.get(i).map_or(Aabb::EMPTY, |p| p.bounds));
         self.nodes.push(Node {
-            min,
-            max,
+            sides: std::array::from_fn(|s| {
+                let side = |b: Aabb| if s < 3 { b.min[s] } else { b.max[s - 3] };
+                f32x4::from(bounds.map(side))
+            }),
             child: [EMPTY; 4],
         });
         for (i, p) in parts.into_iter().enumerate() {
@@ -261,7 +260,7 @@ impl Bvh {
 
     /// Walks the leaves that any of the rays may hit nearer than its `t_max`, nearest first. `visit(first, count,
     /// t_max)` looks at `order[first..first + count]`, may lower `t_max`, and returns true to stop the walk.
-    #[inline]
+    #[inline(always)]
     pub fn walk(
         &self,
         rays: &Rays,
@@ -271,74 +270,190 @@ impl Bvh {
         if self.nodes.is_empty() {
             return;
         }
-        let origin = [rays.origin.x, rays.origin.y, rays.origin.z];
-        let inv = [rays.dir.x, rays.dir.y, rays.dir.z].map(|d| f32x4::ONE / d);
-        let mut stack = [(0u32, 0f32); STACK];
-        let mut top = 1;
-        stack[0] = (0, f32::NEG_INFINITY);
+        let inv = rays.dir.recip();
+        let beam = Beam::around(rays, &inv);
+        let start = smallest(rays.t_min);
+        // what waits, nearest on top; a full stack would lose geometry, but 64 is twenty levels deep
+        let mut stack = ArrayVec::<(u32, f32), STACK>::new();
+        let mut next = Some((0, f32::NEG_INFINITY));
         let mut far = largest(*t_max);
-        while top > 0 {
-            top -= 1;
-            let (mut at, near) = stack[top];
+        while let Some((at, near)) = next.take().or_else(|| stack.pop()) {
             if near > far {
                 continue;
             }
-            loop {
-                if at & LEAF != 0 {
-                    let count = ((at >> COUNT_SHIFT) & 15) as usize;
-                    if visit((at & START_MASK) as usize, count, t_max) {
-                        return;
-                    }
-                    far = largest(*t_max);
-                    break;
+            if at & LEAF != 0 {
+                let count = ((at >> COUNT_SHIFT) & 15) as usize;
+                if visit((at & START_MASK) as usize, count, t_max) {
+                    return;
                 }
-                let n = &self.nodes[at as usize];
-                let mut best = (EMPTY, f32::INFINITY);
+                far = largest(*t_max);
+                continue;
+            }
+            let node = &self.nodes[at as usize];
+            let (entered, nears) = match &beam {
+                Some(beam) => beam.enters(node, start, far),
+                None => (node.children(), f32x4::ZERO),
+            };
+            let nears = nears.to_array();
+            let base = stack.len();
+            for k in bits(entered) {
+                let mut child = (node.child[k], nears[k]);
+                // rays from one place are so near to each other that their beam is sharp enough
+                if !beam.as_ref().is_some_and(|beam| beam.one_place) {
+                    match node.enters(k, rays, &inv, *t_max) {
+                        Some(near) => child.1 = near,
+                        None => continue,
+                    }
+                }
                 // go to the nearest child at once; the others wait, the farthest lowest in the stack
-                let base = top;
-                for (k, &child) in n.child.iter().enumerate() {
-                    if child == EMPTY {
-                        break;
-                    }
-                    let (mut tn, mut tf) = (rays.t_min, *t_max);
-                    for a in 0..3 {
-                        let lo = (f32x4::splat(n.min[a][k]) - origin[a]) * inv[a];
-                        let hi = (f32x4::splat(n.max[a][k]) - origin[a]) * inv[a];
-                        // a ray within a side's plane gives NaN; that is as good as a miss
-                        tn = lo.fast_min(hi).fast_max(tn);
-                        tf = hi.fast_max(lo).fast_min(tf);
-                    }
-                    let meets = tn.cmp_le(tf);
-                    if meets.none() {
+                match next {
+                    None => {
+                        next = Some(child);
                         continue;
                     }
-                    let mut c = (child, smallest(meets.blend(tn, NEVER)));
-                    if best.0 == EMPTY {
-                        best = c;
-                        continue;
+                    Some(best) if child.1 < best.1 => {
+                        next = Some(child);
+                        child = best;
                     }
-                    if c.1 < best.1 {
-                        std::mem::swap(&mut c, &mut best);
-                    }
-                    if top < STACK {
-                        let mut j = top;
-                        while j > base && stack[j - 1].1 < c.1 {
-                            stack[j] = stack[j - 1];
-                            j -= 1;
-                        }
-                        stack[j] = c;
-                        top += 1;
+                    Some(_) => {}
+                }
+                if stack.try_push(child).is_ok() {
+                    let mut j = stack.len() - 1;
+                    while j > base && stack[j - 1].1 < stack[j].1 {
+                        stack.swap(j - 1, j);
+                        j -= 1;
                     }
                 }
-                if best.0 == EMPTY {
-                    break;
-                }
-                at = best.0;
             }
         }
     }
 }
 
+impl Node {
+    /// The children that there are, as bits.
+    #[inline(always)]
+    fn children(&self) -> u32 {
+        (0..4).fold(0, |mask, k| mask | u32::from(self.child[k] != EMPTY) << k)
+    }
+
+    /// Where the first of the rays enters the box of child `k`; `None` if all miss it.
+    #[inline(always)]
+    fn enters(&self, k: usize, rays: &Rays, inv: &Vec3x4, t_max: f32x4) -> Option<f32> {
+        let (mut tn, mut tf) = (rays.t_min, t_max);
+        let axes = [
+            (rays.origin.x, inv.x),
+            (rays.origin.y, inv.y),
+            (rays.origin.z, inv.z),
+        ];
+        for (a, (origin, inv)) in axes.into_iter().enumerate() {
+            let lo = (f32x4::splat(self.sides[a].as_array_ref()[k]) - origin) * inv;
+            let hi = (f32x4::splat(self.sides[a + 3].as_array_ref()[k]) - origin) * inv;
+            // a ray within a side's plane gives NaN; that is as good as a miss
+            tn = lo.fast_min(hi).fast_max(tn);
+            tf = hi.fast_max(lo).fast_min(tf);
+        }
+        let meets = tn.cmp_le(tf);
+        meets.any().then(|| smallest(meets.blend(tn, NEVER)))
+    }
+}
+
+/// What holds four rays that go much the same way: one test tells which of four boxes any of them may enter.
+/// It errs on the side of entering, also in the last bit: products round monotonically.
+struct Beam {
+    x: BeamAxis,
+    y: BeamAxis,
+    z: BeamAxis,
+    /// All start at one point.
+    one_place: bool,
+}
+
+/// One axis of a [`Beam`].
+struct BeamAxis {
+    /// Where in [`Node::sides`] are the sides by which the rays enter and leave boxes.
+    first: usize,
+    last: usize,
+    /// Origins from which those sides are nearest and farthest.
+    enter: f32x4,
+    leave: f32x4,
+    /// Least and greatest inverse direction.
+    least: f32x4,
+    most: f32x4,
+}
+
+impl BeamAxis {
+    /// `None` if the rays do not all go to the same side.
+    #[inline(always)]
+    fn around(axis: usize, origin: f32x4, inv: f32x4, one_place: bool) -> Option<Self> {
+        let down = match inv.move_mask() {
+            0 => false,
+            0b1111 => true,
+            _ => return None,
+        };
+        // an infinite inverse would make NaN of a box's side at the origin
+        if !inv.abs().cmp_lt(f32x4::splat(LARGE)).all() {
+            return None;
+        }
+        let (low, high) = if one_place {
+            (origin, origin)
+        } else {
+            let ends = (smallest(origin), largest(origin));
+            (f32x4::splat(ends.0), f32x4::splat(ends.1))
+        };
+        let (first, last, enter, leave) = if down {
+            (axis + 3, axis, low, high)
+        } else {
+            (axis, axis + 3, high, low)
+        };
+        Some(Self {
+            first,
+            last,
+            enter,
+            leave,
+            least: f32x4::splat(smallest(inv)),
+            most: f32x4::splat(largest(inv)),
+        })
+    }
+
+    /// Between which distances four boxes are within their two sides: at the earliest and at the latest.
+    #[inline(always)]
+    fn within(&self, node: &Node) -> (f32x4, f32x4) {
+        let x = node.sides[self.first] - self.enter;
+        let y = node.sides[self.last] - self.leave;
+        (
+            (x * self.least).fast_min(x * self.most),
+            (y * self.least).fast_max(y * self.most),
+        )
+    }
+}
+
+impl Beam {
+    /// `None` if the rays do not all go to the same side of each axis.
+    #[inline(always)]
+    fn around(rays: &Rays, inv: &Vec3x4) -> Option<Self> {
+        let o = &rays.origin;
+        let one = |v: f32x4| v.cmp_eq(f32x4::splat(v.as_array_ref()[0]));
+        let one_place = (one(o.x) & one(o.y) & one(o.z)).all();
+        Some(Self {
+            x: BeamAxis::around(0, o.x, inv.x, one_place)?,
+            y: BeamAxis::around(1, o.y, inv.y, one_place)?,
+            z: BeamAxis::around(2, o.z, inv.z, one_place)?,
+            one_place,
+        })
+    }
+
+    /// Which children's boxes are entered between two distances, as bits, and where at the earliest.
+    #[inline(always)]
+    fn enters(&self, node: &Node, start: f32, end: f32) -> (u32, f32x4) {
+        let (x0, x1) = self.x.within(node);
+        let (y0, y1) = self.y.within(node);
+        let (z0, z1) = self.z.within(node);
+        let first = x0.fast_max(y0).fast_max(z0.fast_max(f32x4::splat(start)));
+        let last = x1.fast_min(y1).fast_min(z1.fast_min(f32x4::splat(end)));
+        (first.cmp_le(last).move_mask() as u32, first)
+    }
+}
+
+#[inline(always)]
 fn largest(x: f32x4) -> f32 {
     // no f32::max: its care for NaN costs more than the comparison
     let larger = |a: f32, b: f32| if a > b { a } else { b };
@@ -346,6 +461,7 @@ fn largest(x: f32x4) -> f32 {
     larger(larger(a, b), larger(c, d))
 }
 
+#[inline(always)]
 fn smallest(x: f32x4) -> f32 {
     let smaller = |a: f32, b: f32| if a < b { a } else { b };
     let [a, b, c, d] = x.to_array();

@@ -8,7 +8,7 @@ use wide::{CmpGe, CmpGt, CmpLe, CmpLt, f32x4};
 const MISS: f32x4 = f32x4::new([f32::INFINITY; 4]);
 
 /// The unit ball.
-#[inline]
+#[inline(always)]
 pub(super) fn ball(o: Vec3x4, d: Vec3x4, t_min: f32x4) -> f32x4 {
     let inv = f32x4::ONE / d.dot(d);
     let middle = o.dot(d) * inv;
@@ -24,14 +24,14 @@ pub(super) fn ball(o: Vec3x4, d: Vec3x4, t_min: f32x4) -> f32x4 {
 }
 
 /// The nearer of two distances that is behind `t_min`, where `meets`.
-#[inline]
+#[inline(always)]
 fn between(near: f32x4, far: f32x4, t_min: f32x4, meets: f32x4) -> f32x4 {
     let t = near.cmp_gt(t_min).blend(near, far);
     (meets & t.cmp_gt(t_min)).blend(t, MISS)
 }
 
 /// The cube from -1 to 1.
-#[inline]
+#[inline(always)]
 pub(super) fn block(o: Vec3x4, d: Vec3x4, t_min: f32x4) -> f32x4 {
     let slab = |o: f32x4, d: f32x4| {
         let inv = f32x4::ONE / d;
@@ -45,7 +45,7 @@ pub(super) fn block(o: Vec3x4, d: Vec3x4, t_min: f32x4) -> f32x4 {
 }
 
 /// A cylinder or cone about y from -1 to 1: radius 1 at the bottom and `top` at the top.
-#[inline]
+#[inline(always)]
 pub(super) fn frustum(top: f32, o: Vec3x4, d: Vec3x4, t_min: f32x4) -> f32x4 {
     // radius along y: c + k·y
     let c = f32x4::splat(0.5 * (1.0 + top));
@@ -80,7 +80,7 @@ pub(super) fn frustum(top: f32, o: Vec3x4, d: Vec3x4, t_min: f32x4) -> f32x4 {
 }
 
 /// Two balls and the tangent cone between them.
-#[inline]
+#[inline(always)]
 pub(super) fn limb(l: &Limb, rays: &Rays) -> f32x4 {
     let end = |c: Vec3, r: f32| {
         let inv = f32x4::splat(1.0 / r);
@@ -135,20 +135,22 @@ pub(super) fn limb(l: &Limb, rays: &Rays) -> f32x4 {
 }
 
 /// A triangle from its corner and two edges; both sides count. Distances and barycentric coordinates.
-#[inline]
+#[inline(always)]
 pub(super) fn triangle([v0, e1, e2]: &[Vec3; 3], rays: &Rays) -> (f32x4, f32x4, f32x4) {
     let (e1, e2) = (Vec3x4::splat(*e1), Vec3x4::splat(*e2));
     let p = rays.dir.cross(e2);
     let inv = f32x4::ONE / e1.dot(p);
     let s = rays.origin - Vec3x4::splat(*v0);
     let u = s.dot(p) * inv;
+    let within = u.cmp_ge(f32x4::ZERO) & u.cmp_le(f32x4::ONE);
+    // most triangles of a leaf are missed by all four
+    if within.none() {
+        return (MISS, u, u);
+    }
     let q = s.cross(e1);
     let v = rays.dir.dot(q) * inv;
     let t = e2.dot(q) * inv;
     // NaN of a triangle without area fails each comparison
-    let hit = u.cmp_ge(f32x4::ZERO)
-        & v.cmp_ge(f32x4::ZERO)
-        & (u + v).cmp_le(f32x4::ONE)
-        & t.cmp_gt(rays.t_min);
+    let hit = within & v.cmp_ge(f32x4::ZERO) & (u + v).cmp_le(f32x4::ONE) & t.cmp_gt(rays.t_min);
     (hit.blend(t, MISS), u, v)
 }

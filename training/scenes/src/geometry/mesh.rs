@@ -138,8 +138,9 @@ impl Mesh {
     }
 
     /// Offers where its triangles are met to `best`; tells which lanes one was nearest in.
-    #[inline]
-    pub fn hit(&self, rays: &Rays, index: u32, best: &mut Hits) -> u32 {
+    /// `Set` as for [`Prim::hit`](super::Prim::hit).
+    #[inline(always)]
+    pub fn hit<Set>(&self, rays: &Rays, index: u32, best: &mut Hits) -> u32 {
         let mut lanes = 0;
         let mut t_max = best.t;
         self.bvh.walk(rays, &mut t_max, |first, count, t_max| {
@@ -154,6 +155,7 @@ impl Mesh {
     }
 
     /// Normal and labels of a hit.
+    #[inline(always)]
     #[must_use]
     pub fn surface(&self, h: &Hit) -> MeshSurface {
         let i = h.tri as usize;

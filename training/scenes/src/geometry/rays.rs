@@ -33,7 +33,7 @@ pub struct Vec3x4 {
 
 impl Vec3x4 {
     /// The same vector in all lanes.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn splat(v: Vec3) -> Self {
         Self {
@@ -55,14 +55,14 @@ impl Vec3x4 {
     }
 
     /// Scalar products.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn dot(self, o: Self) -> f32x4 {
         self.x * o.x + self.y * o.y + self.z * o.z
     }
 
     /// Vector products.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn cross(self, o: Self) -> Self {
         Self {
@@ -72,8 +72,19 @@ impl Vec3x4 {
         }
     }
 
+    /// One over each coordinate.
+    #[inline(always)]
+    #[must_use]
+    pub fn recip(self) -> Self {
+        Self {
+            x: f32x4::ONE / self.x,
+            y: f32x4::ONE / self.y,
+            z: f32x4::ONE / self.z,
+        }
+    }
+
     /// Turned and stretched by a matrix.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn transformed(self, m: &Mat3) -> Self {
         Self::splat(m.x_axis) * self.x
@@ -84,7 +95,7 @@ impl Vec3x4 {
 
 impl Add for Vec3x4 {
     type Output = Self;
-    #[inline]
+    #[inline(always)]
     fn add(self, o: Self) -> Self {
         Self {
             x: self.x + o.x,
@@ -96,7 +107,7 @@ impl Add for Vec3x4 {
 
 impl Sub for Vec3x4 {
     type Output = Self;
-    #[inline]
+    #[inline(always)]
     fn sub(self, o: Self) -> Self {
         Self {
             x: self.x - o.x,
@@ -108,7 +119,7 @@ impl Sub for Vec3x4 {
 
 impl Mul<f32x4> for Vec3x4 {
     type Output = Self;
-    #[inline]
+    #[inline(always)]
     fn mul(self, k: f32x4) -> Self {
         Self {
             x: self.x * k,
@@ -183,7 +194,7 @@ pub struct Hits {
 
 impl Hits {
     /// Nothing yet; only what is nearer than `t` counts.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn within(t: f32x4) -> Self {
         Self {
@@ -196,7 +207,7 @@ impl Hits {
     }
 
     /// Notes `prim` at `t` where that is nearer; tells which lanes it was.
-    #[inline]
+    #[inline(always)]
     pub fn offer(&mut self, t: f32x4, prim: u32) -> u32 {
         let (nearer, lanes) = self.shorten(t);
         if lanes != 0 {
@@ -209,7 +220,7 @@ impl Hits {
     }
 
     /// As [`Hits::offer`], for triangle `tri` of a mesh.
-    #[inline]
+    #[inline(always)]
     pub fn offer_triangle(&mut self, t: f32x4, prim: u32, tri: u32, (u, v): (f32x4, f32x4)) -> u32 {
         let (nearer, lanes) = self.shorten(t);
         if lanes != 0 {
@@ -225,7 +236,7 @@ impl Hits {
         lanes
     }
 
-    #[inline]
+    #[inline(always)]
     fn shorten(&self, t: f32x4) -> (f32x4, u32) {
         use wide::CmpLt;
         let nearer = t.cmp_lt(self.t);
@@ -233,7 +244,7 @@ impl Hits {
     }
 
     /// The hit of one ray.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn get(&self, lane: usize) -> Hit {
         Hit {
@@ -247,7 +258,7 @@ impl Hits {
 }
 
 /// Numbers of the lanes whose bit is set.
-#[inline]
+#[inline(always)]
 pub fn bits(mut lanes: u32) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         if lanes == 0 {

@@ -7,7 +7,8 @@ mod occlusion;
 mod shade;
 mod sky;
 
-use crate::camera::Camera;
+use crate::camera::View;
+use crate::dispatch::{Work, dispatch};
 use crate::geometry::rays::LANES;
 use crate::geometry::{Hit, Rays, Shape};
 use crate::rng::hash01;
@@ -64,12 +65,22 @@ struct Pixel {
     lit: [f32; 2],
 }
 
+impl Pixel {
+    /// The surface, or the whole mesh for leaves and stones: what shares light.
+    fn group(&self, scene: &Scene) -> u32 {
+        match scene.prims.get(self.hit.prim as usize).map(|p| &p.shape) {
+            Some(Shape::Mesh(..)) => self.hit.prim,
+            _ => self.id,
+        }
+    }
+}
+
 /// What neighbours want to know of a pixel.
 #[derive(Clone, Copy)]
 struct Tag {
     /// Surface.
     id: u32,
-    /// Surface, or the whole mesh for leaves and stones: what shares light.
+    /// See [`Pixel::group`].
     group: u32,
     /// Share of the first and the second light that arrives.
     lit: [f32; 2],
@@ -77,36 +88,66 @@ struct Tag {
 
 /// Calls `f(row number, row)` for each row, on one core or on all.
 fn rows<T: Send>(parallel: bool, data: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    bands(parallel, data, width, 1, f);
+}
+
+/// Calls `f(first row's number, rows)` for each `count` rows; the last ones may be fewer.
+fn bands<T: Send>(
+    parallel: bool,
+    data: &mut [T],
+    width: usize,
+    count: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
     if parallel {
-        data.par_chunks_mut(width)
+        data.par_chunks_mut(width * count)
             .enumerate()
-            .for_each(|(y, row)| f(y, row));
+            .for_each(|(k, band)| f(k * count, band));
     } else {
-        data.chunks_mut(width)
+        data.chunks_mut(width * count)
             .enumerate()
-            .for_each(|(y, row)| f(y, row));
+            .for_each(|(k, band)| f(k * count, band));
     }
 }
 
 /// Only the depth, and which surface each pixel shows (0 is sky): cheap enough to reject a scene by.
 #[must_use]
 pub fn preview(world: &World<'_>, width: usize, height: usize) -> Vec<(f32, u32)> {
-    let camera = &world.scene.camera;
     let mut seen = vec![(0.0, 0); width * height];
-    for (y, row) in seen.chunks_mut(width).enumerate() {
-        for (first, four) in row.chunks_mut(LANES).enumerate() {
-            let dirs = in_a_row(camera, first * LANES, y, (width, height));
-            for (p, hit) in four.iter_mut().zip(world.trace(&primary(camera.at, dirs))) {
-                *p = (inverse(hit.t), hit.prim);
-            }
-        }
+    for (k, band) in seen.chunks_mut(2 * width).enumerate() {
+        look(world, band, 2 * k, (width, height), |p, hit, _| {
+            *p = (inverse(hit.t), hit.prim);
+        });
     }
     seen
 }
 
-/// Directions through the centres of four pixels side by side.
-fn in_a_row(camera: &Camera, x: usize, y: usize, (width, height): (usize, usize)) -> [Vec3; LANES] {
-    std::array::from_fn(|k| camera.direction((x + k) as f32 + 0.5, y as f32 + 0.5, width, height))
+/// Sends the primary rays of two rows (or one), those of two by two pixels together: calls `f(pixel, hit, direction)`.
+#[inline(always)]
+fn look<T>(
+    world: &World<'_>,
+    band: &mut [T],
+    y: usize,
+    (width, height): (usize, usize),
+    mut f: impl FnMut(&mut T, Hit, Vec3),
+) {
+    let camera = &world.scene.camera;
+    let view = camera.view(width, height);
+    for x in (0..width).step_by(2) {
+        let dirs: [Vec3; LANES] = std::array::from_fn(|k| {
+            let (x, y) = ((x + k % 2) as f32 + 0.5, (y + k / 2) as f32 + 0.5);
+            view.direction(x, y)
+        });
+        let hits = world.trace(&primary(camera.at, dirs));
+        for (k, (hit, dir)) in hits.into_iter().zip(dirs).enumerate() {
+            let (u, v) = (x + k % 2, k / 2);
+            if u < width
+                && let Some(p) = band.get_mut(v * width + u)
+            {
+                f(p, hit, dir);
+            }
+        }
+    }
 }
 
 fn primary(origin: Vec3, dirs: [Vec3; LANES]) -> Rays {
@@ -128,6 +169,7 @@ pub fn render(scene: &Scene, width: usize, height: usize, options: &Options) -> 
 pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Options) -> Image {
     let scene = world.scene;
     let camera = scene.camera;
+    let view = camera.view(width, height);
     let shader = Shader {
         world,
         pixel: 1.0 / camera.focal_pixels(width, height),
@@ -139,74 +181,70 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         lit: [1.0; 2],
     };
     let mut pixels = vec![nothing; width * height];
+    bands(options.parallel, &mut pixels, width, 2, |y, band| {
+        dispatch(SeenBand {
+            shader: &shader,
+            band,
+            y,
+            size: (width, height),
+        });
+    });
     rows(options.parallel, &mut pixels, width, |y, row| {
-        for (first, four) in row.chunks_mut(LANES).enumerate() {
-            let dirs = in_a_row(&camera, first * LANES, y, (width, height));
-            let hits = world.trace(&primary(camera.at, dirs));
-            for (p, (hit, dir)) in four.iter_mut().zip(hits.into_iter().zip(dirs)) {
-                p.hit = hit;
-                p.spot = shader.spot(camera.at, dir, &p.hit);
-                p.id = p.spot.id(&p.hit);
-                p.lit = [UNKNOWN; 2];
-            }
-        }
-        // every second pixel asks for the shadow of the first light, every fourth for that of the second;
-        // the others take it from their neighbours
-        let mut answers = Vec::with_capacity(width / 2 + 1);
-        for k in 0..scene.lights.len().min(2) {
-            if k == 1 && y % 2 == 1 {
-                continue;
-            }
-            let start = if k == 0 { y % 2 } else { 0 };
-            let asking = row.iter().enumerate().skip(start).step_by(2);
-            let spots = asking.map(|(x, p)| {
-                let n = (y * width + x) as u32;
-                let dice = [hash01(n, options.jitter), hash01(n, !options.jitter)];
-                (x, &p.spot, dice)
-            });
-            shader.all_arrive(spots, k, &Cell::new(0), |x, share| answers.push((x, share)));
-            for (x, share) in answers.drain(..) {
-                row[x].lit[k] = share;
+        // every second pixel of every second row asks for the shadows of both lights
+        if y % 2 == 0 {
+            for light in 0..scene.lights.len().min(2) {
+                ask(&shader, row, y, light, options.jitter, |x| x % 2 == 0);
             }
         }
     });
+    // those in the middle of four of them ask for that of the first, unless the four agree; the others take it from
+    // their neighbours
+    if !scene.lights.is_empty() {
+        let asked: Vec<(u32, f32)> = pixels
+            .chunks(width)
+            .step_by(2)
+            .flat_map(|row| row.iter().step_by(2).map(|p| (p.group(scene), p.lit[0])))
+            .collect();
+        let columns = width.div_ceil(2);
+        rows(options.parallel, &mut pixels, width, |y, row| {
+            if y % 2 == 0 || y + 1 == height {
+                return;
+            }
+            let (above, below) = asked[y / 2 * columns..][..2 * columns].split_at(columns);
+            for (k, p) in row.iter_mut().skip(1).step_by(2).enumerate() {
+                if k + 1 < columns && p.spot.material != u32::MAX {
+                    let first = (p.group(scene), above[k].1);
+                    if [above[k], above[k + 1], below[k], below[k + 1]] == [first; 4] {
+                        p.lit[0] = first.1;
+                    }
+                }
+            }
+            ask(&shader, row, y, 0, options.jitter, |x| x % 2 == 1);
+        });
+    }
     let inverse_depth = pixels.iter().map(|p| inverse(p.hit.t)).collect();
     // neighbours are asked for these two often: apart from the rest they stay in the cache
     let tags: Vec<Tag> = pixels
         .iter()
         .map(|p| Tag {
             id: p.id,
-            group: match scene.prims.get(p.hit.prim as usize).map(|prim| &prim.shape) {
-                Some(Shape::Mesh(..)) => p.hit.prim,
-                _ => p.id,
-            },
+            group: p.group(scene),
             lit: p.lit,
         })
         .collect();
     let shade = occlusion::Grid::new(world, &pixels, width, height, options.jitter);
     let mut rgb = vec![Vec3::ZERO; width * height];
     rows(options.parallel, &mut rgb, width, |y, row| {
-        let last = [Cell::new(0), Cell::new(0)];
-        for (x, c) in row.iter_mut().enumerate() {
-            let p = &pixels[y * width + x];
-            let dir = camera.direction(x as f32 + 0.5, y as f32 + 0.5, width, height);
-            let lit = std::array::from_fn(|k| {
-                if k >= scene.lights.len() || p.spot.material == u32::MAX {
-                    return 0.0;
-                }
-                smooth_light(&tags, width, height, (x, y), k)
-                    .unwrap_or_else(|| shader.arrives(&p.spot, k, &last[k]))
-            });
-            *c = shader.colour(
-                camera.at,
-                dir,
-                &p.hit,
-                &p.spot,
-                lit,
-                shade.at(&p.spot, x, y),
-                true,
-            );
-        }
+        dispatch(ShadedRow {
+            shader: &shader,
+            pixels: &pixels[y * width..][..width],
+            tags: &tags,
+            occlusion: &shade,
+            view: &view,
+            size: (width, height),
+            y,
+            row,
+        });
     });
     if options.antialias {
         antialias(&shader, &tags, &mut rgb, width, height, options);
@@ -219,18 +257,115 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
     }
 }
 
+/// A row of colours to be found.
+struct ShadedRow<'a> {
+    shader: &'a Shader<'a>,
+    pixels: &'a [Pixel],
+    /// Of the whole image.
+    tags: &'a [Tag],
+    occlusion: &'a occlusion::Grid,
+    view: &'a View,
+    size: (usize, usize),
+    y: usize,
+    row: &'a mut [Vec3],
+}
+
+impl Work for ShadedRow<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<Set>(self) {
+        let (shader, y) = (self.shader, self.y);
+        let scene = shader.world.scene;
+        let last = [Cell::new(0), Cell::new(0)];
+        for (x, (c, p)) in self.row.iter_mut().zip(self.pixels).enumerate() {
+            let dir = self.view.direction(x as f32 + 0.5, y as f32 + 0.5);
+            let mut lit = [0.0; 2];
+            if p.spot.material != u32::MAX {
+                for (k, lit) in lit.iter_mut().enumerate().take(scene.lights.len()) {
+                    *lit = smooth_light(self.tags, self.size, (x, y), k)
+                        .unwrap_or_else(|| shader.arrives(&p.spot, k, &last[k]));
+                }
+            }
+            let open = self.occlusion.at(&p.spot, x, y);
+            *c = shader.colour::<true>(scene.camera.at, dir, &p.hit, &p.spot, lit, open);
+        }
+    }
+}
+
+/// Two rows of pixels to be looked at.
+struct SeenBand<'a> {
+    shader: &'a Shader<'a>,
+    band: &'a mut [Pixel],
+    y: usize,
+    size: (usize, usize),
+}
+
+impl Work for SeenBand<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<Set>(self) {
+        let origin = self.shader.world.scene.camera.at;
+        look(
+            self.shader.world,
+            self.band,
+            self.y,
+            self.size,
+            |p, hit, dir| {
+                p.hit = hit;
+                p.spot = self.shader.spot(origin, dir, &p.hit);
+                p.id = p.spot.id(&p.hit);
+                p.lit = [UNKNOWN; 2];
+            },
+        );
+    }
+}
+
+/// Asks for the shadow of a light at those pixels of a row that do not know it.
+fn ask(
+    shader: &Shader<'_>,
+    row: &mut [Pixel],
+    y: usize,
+    light: usize,
+    jitter: u32,
+    which: impl Fn(usize) -> bool,
+) {
+    let width = row.len();
+    let mut answers = Vec::with_capacity(width / 2 + 1);
+    let asking = row.iter().enumerate();
+    let spots = asking
+        .filter(|(x, p)| which(*x) && p.lit[light] == UNKNOWN)
+        .map(|(x, p)| {
+            let n = (y * width + x) as u32;
+            (x, &p.spot, [hash01(n, jitter), hash01(n, !jitter)])
+        });
+    shader.all_arrive(spots, light, &Cell::new(0), |x, share| {
+        answers.push((x, share));
+    });
+    for (x, share) in answers {
+        row[x].lit[light] = share;
+    }
+}
+
 /// One shadow ray is a yes or no; its neighbours on the same surface know more. `None` if none of them asked.
+#[inline(always)]
 fn smooth_light(
     tags: &[Tag],
-    width: usize,
-    height: usize,
+    (width, height): (usize, usize),
     (x, y): (usize, usize),
     light: usize,
 ) -> Option<f32> {
+    // of the nine around a pixel only these have asked: itself and the four corners, or the four in between
+    const CORNERS: [(isize, isize); 5] = [(0, 0), (-1, -1), (1, -1), (-1, 1), (1, 1)];
+    const BETWEEN: [(isize, isize); 4] = [(0, -1), (-1, 0), (1, 0), (0, 1)];
+    let near: &[_] = if (x + y) % 2 == 0 { &CORNERS } else { &BETWEEN };
     let p = &tags[y * width + x];
     let (mut sum, mut n) = (0.0, 0.0);
-    for v in y.saturating_sub(1)..=(y + 1).min(height - 1) {
-        for q in &tags[v * width + x.saturating_sub(1)..=v * width + (x + 1).min(width - 1)] {
+    for &(dx, dy) in near {
+        let (u, v) = (x.wrapping_add_signed(dx), y.wrapping_add_signed(dy));
+        if u < width && v < height {
+            let q = &tags[v * width + u];
             if q.group == p.group && q.lit[light] >= 0.0 {
                 sum += q.lit[light];
                 n += 1.0;
@@ -252,6 +387,7 @@ fn antialias(
     // together with the centre three samples on a slanted line: enough for edges of any direction
     const OFFSETS: [(f32, f32); 2] = [(0.22, 0.08), (0.78, 0.92)];
     let camera = shader.world.scene.camera;
+    let view = camera.view(width, height);
     let flat = rgb.to_vec();
     let luma = |c: Vec3| c.x + c.y + c.z;
     let differs = |a: usize, b: usize| {
@@ -261,52 +397,61 @@ fn antialias(
         let (p, q) = (luma(flat[a]), luma(flat[b]));
         // leaf against leaf matters less than crown against sky, and there are many of them
         let threshold = if tags[a].group == tags[b].group {
-            0.3
+            0.35
         } else {
-            0.1
+            0.12
         };
         (p - q).abs() > threshold * (p + q)
     };
-    rows(options.parallel, rgb, width, |y, row| {
+    bands(options.parallel, rgb, width, 2, |y, band| {
         let last = [Cell::new(0), Cell::new(0)];
-        let edges: Vec<usize> = (0..width)
-            .filter(|&x| {
-                let i = y * width + x;
-                (x > 0 && differs(i, i - 1))
-                    || (x + 1 < width && differs(i, i + 1))
-                    || (y > 0 && differs(i, i - width))
-                    || (y + 1 < height && differs(i, i + width))
+        let lines = band.len() / width;
+        // in the order of blocks of two by two: the next one is mostly near
+        let edges: Vec<(usize, usize)> = (0..width)
+            .step_by(2)
+            .flat_map(|x| [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)])
+            .filter(|&(x, v)| {
+                let i = v * width + x;
+                x < width
+                    && v < y + lines
+                    && ((x > 0 && differs(i, i - 1))
+                        || (x + 1 < width && differs(i, i + 1))
+                        || (v > 0 && differs(i, i - width))
+                        || (v + 1 < height && differs(i, i + width)))
             })
             .collect();
-        // two pixels' rays go together
-        for pair in edges.chunks(2) {
+        // two pixels' rays go together, if they go much the same way
+        for pair in edges
+            .chunk_by(|a, b| a.0.abs_diff(b.0) < 6)
+            .flat_map(|run| run.chunks(2))
+        {
             let dirs = std::array::from_fn(|k| {
                 let (dx, dy) = OFFSETS[k % 2];
-                let x = pair[(k / 2).min(pair.len() - 1)];
-                camera.direction(x as f32 + dx, y as f32 + dy, width, height)
+                let (x, y) = pair[(k / 2).min(pair.len() - 1)];
+                view.direction(x as f32 + dx, y as f32 + dy)
             });
             let hits = shader.world.trace(&primary(camera.at, dirs));
             for (k, (hit, dir)) in hits.into_iter().zip(dirs).take(2 * pair.len()).enumerate() {
-                let x = pair[k / 2];
+                let (x, v) = pair[k / 2];
                 let spot = shader.spot(camera.at, dir, &hit);
                 let id = spot.id(&hit);
                 // the same surface next door has the colour already
-                let known = (y.saturating_sub(1)..=(y + 1).min(height - 1))
+                let known = (v.saturating_sub(1)..=(v + 1).min(height - 1))
                     .flat_map(|v| {
                         (x.saturating_sub(1)..=(x + 1).min(width - 1)).map(move |u| v * width + u)
                     })
                     .find(|&k| tags[k].id == id);
-                row[x] += match known {
+                band[(v - y) * width + x] += match known {
                     Some(k) => flat[k],
                     None => {
                         let lit = [0, 1].map(|k| shader.arrives(&spot, k, &last[k]));
-                        shader.colour(camera.at, dir, &hit, &spot, lit, 0.8, false)
+                        shader.colour::<false>(camera.at, dir, &hit, &spot, lit, 0.8)
                     }
                 };
             }
         }
-        for x in edges {
-            row[x] /= 3.0;
+        for (x, v) in edges {
+            band[(v - y) * width + x] /= 3.0;
         }
     });
 }

@@ -84,6 +84,7 @@ impl Grid {
     }
 
     /// Openness at a pixel from the cells around it that lie on a like surface.
+    #[inline(always)]
     pub(super) fn at(&self, spot: &Spot, x: usize, y: usize) -> f32 {
         if spot.material == u32::MAX {
             return 1.0;
@@ -111,6 +112,7 @@ impl Grid {
 }
 
 /// How far a cell speaks for a place: not at all across a corner or for another surface.
+#[inline(always)]
 fn alike(c: &Cell, at: Vec3, normal: Vec3, reach: f32) -> f32 {
     let same = c.normal.dot(normal);
     let off = (c.at - at).dot(normal).abs();

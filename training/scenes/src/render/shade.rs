@@ -88,6 +88,7 @@ pub(super) struct Shader<'a> {
 
 impl Shader<'_> {
     /// Finds place, normal and material of a hit.
+    #[inline(always)]
     pub(super) fn spot(&self, origin: Vec3, dir: Vec3, hit: &Hit) -> Spot {
         let scene = self.world.scene;
         if hit.prim >= FAR {
@@ -121,6 +122,7 @@ impl Shader<'_> {
     }
 
     /// A point a little off the surface, to start rays from.
+    #[inline(always)]
     pub(super) fn lift(&self, spot: &Spot, distance: f32) -> Vec3 {
         spot.at + spot.normal * (2e-4 + 1e-3 * distance * (self.pixel * 300.0).min(1.0))
     }
@@ -205,8 +207,10 @@ impl Shader<'_> {
         waiting.send(self.world, last, &mut f);
     }
 
-    /// Colour of a material at a spot whose pixel covers `foot` metres, and the pattern's value there.
-    fn albedo(m: &Material, s: &Spot, foot: f32) -> (Vec3, f32) {
+    /// Colour of a material at a spot whose pixel covers `foot` metres; the pattern's value there, and how fast that
+    /// grows along u and v, per tile.
+    #[inline(always)]
+    fn albedo(m: &Material, s: &Spot, foot: f32) -> (Vec3, f32, [f32; 2]) {
         let [u, v] = s.uv;
         if let Some(p) = m.picture {
             let at = |x: f32, half: f32| 0.5 + 0.5 * x / half;
@@ -216,18 +220,18 @@ impl Shader<'_> {
                 1.0 - at(v, p.half[1]),
                 foot / (2.0 * p.half[0]),
             );
-            return (c, 0.5);
+            return (c, 0.5, [0.0; 2]);
         }
         let inv = 1.0 / m.tile;
-        let t = if m.mix > 0.0 {
-            ATLAS.sample(
+        let (t, slope) = if m.mix > 0.0 || m.relief > 0.0 {
+            ATLAS.sample_slope(
                 m.pattern,
                 u * inv + m.offset[0],
                 m.offset[1] - v * inv,
                 foot * inv,
             )
         } else {
-            0.5
+            (0.5, [0.0; 2])
         };
         let mut c = m.colours[0].lerp(m.colours[1], t * m.mix);
         if m.wear_amount > 0.0 {
@@ -241,36 +245,42 @@ impl Shader<'_> {
             c *= 1.0 + m.wear_amount * 1.4 * (w - 0.5);
         }
         if m.spread > 0.0 {
-            c *= 1.0 + m.spread * 1.4 * (hash01(s.part, 77) - 0.5);
+            // leaves differ in brightness, and in how yellow they are
+            let bright = 1.0 + m.spread * 1.4 * (hash01(s.part, 77) - 0.5);
+            let yellow = m.spread * 0.7 * (hash01(s.part, 78) - 0.5);
+            c *= Vec3::new(bright * (1.0 + yellow), bright, bright * (1.0 - yellow));
         }
-        (c, t)
+        // a pattern that is not mixed in has no say in what shines
+        let shown = if m.mix > 0.0 { t } else { 0.5 };
+        (c, shown, slope)
     }
 
     /// The normal with the pattern's relief.
-    fn relief(m: &Material, spot: &Spot, [tu, tv]: [Vec3; 2], t: f32, foot: f32) -> Vec3 {
+    #[inline(always)]
+    fn relief(m: &Material, spot: &Spot, [tu, tv]: [Vec3; 2], slope: [f32; 2], foot: f32) -> Vec3 {
         let inv = 1.0 / m.tile;
-        let e = (foot * inv).max(1.0 / 256.0);
+        let e = foot * inv;
         if e > 0.06 {
             return spot.normal;
         }
-        let [u, v] = spot.uv;
-        let (x, y) = (u * inv + m.offset[0], m.offset[1] - v * inv);
-        let t = if m.mix > 0.0 {
-            t
-        } else {
-            ATLAS.sample(m.pattern, x, y, e)
-        };
-        let du = (ATLAS.sample(m.pattern, x + e, y, e) - t) / e * m.relief;
-        let dv = (ATLAS.sample(m.pattern, x, y - e, e) - t) / e * m.relief;
-        (spot.normal - tu * du - tv * dv).normalize_or(spot.normal)
+        let [mut du, mut dv] = slope;
+        if e < 1.0 / 256.0 {
+            // texels are larger than pixels: their slopes would show as facets
+            let e = 1.0 / 256.0;
+            let [u, v] = spot.uv;
+            let (x, y) = (u * inv + m.offset[0], m.offset[1] - v * inv);
+            let at = |x: f32, y: f32| ATLAS.sample(m.pattern, x, y, e);
+            let t = at(x, y);
+            (du, dv) = ((at(x + e, y) - t) / e, (t - at(x, y - e)) / e);
+        }
+        let n = spot.normal - (tu * du - tv * dv) * m.relief;
+        n.normalize_or(spot.normal)
     }
 
-    /// Colour of a hit along `dir`. `lit` are the shares of the first two lights, `open` that of ambient light.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all of them differ from pixel to pixel"
-    )]
-    pub(super) fn colour(
+    /// Colour of a hit along `dir`, with what it mirrors if `REFLECT`. `lit` are the shares of the first two lights,
+    /// `open` that of ambient light.
+    #[inline(always)]
+    pub(super) fn colour<const REFLECT: bool>(
         &self,
         origin: Vec3,
         dir: Vec3,
@@ -278,7 +288,6 @@ impl Shader<'_> {
         spot: &Spot,
         lit: [f32; 2],
         open: f32,
-        reflect: bool,
     ) -> Vec3 {
         let scene = self.world.scene;
         let length = dir.length();
@@ -298,20 +307,21 @@ impl Shader<'_> {
         let m = &scene.materials[spot.material as usize];
         let cos = spot.normal.dot(-unit).max(0.02);
         let foot = hit.t * self.pixel / cos.sqrt();
-        let (albedo, t) = Self::albedo(m, spot, foot);
+        let (albedo, t, slope) = Self::albedo(m, spot, foot);
         let n = if m.relief > 0.0 {
             let tangents = if hit.prim == GROUND {
                 [Vec3::X, Vec3::Z]
             } else {
-                scene.prims[hit.prim as usize]
-                    .surface(spot.at, hit)
-                    .tangents
+                scene.prims[hit.prim as usize].tangents(spot.part, spot.normal)
             };
-            Self::relief(m, spot, tangents, t, foot)
+            Self::relief(m, spot, tangents, slope, foot)
         } else {
             spot.normal
         };
-        let mut light = scene.ambient_below.lerp(scene.ambient, 0.5 + 0.5 * n.y) * open;
+        // light that comes out of corners after more than one bounce has their colour
+        let ambient_open =
+            Vec3::splat(open) / (Vec3::ONE - albedo.min(Vec3::splat(0.9)) * (1.0 - open));
+        let mut light = scene.ambient_below.lerp(scene.ambient, 0.5 + 0.5 * n.y) * ambient_open;
         let mut shine = Vec3::ZERO;
         for (k, l) in scene.lights.iter().enumerate() {
             let (to, _, colour) = l.at(spot.at);
@@ -355,7 +365,7 @@ impl Shader<'_> {
             };
             c += tone * e;
         }
-        if m.mirror > 0.0 && reflect {
+        if m.mirror > 0.0 && REFLECT {
             let c1 = 1.0 - n.dot(-unit).clamp(0.0, 1.0);
             let fresnel = m.mirror + (1.0 - m.mirror) * c1 * c1 * c1 * c1 * c1;
             if fresnel > 0.04 {
@@ -380,6 +390,6 @@ impl Shader<'_> {
         };
         let hit = self.world.trace_one(&ray);
         let next = self.spot(origin, dir, &hit);
-        self.colour(origin, dir, &hit, &next, [0.6; 2], 0.7, false)
+        self.colour::<false>(origin, dir, &hit, &next, [0.6; 2], 0.7)
     }
 }

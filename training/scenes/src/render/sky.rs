@@ -1,5 +1,6 @@
 //! Sky, far layers and fog.
 
+use crate::geometry::prim::bearing;
 use crate::light::Light;
 use crate::rng::hash01;
 use crate::scene::Scene;
@@ -7,6 +8,7 @@ use crate::texture::ATLAS;
 use glam::Vec3;
 
 /// Colour of the sky in a unit direction.
+#[inline(always)]
 pub(super) fn colour(scene: &Scene, d: Vec3) -> Vec3 {
     let s = &scene.sky;
     let up = d.y.max(0.0);
@@ -49,9 +51,10 @@ pub(super) fn colour(scene: &Scene, d: Vec3) -> Vec3 {
 }
 
 /// Colour of a far layer at a point.
+#[inline(always)]
 pub(super) fn layer(scene: &Scene, p: Vec3, index: usize, foot: f32) -> Vec3 {
     let l = &scene.sky.layers[index];
-    let along = p.x.atan2(p.z) * l.radius;
+    let along = bearing(p.x, p.z) * l.radius;
     let t = ATLAS.sample(l.pattern, along / l.tile, p.y / l.tile, foot / l.tile);
     let sun = match scene.lights.first() {
         Some(Light::Sun { colour, .. }) => *colour * 0.5,
@@ -61,12 +64,16 @@ pub(super) fn layer(scene: &Scene, p: Vec3, index: usize, foot: f32) -> Vec3 {
 }
 
 /// A colour seen through the air.
+#[inline(always)]
 pub(super) fn fog(scene: &Scene, origin: Vec3, unit: Vec3, distance: f32, c: Vec3) -> Vec3 {
     let s = &scene.sky;
     if s.fog <= 0.0 {
         return c;
     }
     let mut depth = s.fog * distance;
+    if depth < 1e-3 {
+        return c; // less than a step of the picture
+    }
     if s.fog_height > 0.0 {
         // integral of exp(-h·y) along the way
         let a = s.fog_height * unit.y * distance;

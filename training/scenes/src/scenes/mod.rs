@@ -5,6 +5,7 @@ pub mod closeup;
 pub mod common;
 pub mod detail;
 pub mod interior;
+pub mod natural;
 pub mod nature;
 pub mod people;
 pub mod still;
@@ -97,5 +98,11 @@ fn finish(kind: usize, mut m: Maker) -> Scene {
         common::foreground(&mut m);
     }
     common::drop_what_holds_the_camera(&mut m.s);
+    // the sample film and the detail scenes keep their geometry
+    if !KINDS[kind].close && !matches!(KINDS[kind].name, "drive" | "lattice" | "under-water") {
+        natural::litter(&mut m);
+    }
+    natural::surfaces(&mut m);
+    natural::bounce(&mut m);
     m.s
 }

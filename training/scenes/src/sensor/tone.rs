@@ -20,11 +20,11 @@ pub(super) fn exposure(image: &Image, night: bool) -> f32 {
         let k = ((n as f32 * share) as usize).min(n - 1);
         *luma.select_nth_unstable_by(k, f32::total_cmp).1
     };
-    let (bright, middle) = (at(0.93), at(0.5));
+    let (bright, middle) = (at(0.96), at(0.5));
     // a compromise of the bright end and the middle, as light meters make it
     let by_bright = if night { 0.55 } else { 0.85 } / bright.max(1e-3);
-    let by_middle = if night { 0.06 } else { 0.2 } / middle.max(1e-3);
-    (by_bright.powf(0.65) * by_middle.powf(0.35)).clamp(0.05, 60.0)
+    let by_middle = if night { 0.06 } else { 0.18 } / middle.max(1e-3);
+    (by_bright.powf(0.55) * by_middle.powf(0.45)).clamp(0.05, 60.0)
 }
 
 /// A tone curve as a table over the root of the value.
@@ -35,21 +35,28 @@ pub(super) struct Curve {
 const TOP: f32 = 4.0;
 const STEPS: usize = 4096;
 
+/// Half-way between a straight line with a shoulder and film: a toe, a long shoulder.
+fn film(v: f32) -> f32 {
+    let straight = if v < 0.7 {
+        v
+    } else {
+        0.7 + 0.3 * (1.0 - (-(v - 0.7) / 0.3).exp())
+    };
+    // Narkowicz's fit of the ACES curve (2015)
+    let e = 0.8 * v;
+    let aces = (e * (2.51 * e + 0.03)) / (e * (2.43 * e + 0.59) + 0.14);
+    0.5 * (straight + aces.min(1.0))
+}
+
 impl Curve {
     pub(super) fn new(contrast: f32) -> Self {
         let table = (0..STEPS)
             .map(|i| {
                 let r = i as f32 / (STEPS - 1) as f32;
                 let v = r * r * TOP;
-                // shoulder: straight to 0.7, then towards 1
-                let v = if v < 0.7 {
-                    v
-                } else {
-                    0.7 + 0.3 * (1.0 - (-(v - 0.7) / 0.3).exp())
-                };
-                let g = v.powf(1.0 / 2.2);
+                let g = film(v).powf(1.0 / 2.2);
                 let s = g * g * (3.0 - 2.0 * g);
-                let out = g + (s - g) * contrast * 0.7;
+                let out = g + (s - g) * contrast * 0.5;
                 (out * 255.0 + 0.5).clamp(0.0, 255.0) as u8
             })
             .collect();

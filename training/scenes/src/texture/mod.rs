@@ -53,14 +53,18 @@ impl Atlas {
         let mut stride = 0;
         for (l, o) in offsets.iter_mut().enumerate() {
             *o = stride;
-            stride += (SIZE >> l) * (SIZE >> l);
+            stride += ((SIZE >> l) + 1) * ((SIZE >> l) + 1);
         }
         let mut texels = Vec::with_capacity(stride * planes.len());
         for (_, plane) in planes {
             let mut level = plane.clone();
             let mut n = SIZE;
             loop {
-                texels.extend(level.iter().map(|v| (v * 255.0 + 0.5) as u8));
+                // the first row and column come again at the end: two by two texels need no wrapping around
+                for row in (0..=n).map(|j| &level[(j % n) * n..][..n]) {
+                    let wrapped = row.iter().chain(&row[..1]);
+                    texels.extend(wrapped.map(|v| (v * 255.0 + 0.5) as u8));
+                }
                 if n == 1 {
                     break;
                 }
@@ -111,9 +115,16 @@ impl Atlas {
     }
 
     /// The pattern at (u, v) in tiles, averaged over a footprint of `width` tiles.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn sample(&self, id: u16, u: f32, v: f32, width: f32) -> f32 {
+        self.sample_slope(id, u, v, width).0
+    }
+
+    /// As [`Atlas::sample`], with how fast it grows along u and v, per tile.
+    #[inline(always)]
+    #[must_use]
+    pub fn sample_slope(&self, id: u16, u: f32, v: f32, width: f32) -> (f32, [f32; 2]) {
         // the exponent of the footprint in texels is the mip level
         let w = (width * SIZE as f32 * 1.3).max(1.0);
         let level = (((w.to_bits() >> 23) as i32 - 127).max(0) as usize).min(LEVELS - 1);
@@ -130,10 +141,17 @@ impl Atlas {
         let (fx, fy) = (floor(x), floor(y));
         let (wx, wy) = (x - fx as f32, y - fy as f32);
         let (ix, iy) = (fx as usize & mask, fy as usize & mask);
-        let (jx, jy) = ((ix + 1) & mask, (iy + 1) & mask);
-        let at = |a: usize, b: usize| f32::from(self.texels[base + b * n + a]);
-        let top = at(ix, iy) * (1.0 - wx) + at(jx, iy) * wx;
-        let low = at(ix, jy) * (1.0 - wx) + at(jx, jy) * wx;
-        (top * (1.0 - wy) + low * wy) * (1.0 / 255.0)
+        // both rows in one slice: one check of its bounds
+        let rows = &self.texels[base + iy * (n + 1) + ix..][..n + 3];
+        let at = |k: usize| f32::from(rows[k]);
+        let (across, below) = (at(1) - at(0), at(n + 2) - at(n + 1));
+        let top = at(0) + across * wx;
+        let low = at(n + 1) + below * wx;
+        let per_tile = n as f32 * (1.0 / 255.0);
+        let slope = [across + (below - across) * wy, low - top];
+        (
+            (top + slope[1] * wy) * (1.0 / 255.0),
+            slope.map(|s| s * per_tile),
+        )
     }
 }

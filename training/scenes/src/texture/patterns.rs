@@ -300,5 +300,28 @@ pub(super) fn all(r: &mut Rng) -> Vec<(Family, Plane)> {
             }),
         ));
     }
+    weather(&mut t);
     t
+}
+
+/// Unevenness of all sizes over each pattern, as on everything that was outdoors or in use: its spectrum falls about
+/// with frequency, as that of photographs does.
+fn weather(patterns: &mut [(Family, Plane)]) {
+    let grain =
+        [0x6a1, 0x6a2].map(|seed| bake(|x, y| 0.5 + 0.25 * fbm(x, y, (4, 4), 7, 0.72, seed)));
+    for (i, (family, plane)) in patterns.iter_mut().enumerate() {
+        let amount = match family {
+            // its values tell panes from walls
+            Family::Facade => continue,
+            Family::Text | Family::Poster => 0.1,
+            Family::Noise | Family::Ridge => 0.15,
+            _ => 0.25,
+        };
+        // another place of the grain for each
+        let (dx, dy) = (37 * i, 91 * i);
+        for (k, v) in plane.iter_mut().enumerate() {
+            let at = ((k / SIZE + dy) % SIZE) * SIZE + (k % SIZE + dx) % SIZE;
+            *v = (*v * (1.0 - amount) + grain[i % 2][at] * amount).clamp(0.0, 1.0);
+        }
+    }
 }
