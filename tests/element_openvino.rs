@@ -53,7 +53,9 @@ fn auto_takes_openvino_and_bf16_where_there_is_such() {
     let (depth, named) = run("auto");
     let precision = if has_bf16() { "bf16" } else { "fp32" };
     assert_eq!(named, ["OpenVINOExecutionProvider", precision]);
-    assert!(difference(&run("cpu").0, &depth) < 0.01);
+    let off = difference(&run("cpu").0, &depth);
+    // bars are harder on bf16 than photographs, 0.3 to 0.8 %
+    assert!(off < 0.03, "{off}");
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn goes_up_and_down() {
     };
     at(126, 182);
     let small = at(126, 182);
-    let large = at(1008, 756);
+    let large = at(2016, 1512);
     // it waits whether the small size stays
     let again = (0..10).map(|_| at(126, 182)).last().unwrap_or(large);
     println!("{small} MiB, then {large} MiB, then {again} MiB");
@@ -240,8 +240,8 @@ fn runs_out_of_memory() {
     let small = Size::new(182, 126);
     let values = noise(3 * small.area());
     let before = run(&mut *network, &values, 1, small);
-    let error = run_fails(&mut *network, 1, Size::new(4200, 3150));
-    assert!(error.starts_with("out of memory at 4200×3150: "), "{error}");
+    let error = run_fails(&mut *network, 1, Size::new(8400, 6300));
+    assert!(error.starts_with("out of memory at 8400×6300: "), "{error}");
     assert!(error.contains("Lower `resolution`"), "{error}");
     let after = run(&mut *network, &values, 1, small);
     assert_eq!(before.values, after.values);

@@ -402,10 +402,14 @@ fn graphs_that_do_not_fit_together_are_refused() {
     assert!(error.contains("nothing_makes_this"), "{error}");
 }
 
-/// Every file of the zoo is in one of these tests.
+/// Every file of the zoo is in one of these tests, or of those of fusion.
 #[test]
 fn the_zoo_is_complete() {
-    let this = include_str!("engine_zoo.rs");
+    let this = [
+        include_str!("engine_zoo.rs"),
+        include_str!("engine_fusion.rs"),
+    ]
+    .concat();
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
     for entry in std::fs::read_dir(folder).expect("zoo").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

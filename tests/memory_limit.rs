@@ -10,7 +10,7 @@ fn height_within(megabytes: u64, more: &str) -> Result<u32, String> {
     let limit = megabytes * 1_000_000;
     let pipeline = Pipeline::new(&format!(
         "videotestsrc num-buffers=2 ! video/x-raw,width=320,height=180 \
-         ! depthanything name=depth resolution=700 num-threads=2 memory-limit={limit} {more} ! fakesink"
+         ! depthanything name=depth resolution=1400 num-threads=2 memory-limit={limit} {more} ! fakesink"
     ));
     pipeline.run()?;
     let stats = pipeline
@@ -30,10 +30,11 @@ fn memory_has_a_limit() {
         error.contains("MB at 126×70"),
         "the least that is possible: {error}"
     );
-    let little = height_within(90, "").unwrap();
-    let more = height_within(200, "").unwrap();
-    assert!(little < more && more < 700, "{little} {more}");
-    assert_eq!(height_within(100_000, ""), Ok(700));
+    let little = height_within(160, "").unwrap();
+    let more = height_within(320, "").unwrap();
+    println!("{little} {more}");
+    assert!(little < more && more < 1400, "{little} {more}");
+    assert_eq!(height_within(100_000, ""), Ok(1400));
     let error = height_within(40, "min-resolution=650").unwrap_err();
     assert!(error.contains("min-resolution"), "{error}");
 }

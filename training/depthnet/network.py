@@ -95,7 +95,9 @@ class Attention(nn.Module):
         b, n, width = x.shape
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         weights = ((q * self.scale) @ k.transpose(-2, -1)).softmax(-1)
-        return self.out((weights.to(v.dtype) @ v).transpose(1, 2).reshape(b, n, width))
+        if weights.dtype != v.dtype:  # under autocast; a Cast in the file would hide the attention from rewriters
+            weights = weights.to(v.dtype)
+        return self.out((weights @ v).transpose(1, 2).reshape(b, n, width))
 
 
 class Block(nn.Module):
@@ -114,21 +116,19 @@ class Block(nn.Module):
         return x + self.gain2 * self.mlp(self.norm2(x))
 
 
-def hat_weights(n: Tensor | int, m: Tensor | int, like: Tensor) -> Tensor:
-    """[m,n] rows that resample n points to m with a triangle as wide as the step: no aliasing."""
-    step = n / m
-    reach = step.clamp(min=1.0) if isinstance(step, Tensor) else max(step, 1.0)
-    centre = (torch.arange(m, device=like.device).float() + 0.5) * step - 0.5
-    distance = (torch.arange(n, device=like.device).float()[None] - centre[:, None]).abs()
-    weights = F.relu(1 - distance / reach)
-    return weights / weights.sum(1, keepdim=True)
-
-
 def shrink(x: Tensor, height: Tensor | int, width: Tensor | int) -> Tensor:
-    """Antialiased resize of [b,c,H,W] to [b,c,height,width], as two matrix products."""
-    rows = hat_weights(x.shape[-2], height, x)
-    columns = hat_weights(x.shape[-1], width, x)
-    return (rows @ x) @ columns.t()
+    """Resize [b,c,H,W] to [b,c,height,width] without aliasing, down to a quarter of its sides.
+
+    To twice the size first, then means of 2x2: only what every runtime has at opset 17, and no arithmetic on places, which
+    bfloat16 would round.
+    """
+    twice = F.interpolate(x, size=(2 * height, 2 * width), mode="bilinear", align_corners=False)
+    return F.avg_pool2d(twice, 2)
+
+
+def up(side: int) -> int:
+    """The next multiple of a fine cell. Not by %: few rewriters of graphs know Mod."""
+    return (side + FINE_CELL - 1) // FINE_CELL * FINE_CELL
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
@@ -156,14 +156,14 @@ class Coarse(nn.Module):
         self.mix = nn.ModuleList(Residual(c.context) for _ in range(2))
 
     def view(self, x: Tensor) -> Tensor:
-        """Shrink to `grid` cells on the short side; never enlarge."""
+        """Shrink to `grid` cells on the short side; only what is less than a cell is enlarged."""
         h, w = x.shape[-2], x.shape[-1]
         if torch.jit.is_tracing():
             short = torch.minimum(torch.as_tensor(h), torch.as_tensor(w))
-            cells = torch.minimum(short // COARSE_CELL, torch.as_tensor(self.grid))
+            cells = (short // COARSE_CELL).clamp(1, self.grid)
         else:
             short = min(h, w)
-            cells = min(short // COARSE_CELL, self.grid)
+            cells = min(max(short // COARSE_CELL, 1), self.grid)
         sides = [(2 * side * cells + short) // (2 * short) * COARSE_CELL for side in (h, w)]
         return shrink(x, *sides)
 
@@ -205,7 +205,7 @@ class DepthNet(nn.Module):
     def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Depth at full size, and the coarse branch's own at 1/8 of its view."""
         h, w = x.shape[-2], x.shape[-1]
-        x = F.pad(x, (0, -w % FINE_CELL, 0, -h % FINE_CELL), mode="replicate")
+        x = F.pad(x, (0, up(w) - w, 0, up(h) - h), mode="replicate")
         context = self.coarse(x)
         features = self.fine(x)
         y = self.mix[3](self.side[3](features[3]) + resize(self.join[1](context), features[3]))

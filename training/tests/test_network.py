@@ -32,7 +32,7 @@ def exported(tmp_path_factory) -> tuple[DepthNet, Path]:
     return net, path
 
 
-@pytest.mark.parametrize("size", [(126, 126), (126, 224), (252, 448), (518, 294), (140, 1036), (266, 182)])
+@pytest.mark.parametrize("size", [(14, 14), (14, 70), (28, 42), (126, 126), (126, 224), (252, 448), (518, 294), (140, 1036), (266, 182)])
 def test_file_equals_network(exported, size):
     net, path = exported
     session = onnxruntime.InferenceSession(str(path))
@@ -74,4 +74,5 @@ def test_shrink_is_an_antialiased_resize():
     x = torch.zeros(1, 1, 64, 64)
     x[..., ::2] = 1  # finer than the small grid can show
     assert (shrink(x, 16, 16)[..., 2:-2, 2:-2] - 0.5).abs().max() < 0.07
-    assert torch.equal(shrink(x, 64, 64), x)
+    smooth = torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
+    assert (shrink(smooth, 64, 64) - smooth).abs().max() < 0.005

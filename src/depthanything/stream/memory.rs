@@ -171,7 +171,9 @@ impl Stream {
         };
         let known = self.network.largest_measured();
         let mut next = match known {
-            0 => rungs.first().copied(),
+            known if rungs.first().is_some_and(|least| known < least.tokens) => {
+                rungs.first().copied()
+            }
             known => rungs
                 .iter()
                 .copied()
