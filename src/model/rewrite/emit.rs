@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::MICROSOFT;
 use super::attention::Attention;
+use super::names::Names;
 use super::scope::Scope;
 use crate::model::proto::attribute_proto::AttributeType;
 use crate::model::proto::tensor_proto::DataType;
@@ -81,10 +82,7 @@ impl Edit {
 /// The operator is used with one head and what are batch and heads in the graph as its batch, […, N, d] as [M, N, d]:
 /// this needs no knowledge of ranks, heads or widths, and saves the way to [B, N, H·d] and back.
 pub(super) struct Emitter<'a> {
-    scope: &'a Scope<'a>,
-    inputs: &'a [String],
-    /// Names given here.
-    names: HashSet<String>,
+    names: Names<'a>,
     /// Lists of integers that the new nodes share, and their names.
     lists: Vec<(Vec<i64>, String)>,
 }
@@ -92,9 +90,7 @@ pub(super) struct Emitter<'a> {
 impl<'a> Emitter<'a> {
     pub(super) fn new(scope: &'a Scope<'a>, inputs: &'a [String]) -> Self {
         Self {
-            scope,
-            inputs,
-            names: HashSet::new(),
+            names: Names::new(scope, inputs, "fused_attention"),
             lists: Vec::new(),
         }
     }
@@ -115,7 +111,7 @@ impl<'a> Emitter<'a> {
             }
         };
         let value = self.flat(&mut nodes, attention.value);
-        let fused = self.name("output");
+        let fused = self.names.give("output");
         let mut node = node("MultiHeadAttention", &[&query, &key, &value], &fused);
         node.domain = Some(MICROSOFT.to_owned());
         node.attribute = vec![
@@ -157,7 +153,7 @@ impl<'a> Emitter<'a> {
     /// […, a, b] as [M, a, b].
     fn flat(&mut self, nodes: &mut Vec<NodeProto>, value: &str) -> String {
         let [shape, sides, flat_shape, flat] =
-            ["shape", "sides", "flat_shape", "flat"].map(|what| self.name(what));
+            ["shape", "sides", "flat_shape", "flat"].map(|what| self.names.give(what));
         let all = self.list(&[-1]);
         let last_two = self.list(&[-2, -1]);
         nodes.extend([
@@ -178,7 +174,7 @@ impl<'a> Emitter<'a> {
             "width",
             "output_shape",
         ]
-        .map(|what| self.name(what));
+        .map(|what| self.names.give(what));
         let first = self.list(&[0]);
         let last = self.list(&[-1]);
         nodes.extend([
@@ -195,7 +191,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn transpose(&mut self, nodes: &mut Vec<NodeProto>, value: &str, order: &[i64]) -> String {
-        let name = self.name("key");
+        let name = self.names.give("key");
         let order = AttributeProto {
             name: Some("perm".to_owned()),
             r#type: Some(AttributeType::Ints as i32),
@@ -211,24 +207,9 @@ impl<'a> Emitter<'a> {
         if let Some((_, name)) = self.lists.iter().find(|(known, _)| known == values) {
             return name.clone();
         }
-        let name = self.name("list");
+        let name = self.names.give("list");
         self.lists.push((values.to_vec(), name.clone()));
         name
-    }
-
-    /// A name that nothing else has.
-    fn name(&mut self, what: &str) -> String {
-        let mut number = self.names.len();
-        loop {
-            let name = format!("fused_attention/{what}_{number}");
-            if !self.scope.is_taken(&name)
-                && !self.inputs.contains(&name)
-                && self.names.insert(name.clone())
-            {
-                return name;
-            }
-            number += 1;
-        }
     }
 }
 

@@ -8,6 +8,7 @@ mod attention;
 mod emit;
 mod half;
 mod mask;
+mod names;
 mod operators;
 mod resize;
 mod scope;

@@ -4,9 +4,8 @@
 //! Depth Anything V2 Small goes there. It is the product of one matrix for each of the two sides, though, and those
 //! are what comes of resizing an identity matrix by the same rule.
 
-use std::collections::HashSet;
-
 use super::emit::{Edit, int, node, with};
+use super::names::Names;
 use super::scope::{Scope, attribute, op};
 use crate::model::proto::NodeProto;
 use crate::model::proto::attribute_proto::AttributeType;
@@ -22,11 +21,7 @@ const MAX_CHAIN: u32 = 16;
 /// outside.
 pub(super) fn separate(scope: &Scope<'_>, inputs: &[String]) -> (Edit, usize) {
     let mut edit = Edit::default();
-    let mut names = Names {
-        scope,
-        inputs,
-        given: HashSet::new(),
-    };
+    let mut names = Names::new(scope, inputs, "separated_resize");
     let mut count = 0;
     for (index, node) in scope.nodes.iter().enumerate() {
         if let Some(resize) = Resize::of(scope, node) {
@@ -210,28 +205,5 @@ fn ints(values: &[i64]) -> TensorProto {
         data_type: Some(DataType::Int64 as i32),
         int64_data: values.to_vec(),
         ..TensorProto::default()
-    }
-}
-
-/// Names that nothing else has.
-struct Names<'a> {
-    scope: &'a Scope<'a>,
-    inputs: &'a [String],
-    given: HashSet<String>,
-}
-
-impl Names<'_> {
-    fn give(&mut self, what: &str) -> String {
-        let mut number = self.given.len();
-        loop {
-            let name = format!("separated_resize/{what}_{number}");
-            if !self.scope.is_taken(&name)
-                && !self.inputs.contains(&name)
-                && self.given.insert(name.clone())
-            {
-                return name;
-            }
-            number += 1;
-        }
     }
 }
