@@ -86,3 +86,11 @@ def guide_loss(guide: Tensor, target: Tensor, cell: int) -> Tensor:
     small = torch.where(valid, small, 0.0)
     residual = standardise(guide.float(), valid, FLOOR) - standardise(small, valid)
     return mean(soften(residual), valid) + 0.15 * absolute(guide.float(), small, valid)
+
+
+def steady_loss(predicted: Tensor, twin: Tensor, target: Tensor) -> Tensor:
+    """What a `twin`, the same picture with other noise, changes in the answer, against the answer's mean deviation."""
+    predicted, twin, valid = predicted.float(), twin.float(), ~target.isnan()
+    centre = (torch.where(valid, predicted, 0.0).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1))[:, None, None]
+    spread = torch.where(valid, (predicted - centre).abs(), 0.0).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
+    return mean((predicted - twin).abs() / (spread.detach()[:, None, None] + FLOOR), valid)

@@ -24,11 +24,12 @@ from torch.utils.data import DataLoader
 from . import metrics
 from .backbone import pretrained
 from .data import MEAN, STD, Batches, normalise
-from .losses import depth_loss, guide_loss
+from .losses import depth_loss, guide_loss, steady_loss
 from .muon import optimisers
 from .network import FINE_CELL, Config, DepthNet
 from .pool import Pool
 
+TWINS = 4  # one picture in so many is seen a second time in the same step, with other noise
 HORIZON = 32_000  # images over which weights are averaged, once under way; less in a cooldown
 
 
@@ -64,6 +65,14 @@ def network_of(path: Path, averaged: bool = True) -> DepthNet:
     net = DepthNet(Config(**state["config"]))
     net.load_state_dict(state["average" if averaged else "network"])
     return net.eval()
+
+
+def noisy(rgb: Tensor) -> Tensor:
+    """The next frame of a film [b,h,w,3] in which nothing moves: sensor noise, and an exposure that is not quite the same."""
+    shape = (len(rgb), 1, 1, 1)
+    strength = torch.empty(shape, device=rgb.device).uniform_(1, 6)
+    gain = torch.empty(shape, device=rgb.device).uniform_(0.98, 1.02)
+    return (rgb * gain + torch.randn_like(rgb) * strength).clamp(0, 255).round()
 
 
 class Validation:
@@ -139,13 +148,16 @@ class Trainer:
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = rate * (self.args.backbone if name == "backbone" else 1)
-        x = normalise(rgb.to(self.device, non_blocking=True))
+        rgb = rgb.to(self.device, non_blocking=True).float()
         target = target.to(self.device, non_blocking=True)
+        pairs = max(1, len(rgb) // TWINS)
+        rgb, target = torch.cat([rgb, noisy(rgb[:pairs])]), torch.cat([target, target[:pairs]])
         with torch.autocast(self.device.type, torch.bfloat16):
-            depth, guide = self.net.both(x)
+            depth, guide = self.net.both(normalise(rgb))
         loss, parts = depth_loss(depth, target)
         parts["guide"] = guide_loss(guide, target, FINE_CELL)
-        loss = loss + 0.3 * parts["guide"]
+        parts["steady"] = steady_loss(depth[:pairs], depth[-pairs:], target[:pairs])
+        loss = loss + 0.3 * parts["guide"] + parts["steady"]
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -153,8 +165,8 @@ class Trainer:
             for optimiser in self.optimisers.values():
                 optimiser.step()
         self.steps += 1
-        self.images += len(rgb)
-        self.follow(len(rgb))
+        self.images += len(rgb) - pairs
+        self.follow(len(rgb) - pairs)
         return {k: v.detach() for k, v in parts.items()}
 
     @torch.no_grad()

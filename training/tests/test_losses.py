@@ -1,5 +1,5 @@
 import torch
-from depthnet.losses import depth_loss, guide_loss, soften, standardise
+from depthnet.losses import depth_loss, guide_loss, soften, standardise, steady_loss
 
 
 def ramp(b: int = 2, h: int = 56, w: int = 70) -> torch.Tensor:
@@ -51,3 +51,12 @@ def test_guide_is_compared_with_the_padded_target():
     small = torch.nn.functional.pad(target[:, None], (0, 6, 0, 2), mode="replicate")
     small = torch.nn.functional.interpolate(small, size=(16, 20), mode="nearest-exact")[:, 0]
     assert guide_loss(2 * small + 1, target, 16) < 0.3
+
+
+def test_steady_loss_is_the_change_against_the_spread():
+    x, flicker = ramp(), 0.01 * torch.sign(torch.randn(2, 56, 70))
+    one, hundred = steady_loss(x, x + flicker, x), steady_loss(100 * x, 100 * (x + flicker), x)
+    assert steady_loss(x, x, x) == 0 and 0.03 < one < 0.06 and abs(one / hundred - 1) < 0.1
+    target = x.clone()
+    target[:, :10] = torch.nan
+    assert steady_loss(x, torch.cat([x[:, :10] + 1, x[:, 10:]], 1), target) == 0

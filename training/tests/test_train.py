@@ -43,6 +43,13 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch):
     assert not list(tmp_path.glob("*.[0-9]*"))
 
 
+def test_twins_differ_by_little():
+    torch.manual_seed(0)
+    rgb = torch.full((3, 40, 40, 3), 128.0)
+    change = train.noisy(rgb) - rgb
+    assert 0.5 < change.std() < 7 and change.mean().abs() < 4
+
+
 def test_it_learns_a_ramp(monkeypatch):
     t = trainer(monkeypatch)
     parts = [t.step(*batch(i), 1e-3)["absolute"].item() for i in range(12)]
