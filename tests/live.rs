@@ -168,6 +168,33 @@ fn a_least_resolution_above_the_resolution_is_pointed_out() {
     assert!(warned);
 }
 
+#[test]
+fn so_is_one_that_is_set_while_playing() {
+    let mut harness = harness("video/x-raw,format=RGB,width=64,height=48,framerate=10/1");
+    let bus = gst::Bus::new();
+    let bin = harness.element().unwrap().downcast::<gst::Bin>().unwrap();
+    bin.set_bus(Some(&bus));
+    let element = bin
+        .children()
+        .into_iter()
+        .find(|child| child.has_property("min-resolution"));
+    let element = element.unwrap();
+    let warnings = || {
+        let warnings = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning]));
+        warnings.count()
+    };
+    harness
+        .push_and_pull(frame(Some(gst::ClockTime::ZERO)))
+        .unwrap();
+    assert_eq!(warnings(), 0);
+    element.set_property("min-resolution", 252_u32);
+    for millis in [100, 200] {
+        let at = gst::ClockTime::from_mseconds(millis);
+        harness.push_and_pull(frame(Some(at))).unwrap();
+    }
+    assert_eq!(warnings(), 1, "once");
+}
+
 fn harness(caps: &str) -> Harness {
     common::init();
     let mut harness = Harness::new_parse("depthanything resolution=126 min-resolution=70");

@@ -13,7 +13,7 @@ use super::live::Live;
 use super::messages;
 use super::settings::{self, Changes, Settings};
 use super::stats::Stats;
-use super::stream::{Moment, Stream};
+use super::stream::{Asked, Moment, Stream, Warning};
 use super::{CAT, caps};
 use crate::engine::shared::Interrupt;
 use crate::error::Error;
@@ -125,16 +125,9 @@ impl BaseTransformImpl for DepthAnything {
         let settings = lock(&self.settings).clone();
         *lock(&self.stats) = Stats::default();
         self.live.start();
-        if settings.live.min_resolution > settings.live.resolution {
-            gst::element_imp_warning!(
-                self,
-                gst::LibraryError::Settings,
-                (
-                    "min-resolution={} is above resolution={}, which stays as it is",
-                    settings.live.min_resolution,
-                    settings.live.resolution
-                )
-            );
+        let asked = Asked::of(&settings.live);
+        if asked.floor_is_above() {
+            self.warn(&Warning::Floor(asked));
         }
         let loaded = Self::check_range(&settings.live).and_then(|()| self.load(&settings.load));
         match loaded {

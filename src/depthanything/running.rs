@@ -125,6 +125,15 @@ impl DepthAnything {
                 gst::ResourceError::NoSpaceLeft,
                 ("{error}. The stream goes on at a lower resolution")
             ),
+            Warning::Floor(asked) => gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                (
+                    "min-resolution={} is above resolution={}, which stays as it is",
+                    asked.min_resolution,
+                    asked.resolution
+                )
+            ),
             Warning::Refused { asked, kept, error } => {
                 gst::element_imp_warning!(
                     self,

@@ -106,11 +106,17 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn of(live: &LiveSettings) -> Self {
+    /// Of `live`.
+    pub(super) fn of(live: &LiveSettings) -> Self {
         Self {
             resolution: live.resolution,
             min_resolution: live.min_resolution,
         }
+    }
+
+    /// `min-resolution` asks for more than `resolution` allows.
+    pub(super) fn floor_is_above(self) -> bool {
+        self.min_resolution > self.resolution
     }
 }
 

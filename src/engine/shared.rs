@@ -191,6 +191,11 @@ impl Shared {
         }
     }
 
+    /// Takes no more images of others along than there are so many bytes for; `None`: no limit.
+    pub fn limit_memory(&self, bytes: Option<u64>) {
+        self.member.limit_memory(bytes);
+    }
+
     /// Bytes that the network takes, weights included, when it runs at so many tokens: predicted, and where it has run at
     /// that size measured.
     pub fn memory(&self, tokens: usize) -> u64 {
@@ -214,23 +219,28 @@ impl Shared {
     pub fn run(&mut self, work: &mut Work, due: Instant) -> Result<Option<Ran>, Error> {
         let streams = self.engine.streams.load(Ordering::Relaxed);
         let mut batching = self.batching;
+        let patch = self.description.patch.max(1) as usize;
+        let tokens = work.size.area() / (patch * patch);
         // streams have one work each
         batching.most = batching
             .most
             .min(streams)
             .min(self.description.batch.unwrap_or(usize::MAX));
+        if let (2.., Some(bytes)) = (batching.most, self.member.memory_limit()) {
+            let fit = lock(&self.engine.memory).batch_within(tokens, bytes);
+            batching.most = batching.most.min(fit);
+        }
         if self.is_warm(work.size) {
             return self.engine.queue.run(&self.member, work, due, batching);
         }
-        let patch = self.description.patch.max(1) as usize;
-        let tokens = work.size.area() / (patch * patch);
         let before = resident();
         let ran = self.engine.queue.run(&self.member, work, due, batching)?;
         // what a GPU holds is not seen here, and only predicted
-        if let (Some(_), Some(before), Some(after), false) =
+        if let (Some(ran), Some(before), Some(after), false) =
             (ran, before, resident(), self.description.runs_on_gpu())
         {
-            lock(&self.engine.memory).observe(tokens, after.saturating_sub(before));
+            let each = after.saturating_sub(before) / ran.batch.max(1) as u64;
+            lock(&self.engine.memory).observe(tokens, each);
         }
         Ok(ran)
     }

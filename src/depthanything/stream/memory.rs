@@ -77,20 +77,32 @@ fn megabytes(bytes: u64) -> u64 {
 }
 
 impl Stream {
-    /// What the network may take when it runs at the sizes of `plan`. `None`: there is enough without a doubt, or nothing
-    /// to be done about it.
-    pub(super) fn limit_for(&self, plan: &Plan) -> Option<Limit> {
+    /// What there is for the network; `None`: nobody knows.
+    fn room(&self) -> Option<Limit> {
         if let Some(bytes) = self.memory_limit {
             return Some(Limit::Property(bytes));
         }
-        let description = self.network.description();
-        if description.runs_on_gpu() || description.input_size != InputSize::Any {
+        if self.network.description().runs_on_gpu() {
             return None;
         }
         // what it holds already is not left any more, but its own
         let own = self.network.held().min(resident().unwrap_or(u64::MAX));
         let left = (self.available)()? as f64 * SHARE;
-        let limit = own.saturating_add(left as u64);
+        Some(Limit::Machine(own.saturating_add(left as u64)))
+    }
+
+    /// What the network may take when it runs at the sizes of `plan`, and its batches in any case. `None`: there is enough
+    /// without a doubt, or nothing to be done about it.
+    pub(super) fn limit_for(&self, plan: &Plan) -> Option<Limit> {
+        let room = self.room();
+        self.network.limit_memory(room.map(Limit::bytes));
+        let limit = match room? {
+            Limit::Machine(bytes) => bytes,
+            property @ Limit::Property(_) => return Some(property),
+        };
+        if self.network.description().input_size != InputSize::Any {
+            return None;
+        }
         let most = plan.rungs().last()?.tokens;
         let measured = most <= self.network.largest_measured();
         let doubt = if measured { 1 } else { DOUBT };

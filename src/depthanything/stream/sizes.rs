@@ -119,7 +119,9 @@ impl Stream {
                     } else {
                         Reason::Property
                     });
-                    warning = shortage.and_then(|shortage| shortage.warning);
+                    warning = shortage
+                        .and_then(|shortage| shortage.warning)
+                        .or_else(|| asked.floor_is_above().then_some(Warning::Floor(asked)));
                 }
                 Err(error) => {
                     format.refused = Some(asked);
@@ -142,6 +144,8 @@ impl Stream {
 pub(in crate::depthanything) enum Warning {
     /// There is no memory for a size, and a smaller one is taken.
     Memory(Error),
+    /// `min-resolution` is above `resolution`, and asks for nothing.
+    Floor(Asked),
     /// There is no such size for these frames, or no memory for it: the size stays what it is.
     Refused {
         asked: Asked,

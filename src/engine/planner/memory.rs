@@ -76,6 +76,14 @@ impl MemoryModel {
         (self.loaded + run) as u64
     }
 
+    /// How many images of `tokens` each may run together within so many bytes: at least one, which is not asked here.
+    pub fn batch_within(&self, tokens: usize, bytes: u64) -> usize {
+        let one = self.predict(tokens) as f64;
+        let each = MARGIN * (one - self.loaded).max(1.0);
+        // negative where one is too much already: 0
+        1 + ((bytes as f64 - one) / each) as usize
+    }
+
     /// The first run at `tokens` has made the process grow by so many bytes.
     pub fn observe(&mut self, tokens: usize, grown: u64) {
         let (largest, before) = self.measured.last().copied().unwrap_or_default();
@@ -159,6 +167,19 @@ mod tests {
         // sizes that were measured, or are smaller, teach nothing
         model.observe(300, 1_000_000_000);
         assert!(model.predict(400) < 300_000_000);
+    }
+
+    #[test]
+    fn batches_stay_within_memory() {
+        let mut model = MemoryModel::new(99_000_000, true, Some(150_000_000));
+        model.observe(400, 40_000_000);
+        for (bytes, most) in [(100, 1), (190, 1), (230, 1), (233, 2), (300, 3), (1000, 20)] {
+            assert_eq!(
+                model.batch_within(400, bytes * 1_000_000),
+                most,
+                "{bytes} MB"
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! earliest in the end: nobody starves.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,19 @@ impl Default for Batching {
 #[derive(Debug, Default)]
 pub(super) struct Member {
     interrupted: AtomicBool,
+    /// Bytes that a run of it may take; 0: no limit.
+    memory_limit: AtomicU64,
+}
+
+impl Member {
+    pub(super) fn limit_memory(&self, bytes: Option<u64>) {
+        let bytes = bytes.map_or(0, |bytes| bytes.max(1));
+        self.memory_limit.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn memory_limit(&self) -> Option<u64> {
+        Some(self.memory_limit.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
+    }
 }
 
 /// A network and the works that wait for it.

@@ -158,6 +158,36 @@ fn what_waits_runs_together_up_to_the_smallest_limit() {
 }
 
 #[test]
+fn no_more_run_together_than_memory_allows() {
+    let (shared, runs) = doubler(Duration::from_millis(60));
+    {
+        // 10 MB loaded and 1 MB for the image that has been seen
+        let mut memory = lock(&shared.engine.memory);
+        *memory = MemoryModel::new(0, true, Some(10_000_000));
+        memory.observe(1, 1_000_000);
+    }
+    let run = |limit| {
+        lock(&runs).clear();
+        let begin = Instant::now();
+        thread::scope(|scope| {
+            let mut first = shared.another();
+            scope.spawn(move || first.run(&mut work(1000.0), begin).unwrap());
+            thread::sleep(Duration::from_millis(20));
+            for value in [1.0, 2.0, 3.0] {
+                let mut stream = batches(3, Duration::ZERO, &shared);
+                stream.limit_memory(limit);
+                let due = begin + Duration::from_millis(300 * value as u64);
+                scope.spawn(move || stream.run(&mut work(value), due).unwrap());
+            }
+        });
+        lock(&runs).iter().map(Vec::len).collect::<Vec<_>>()
+    };
+    assert_eq!(run(Some(12_500_000)), [1, 2, 1]);
+    assert_eq!(run(Some(1)), [1, 1, 1, 1], "one always runs");
+    assert_eq!(run(None), [1, 3]);
+}
+
+#[test]
 fn a_batch_waits_to_fill_but_not_longer() {
     let (shared, runs) = doubler(Duration::from_millis(1));
     let wait = Duration::from_millis(400);
