@@ -157,7 +157,7 @@ class Trainer:
         loss, parts = depth_loss(depth, target)
         parts["guide"] = guide_loss(guide, target, FINE_CELL)
         parts["steady"] = steady_loss(depth[:pairs], depth[-pairs:], target[:pairs])
-        loss = loss + 0.3 * parts["guide"] + parts["steady"]
+        loss = loss + 0.3 * parts["guide"] + 1.5 * parts["steady"]
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
