@@ -32,15 +32,19 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
     let Setup {
         config, provider, ..
     } = setup;
-    let as_it_is = || SessionNetwork::open_graph(setup, &Graph::AsItIs);
     // TensorRT can't take the operator, and OpenVINO fuses by itself
     let takes_it = matches!(provider, ExecutionProvider::Cpu | ExecutionProvider::Cuda);
-    if !takes_it || !config.rewrite {
-        return as_it_is();
+    let graphs = (takes_it && config.rewrite)
+        .then(|| Graphs::of(&config.model, provider))
+        .flatten();
+    match graphs {
+        Some(graphs) => open_either(setup, &graphs),
+        None => SessionNetwork::open_graph(setup, &Graph::AsItIs),
     }
-    let Some(graphs) = Graphs::of(&config.model, provider) else {
-        return as_it_is();
-    };
+}
+
+/// Opens the model rewritten if that gives its depth, else as it is.
+fn open_either(setup: Setup<'_>, graphs: &Graphs) -> Result<SessionNetwork, Error> {
     let rewritten =
         SessionNetwork::open_graph(setup, &graphs.rewritten).and_then(|mut rewritten| {
             compare(setup, &graphs.plain, &mut rewritten)?;
@@ -52,7 +56,7 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
             Ok(network)
         }
         Err(error) => {
-            let mut network = as_it_is()?;
+            let mut network = SessionNetwork::open_graph(setup, &Graph::AsItIs)?;
             network.description.notes.push(format!(
                 "its graph is run as it is, which takes more memory and time: rewritten, {error}"
             ));
@@ -199,6 +203,9 @@ fn difference(expected: &[f32], found: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::precision::Precision;
+    use crate::engine::{Config, runtime};
+    use crate::model;
 
     #[test]
     fn differences_are_of_the_range() {
@@ -209,6 +216,71 @@ mod tests {
         assert_eq!(difference(&[2.0, f32::NAN], &[2.0, f32::NAN]), 0.0);
         // flat: a thousandth of the value stands in for the range
         assert!((difference(&[5.0, 5.0], &[5.0, 5.005]) - 1.0).abs() < 1e-3);
+    }
+
+    /// Changes the scale of each fused attention.
+    fn scaled(graph: &Graph, by: f32) -> Graph {
+        let Graph::Rewritten { bytes, folder } = graph else {
+            panic!("it is rewritten");
+        };
+        let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        let fused = nodes
+            .iter_mut()
+            .filter(|node| node.op_type() == "MultiHeadAttention");
+        for scale in fused.flat_map(|node| &mut node.attribute) {
+            scale.f = scale.f.map(|scale| scale * by);
+        }
+        Graph::Rewritten {
+            bytes: model.encode_to_vec(),
+            folder: folder.clone(),
+        }
+    }
+
+    #[test]
+    fn what_gives_another_depth_is_not_taken() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/attention");
+        let source = ModelSource::File(folder.join("transformers-eager.onnx"));
+        let config = Config {
+            provider: ExecutionProvider::Cpu,
+            ..Config::new(source)
+        };
+        let setup = Setup {
+            runtime: runtime::load().unwrap(),
+            config: &config,
+            facts: &model::inspect(&config.model).unwrap(),
+            provider: ExecutionProvider::Cpu,
+            precision: Precision::Fp32,
+            engine: None,
+        };
+        let mut graphs = Graphs::of(&config.model, ExecutionProvider::Cpu).unwrap();
+        let network = open_either(setup, &graphs).unwrap();
+        assert_eq!(network.description.fused_attentions, 4);
+        let notes = network.description.notes.join(" ");
+        assert!(!notes.contains("as it is"), "{notes}");
+
+        // it runs, and is wrong
+        graphs.rewritten = scaled(&graphs.rewritten, 1.5);
+        SessionNetwork::open_graph(setup, &graphs.rewritten).unwrap();
+        let mut network = open_either(setup, &graphs).unwrap();
+        assert_eq!(network.description.fused_attentions, 0);
+        let notes = network.description.notes.join(" ");
+        assert!(
+            notes.contains("as it is") && notes.contains("differs by"),
+            "{notes}"
+        );
+        compare(setup, &graphs.plain, &mut network).unwrap();
+
+        // it does not even run
+        graphs.rewritten = scaled(
+            &Graph::Rewritten {
+                bytes: Vec::new(),
+                folder: None,
+            },
+            1.0,
+        );
+        let network = open_either(setup, &graphs).unwrap();
+        assert_eq!(network.description.fused_attentions, 0);
     }
 
     #[test]
