@@ -206,6 +206,7 @@ mod tests {
     use crate::engine::precision::Precision;
     use crate::engine::{Config, runtime};
     use crate::model;
+    use crate::model::proto::NodeProto;
 
     #[test]
     fn differences_are_of_the_range() {
@@ -218,19 +219,17 @@ mod tests {
         assert!((difference(&[5.0, 5.0], &[5.0, 5.005]) - 1.0).abs() < 1e-3);
     }
 
-    /// Changes the scale of each fused attention.
-    fn scaled(graph: &Graph, by: f32) -> Graph {
+    /// `graph` with its fused attentions changed.
+    fn changed(graph: &Graph, change: impl Fn(&mut NodeProto)) -> Graph {
         let Graph::Rewritten { bytes, folder } = graph else {
             panic!("it is rewritten");
         };
         let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
         let nodes = &mut model.graph.as_mut().unwrap().node;
-        let fused = nodes
+        nodes
             .iter_mut()
-            .filter(|node| node.op_type() == "MultiHeadAttention");
-        for scale in fused.flat_map(|node| &mut node.attribute) {
-            scale.f = scale.f.map(|scale| scale * by);
-        }
+            .filter(|node| node.op_type() == "MultiHeadAttention")
+            .for_each(change);
         Graph::Rewritten {
             bytes: model.encode_to_vec(),
             folder: folder.clone(),
@@ -239,14 +238,14 @@ mod tests {
 
     #[test]
     fn what_gives_another_depth_is_not_taken() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/attention");
-        let source = ModelSource::File(folder.join("transformers-eager.onnx"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let source = ModelSource::File(root.join("tests/models/attention/transformers-eager.onnx"));
         let config = Config {
             provider: ExecutionProvider::Cpu,
             ..Config::new(source)
         };
         let setup = Setup {
-            runtime: runtime::load().unwrap(),
+            runtime: runtime::load_from(&root.join(".runtime/onnxruntime")).unwrap(),
             config: &config,
             facts: &model::inspect(&config.model).unwrap(),
             provider: ExecutionProvider::Cpu,
@@ -260,7 +259,11 @@ mod tests {
         assert!(!notes.contains("as it is"), "{notes}");
 
         // it runs, and is wrong
-        graphs.rewritten = scaled(&graphs.rewritten, 1.5);
+        graphs.rewritten = changed(&graphs.rewritten, |node| {
+            for attribute in &mut node.attribute {
+                attribute.f = attribute.f.map(|scale| 1.5 * scale);
+            }
+        });
         SessionNetwork::open_graph(setup, &graphs.rewritten).unwrap();
         let mut network = open_either(setup, &graphs).unwrap();
         assert_eq!(network.description.fused_attentions, 0);
@@ -271,14 +274,11 @@ mod tests {
         );
         compare(setup, &graphs.plain, &mut network).unwrap();
 
-        // it does not even run
-        graphs.rewritten = scaled(
-            &Graph::Rewritten {
-                bytes: Vec::new(),
-                folder: None,
-            },
-            1.0,
-        );
+        // it does not even load
+        graphs.rewritten = changed(&graphs.rewritten, |node| {
+            node.op_type = Some("ManyHeadedAttention".to_owned());
+        });
+        assert!(SessionNetwork::open_graph(setup, &graphs.rewritten).is_err());
         let network = open_either(setup, &graphs).unwrap();
         assert_eq!(network.description.fused_attentions, 0);
     }
