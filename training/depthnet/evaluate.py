@@ -2,7 +2,8 @@
 
     evaluate.py MODEL.onnx [--pictures DIR] [--renderer depth-scenes] [--only pairs,kinds,detail,steady,robust,speed]
 
-DIR holds photos/ and clips/, named as in evaluation/pairs.json. Without it the tables on real pictures
+DIR holds photos/ and clips/, named as in evaluation/pairs.json; for --pairs evaluation/public.json it is what
+evaluation/fetch has made. Without it the tables on real pictures
 are left out; without a renderer those on scenes are.
 """
 
@@ -31,11 +32,11 @@ def table(title: str, head: list[str], rows: list[list]) -> None:
         print(f"| {' | '.join(row)} |")
 
 
-def load_pictures(root: Path) -> tuple[dict[str, np.ndarray], list[Pair]]:
+def load_pictures(root: Path, pairs_file: Path = PAIRS) -> tuple[dict[str, np.ndarray], list[Pair]]:
     """The pictures that have pairs, RGB, and the pairs."""
     pictures: dict[str, np.ndarray] = {}
     pairs: list[Pair] = []
-    for item in json.loads(PAIRS.read_text())["pairs"]:
+    for item in json.loads(pairs_file.read_text())["pairs"]:
         path, frame = root / item["image"], item.get("frame")
         name = item["image"] if frame is None else f"{item['image']} {frame}"
         if name not in pictures:
@@ -65,8 +66,8 @@ def right(depths: dict[str, np.ndarray], pairs: list[Pair]) -> np.ndarray:
     return np.array([at(depths[n], p[0]) > at(depths[n], p[1]) for n, p in pairs])
 
 
-def real_pairs(model: Model, root: Path, resolutions: list[int]) -> dict:
-    pictures, pairs = load_pictures(root)
+def real_pairs(model: Model, root: Path, pairs_file: Path, resolutions: list[int]) -> dict:
+    pictures, pairs = load_pictures(root, pairs_file)
     names = np.array([n for n, _ in pairs])
     results = {r: right({n: model.depth(p, r) for n, p in pictures.items()}, pairs) for r in resolutions}
     lower = np.array([0.5 if abs(p[0, 1] - p[1, 1]) < 0.005 else float(p[0, 1] > p[1, 1]) for _, p in pairs])
@@ -110,8 +111,8 @@ CHANGES = {
 }
 
 
-def robustness(model: Model, root: Path, resolution: int = 518) -> dict:
-    pictures, pairs = load_pictures(root)
+def robustness(model: Model, root: Path, pairs_file: Path, resolution: int = 518) -> dict:
+    pictures, pairs = load_pictures(root, pairs_file)
     plain = right({n: model.depth(p, resolution) for n, p in pictures.items()}, pairs)
     rows, out = [], {}
     for name, change in CHANGES.items():
@@ -198,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--pairs", type=Path, default=PAIRS, help="which pairs; evaluation/public.json is the other file")
     parser.add_argument("--renderer")
     parser.add_argument("--only", default="pairs,robust,kinds,detail,steady,speed")
     parser.add_argument("--count", type=int, default=24, help="scenes of a kind")
@@ -209,7 +211,10 @@ def main() -> None:
     few = max(2, a.count // 4)
     parts: dict[str, Callable[[], dict]] = {}
     if a.pictures:
-        parts |= {"pairs": lambda: real_pairs(model, a.pictures, a.resolutions), "robust": lambda: robustness(model, a.pictures)}
+        parts |= {
+            "pairs": lambda: real_pairs(model, a.pictures, a.pairs, a.resolutions),
+            "robust": lambda: robustness(model, a.pictures, a.pairs),
+        }
     try:
         renderer.find(a.renderer)
         parts |= {
