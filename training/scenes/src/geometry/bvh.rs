@@ -6,7 +6,7 @@
 use super::rays::{Rays, Vec3x4, bits};
 use arrayvec::ArrayVec;
 use glam::Vec3;
-use wide::{CmpEq, CmpLe, CmpLt, f32x4};
+use wide::{CmpEq, CmpGe, CmpLe, CmpLt, f32x4};
 
 /// An axis-aligned box.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,9 @@ const STACK: usize = 64;
 const LARGE: f32 = 1e18;
 const NEVER: f32x4 = f32x4::new([f32::INFINITY; 4]);
 
+/// Two lines of the cache.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Node {
     /// Sides of the children's boxes: the three smallest coordinates, then the three largest. Children fill the
     /// places from the front.
@@ -272,6 +274,11 @@ impl Bvh {
         }
         let inv = rays.dir.recip();
         let beam = Beam::around(rays, &inv);
+        let hull = if beam.is_none() {
+            Hull::around(rays, *t_max)
+        } else {
+            None
+        };
         let start = smallest(rays.t_min);
         // what waits, nearest on top; a full stack would lose geometry, but 64 is twenty levels deep
         let mut stack = ArrayVec::<(u32, f32), STACK>::new();
@@ -292,7 +299,11 @@ impl Bvh {
             let node = &self.nodes[at as usize];
             let (entered, nears) = match &beam {
                 Some(beam) => beam.enters(node, start, far),
-                None => (node.children(), f32x4::ZERO),
+                None => (
+                    hull.as_ref()
+                        .map_or_else(|| node.children(), |h| h.meets(node)),
+                    f32x4::ZERO,
+                ),
             };
             let nears = nears.to_array();
             let base = stack.len();
@@ -450,6 +461,46 @@ impl Beam {
         let first = x0.fast_max(y0).fast_max(z0.fast_max(f32x4::splat(start)));
         let last = x1.fast_min(y1).fast_min(z1.fast_min(f32x4::splat(end)));
         (first.cmp_le(last).move_mask() as u32, first)
+    }
+}
+
+/// The box around four short rays that go any way: those of ambient occlusion.
+struct Hull {
+    min: [f32x4; 3],
+    max: [f32x4; 3],
+}
+
+impl Hull {
+    /// `None` for rays that are not short.
+    #[inline(always)]
+    fn around(rays: &Rays, t_max: f32x4) -> Option<Self> {
+        if !t_max.cmp_lt(f32x4::splat(1e3)).all() {
+            return None;
+        }
+        let t = t_max.fast_max(f32x4::ZERO);
+        let axes = [
+            (rays.origin.x, rays.dir.x),
+            (rays.origin.y, rays.dir.y),
+            (rays.origin.z, rays.dir.z),
+        ];
+        let ends = axes.map(|(o, d)| {
+            let end = o + d * t;
+            // more than what rounding may lose
+            let pad = (o.abs() + end.abs()) * f32x4::splat(1e-5);
+            (o.fast_min(end) - pad, o.fast_max(end) + pad)
+        });
+        Some(Self {
+            min: ends.map(|e| f32x4::splat(smallest(e.0))),
+            max: ends.map(|e| f32x4::splat(largest(e.1))),
+        })
+    }
+
+    /// Which children's boxes it meets, as bits.
+    #[inline(always)]
+    fn meets(&self, node: &Node) -> u32 {
+        let (low, high) = node.sides.split_at(3);
+        let axis = |a: usize| low[a].cmp_le(self.max[a]) & high[a].cmp_ge(self.min[a]);
+        (axis(0) & axis(1) & axis(2)).move_mask() as u32
     }
 }
 

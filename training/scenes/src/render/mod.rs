@@ -3,6 +3,7 @@
 //! One primary ray through each pixel's centre gives depth; it alone decides depth, so depth is sharp and exact.
 //! Colour gets one shadow ray, ambient occlusion on a coarse grid, and more primary rays where surfaces meet.
 
+mod antialias;
 mod occlusion;
 mod shade;
 mod sky;
@@ -55,22 +56,37 @@ impl Default for Options {
 /// The light of a pixel that has not asked for its shadow.
 const UNKNOWN: f32 = -1.0;
 
-/// What the primary ray of a pixel found.
+/// What the primary ray of a pixel found: one line of the cache.
 #[derive(Clone, Copy)]
 struct Pixel {
-    hit: Hit,
+    /// Depth and what is there, as in [`Hit`].
+    t: f32,
+    prim: u32,
     spot: Spot,
+    /// Surface.
     id: u32,
+    /// The surface, or the whole mesh for leaves and stones: what shares light.
+    group: u32,
     /// Share of the first and the second light that arrives.
     lit: [f32; 2],
 }
 
 impl Pixel {
-    /// The surface, or the whole mesh for leaves and stones: what shares light.
-    fn group(&self, scene: &Scene) -> u32 {
-        match scene.prims.get(self.hit.prim as usize).map(|p| &p.shape) {
-            Some(Shape::Mesh(..)) => self.hit.prim,
-            _ => self.id,
+    const NOTHING: Self = Self {
+        t: f32::INFINITY,
+        prim: u32::MAX,
+        spot: Spot::NOWHERE,
+        id: 0,
+        group: 0,
+        lit: [1.0; 2],
+    };
+
+    /// The hit, less the place on its triangle.
+    fn hit(&self) -> Hit {
+        Hit {
+            t: self.t,
+            prim: self.prim,
+            ..Hit::NONE
         }
     }
 }
@@ -78,8 +94,6 @@ impl Pixel {
 /// What neighbours want to know of a pixel.
 #[derive(Clone, Copy)]
 struct Tag {
-    /// Surface.
-    id: u32,
     /// See [`Pixel::group`].
     group: u32,
     /// Share of the first and the second light that arrives.
@@ -174,13 +188,7 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         world,
         pixel: 1.0 / camera.focal_pixels(width, height),
     };
-    let nothing = Pixel {
-        hit: Hit::NONE,
-        spot: Spot::NOWHERE,
-        id: 0,
-        lit: [1.0; 2],
-    };
-    let mut pixels = vec![nothing; width * height];
+    let mut pixels = vec![Pixel::NOTHING; width * height];
     bands(options.parallel, &mut pixels, width, 2, |y, band| {
         dispatch(SeenBand {
             shader: &shader,
@@ -203,7 +211,7 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         let asked: Vec<(u32, f32)> = pixels
             .chunks(width)
             .step_by(2)
-            .flat_map(|row| row.iter().step_by(2).map(|p| (p.group(scene), p.lit[0])))
+            .flat_map(|row| row.iter().step_by(2).map(|p| (p.group, p.lit[0])))
             .collect();
         let columns = width.div_ceil(2);
         rows(options.parallel, &mut pixels, width, |y, row| {
@@ -213,7 +221,7 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
             let (above, below) = asked[y / 2 * columns..][..2 * columns].split_at(columns);
             for (k, p) in row.iter_mut().skip(1).step_by(2).enumerate() {
                 if k + 1 < columns && p.spot.material != u32::MAX {
-                    let first = (p.group(scene), above[k].1);
+                    let first = (p.group, above[k].1);
                     if [above[k], above[k + 1], below[k], below[k + 1]] == [first; 4] {
                         p.lit[0] = first.1;
                     }
@@ -222,13 +230,12 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
             ask(&shader, row, y, 0, options.jitter, |x| x % 2 == 1);
         });
     }
-    let inverse_depth = pixels.iter().map(|p| inverse(p.hit.t)).collect();
-    // neighbours are asked for these two often: apart from the rest they stay in the cache
+    let inverse_depth = pixels.iter().map(|p| inverse(p.t)).collect();
+    // neighbours are asked for these often: apart from the rest they stay in the cache
     let tags: Vec<Tag> = pixels
         .iter()
         .map(|p| Tag {
-            id: p.id,
-            group: p.group(scene),
+            group: p.group,
             lit: p.lit,
         })
         .collect();
@@ -247,7 +254,14 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         });
     });
     if options.antialias {
-        antialias(&shader, &tags, &mut rgb, width, height, options);
+        let surfaces: Vec<_> = pixels.iter().map(|p| (p.id, p.group)).collect();
+        antialias::antialias(
+            &shader,
+            &surfaces,
+            &mut rgb,
+            (width, height),
+            options.parallel,
+        );
     }
     Image {
         width,
@@ -288,7 +302,7 @@ impl Work for ShadedRow<'_> {
                 }
             }
             let open = self.occlusion.at(&p.spot, x, y);
-            *c = shader.colour::<true>(scene.camera.at, dir, &p.hit, &p.spot, lit, open);
+            *c = shader.colour::<true>(scene.camera.at, dir, &p.hit(), &p.spot, lit, open);
         }
     }
 }
@@ -306,17 +320,28 @@ impl Work for SeenBand<'_> {
 
     #[inline(always)]
     fn run<Set>(self) {
-        let origin = self.shader.world.scene.camera.at;
+        let scene = self.shader.world.scene;
+        let origin = scene.camera.at;
         look(
             self.shader.world,
             self.band,
             self.y,
             self.size,
             |p, hit, dir| {
-                p.hit = hit;
-                p.spot = self.shader.spot(origin, dir, &p.hit);
-                p.id = p.spot.id(&p.hit);
-                p.lit = [UNKNOWN; 2];
+                let spot = self.shader.spot(origin, dir, &hit);
+                let id = spot.id(&hit);
+                let group = match scene.prims.get(hit.prim as usize).map(|p| &p.shape) {
+                    Some(Shape::Mesh(..)) => hit.prim,
+                    _ => id,
+                };
+                *p = Pixel {
+                    t: hit.t,
+                    prim: hit.prim,
+                    spot,
+                    id,
+                    group,
+                    lit: [UNKNOWN; 2],
+                };
             },
         );
     }
@@ -373,85 +398,4 @@ fn smooth_light(
         }
     }
     (n > 0.0).then(|| sum / n)
-}
-
-/// Where surfaces meet, asks a few more rays which surface they see and mixes the colours found next door.
-fn antialias(
-    shader: &Shader<'_>,
-    tags: &[Tag],
-    rgb: &mut [Vec3],
-    width: usize,
-    height: usize,
-    options: &Options,
-) {
-    // together with the centre three samples on a slanted line: enough for edges of any direction
-    const OFFSETS: [(f32, f32); 2] = [(0.22, 0.08), (0.78, 0.92)];
-    let camera = shader.world.scene.camera;
-    let view = camera.view(width, height);
-    let flat = rgb.to_vec();
-    let luma = |c: Vec3| c.x + c.y + c.z;
-    let differs = |a: usize, b: usize| {
-        if tags[a].id == tags[b].id {
-            return false;
-        }
-        let (p, q) = (luma(flat[a]), luma(flat[b]));
-        // leaf against leaf matters less than crown against sky, and there are many of them
-        let threshold = if tags[a].group == tags[b].group {
-            0.35
-        } else {
-            0.12
-        };
-        (p - q).abs() > threshold * (p + q)
-    };
-    bands(options.parallel, rgb, width, 2, |y, band| {
-        let last = [Cell::new(0), Cell::new(0)];
-        let lines = band.len() / width;
-        // in the order of blocks of two by two: the next one is mostly near
-        let edges: Vec<(usize, usize)> = (0..width)
-            .step_by(2)
-            .flat_map(|x| [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)])
-            .filter(|&(x, v)| {
-                let i = v * width + x;
-                x < width
-                    && v < y + lines
-                    && ((x > 0 && differs(i, i - 1))
-                        || (x + 1 < width && differs(i, i + 1))
-                        || (v > 0 && differs(i, i - width))
-                        || (v + 1 < height && differs(i, i + width)))
-            })
-            .collect();
-        // two pixels' rays go together, if they go much the same way
-        for pair in edges
-            .chunk_by(|a, b| a.0.abs_diff(b.0) < 6)
-            .flat_map(|run| run.chunks(2))
-        {
-            let dirs = std::array::from_fn(|k| {
-                let (dx, dy) = OFFSETS[k % 2];
-                let (x, y) = pair[(k / 2).min(pair.len() - 1)];
-                view.direction(x as f32 + dx, y as f32 + dy)
-            });
-            let hits = shader.world.trace(&primary(camera.at, dirs));
-            for (k, (hit, dir)) in hits.into_iter().zip(dirs).take(2 * pair.len()).enumerate() {
-                let (x, v) = pair[k / 2];
-                let spot = shader.spot(camera.at, dir, &hit);
-                let id = spot.id(&hit);
-                // the same surface next door has the colour already
-                let known = (v.saturating_sub(1)..=(v + 1).min(height - 1))
-                    .flat_map(|v| {
-                        (x.saturating_sub(1)..=(x + 1).min(width - 1)).map(move |u| v * width + u)
-                    })
-                    .find(|&k| tags[k].id == id);
-                band[(v - y) * width + x] += match known {
-                    Some(k) => flat[k],
-                    None => {
-                        let lit = [0, 1].map(|k| shader.arrives(&spot, k, &last[k]));
-                        shader.colour::<false>(camera.at, dir, &hit, &spot, lit, 0.8)
-                    }
-                };
-            }
-        }
-        for (x, v) in edges {
-            band[(v - y) * width + x] /= 3.0;
-        }
-    });
 }

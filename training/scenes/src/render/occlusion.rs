@@ -1,7 +1,7 @@
 //! Ambient occlusion: a few short rays on a coarse grid of pixels, spread over their surfaces.
 
 use super::Pixel;
-use super::shade::Spot;
+use super::shade::{Spot, circle};
 use crate::geometry::Rays;
 use crate::geometry::rays::LANES;
 use crate::rng::hash01;
@@ -16,6 +16,8 @@ struct Cell {
     at: Vec3,
     normal: Vec3,
     open: f32,
+    /// Not sky.
+    solid: bool,
 }
 
 /// Open share of the hemisphere at the grid's pixels.
@@ -25,7 +27,14 @@ pub(super) struct Grid {
     rows: usize,
     reach: f32,
     cells: Vec<Cell>,
+    /// Openness between a cell and the next ones to the right and below where all four are equally open; else [`UNEVEN`].
+    even: Vec<f32>,
 }
+
+/// The cells around are not equally open.
+const UNEVEN: f32 = -1.0;
+/// What is less than this apart is not told apart in a picture.
+const EVEN: f32 = 0.004;
 
 impl Grid {
     pub(super) fn new(
@@ -48,16 +57,15 @@ impl Grid {
                 let p = &pixels[y * width + x];
                 let mut open = 1.0;
                 if p.spot.material != u32::MAX {
-                    let lift = 2e-4 + 1e-3 * p.hit.t.min(30.0);
+                    let lift = 2e-4 + 1e-3 * p.t.min(30.0);
                     let origin = p.spot.at + p.spot.normal * lift;
                     let (a, b) = p.spot.normal.any_orthonormal_pair();
                     let dirs = std::array::from_fn(|k| {
                         let k = k as u32;
                         let n = (j * cols + i) as u32 * RAYS + k;
-                        let phi =
-                            (hash01(n, jitter) + k as f32 / RAYS as f32) * std::f32::consts::TAU;
+                        let turns = hash01(n, jitter) + k as f32 / RAYS as f32;
                         let r = ((k as f32 + hash01(n, jitter ^ 0x33)) / RAYS as f32).sqrt() * 0.97;
-                        let (s, c) = phi.sin_cos();
+                        let (s, c) = circle(turns);
                         a * (c * r) + b * (s * r) + p.spot.normal * (1.0 - r * r).sqrt()
                     });
                     let rays = Rays::from_one_place(origin, dirs, lift * 0.5);
@@ -70,16 +78,21 @@ impl Grid {
                     at: p.spot.at,
                     normal: p.spot.normal,
                     open,
+                    solid: p.spot.material != u32::MAX,
                 });
             }
         }
         let cells = smooth(&cells, cols, rows, reach);
+        let even = (0..cols * rows)
+            .map(|k| evenly(around(&cells, cols, rows, k % cols, k / cols)))
+            .collect();
         Self {
             step,
             cols,
             rows,
             reach,
             cells,
+            even,
         }
     }
 
@@ -89,25 +102,59 @@ impl Grid {
         if spot.material == u32::MAX {
             return 1.0;
         }
-        let half = (self.step / 2) as f32;
-        let gx = ((x as f32 - half) / self.step as f32).clamp(0.0, (self.cols - 1) as f32);
-        let gy = ((y as f32 - half) / self.step as f32).clamp(0.0, (self.rows - 1) as f32);
-        let (i, j) = (gx as usize, gy as usize);
-        let (fx, fy) = (gx - i as f32, gy - j as f32);
-        let (i1, j1) = ((i + 1).min(self.cols - 1), (j + 1).min(self.rows - 1));
+        let (i, fx) = self.along(x, self.cols);
+        let (j, fy) = self.along(y, self.rows);
+        let even = self.even[j * self.cols + i];
+        if even != UNEVEN {
+            return even;
+        }
+        let weights = [
+            (1.0 - fx) * (1.0 - fy),
+            fx * (1.0 - fy),
+            (1.0 - fx) * fy,
+            fx * fy,
+        ];
         let (mut sum, mut weight) = (0.9e-4, 1e-4);
-        for (ci, cj, w) in [
-            (i, j, (1.0 - fx) * (1.0 - fy)),
-            (i1, j, fx * (1.0 - fy)),
-            (i, j1, (1.0 - fx) * fy),
-            (i1, j1, fx * fy),
-        ] {
-            let c = &self.cells[cj * self.cols + ci];
+        for (c, w) in around(&self.cells, self.cols, self.rows, i, j)
+            .into_iter()
+            .zip(weights)
+        {
             let w = w * alike(c, spot.at, spot.normal, self.reach);
             sum += w * c.open;
             weight += w;
         }
         sum / weight
+    }
+
+    /// The cell before a pixel along a side with this many, and how far on the way to the next the pixel is.
+    #[inline(always)]
+    fn along(&self, pixel: usize, count: usize) -> (usize, f32) {
+        // in whole numbers: the cell's pixel is its middle
+        let beyond = pixel.saturating_sub(self.step / 2);
+        let cell = (beyond / self.step).min(count - 1);
+        if cell + 1 == count {
+            return (cell, 0.0);
+        }
+        (cell, (beyond - cell * self.step) as f32 / self.step as f32)
+    }
+}
+
+/// A cell and the next ones to the right, below, and both; the last ones come again.
+#[inline(always)]
+fn around(cells: &[Cell], cols: usize, rows: usize, i: usize, j: usize) -> [&Cell; 4] {
+    let (i1, j1) = ((i + 1).min(cols - 1), (j + 1).min(rows - 1));
+    [(i, j), (i1, j), (i, j1), (i1, j1)].map(|(i, j)| &cells[j * cols + i])
+}
+
+/// How open four cells are, if they agree.
+fn evenly(four: [&Cell; 4]) -> f32 {
+    let open = four.map(|c| c.open);
+    let least = open.into_iter().fold(f32::INFINITY, f32::min);
+    let most = open.into_iter().fold(0.0, f32::max);
+    if most - least < EVEN && four.iter().all(|c| c.solid) {
+        0.5 * (least + most)
+    } else {
+        UNEVEN
     }
 }
 

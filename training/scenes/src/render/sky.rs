@@ -1,5 +1,6 @@
 //! Sky, far layers and fog.
 
+use super::shade::lobe;
 use crate::geometry::prim::bearing;
 use crate::light::Light;
 use crate::rng::hash01;
@@ -32,7 +33,7 @@ pub(super) fn colour(scene: &Scene, d: Vec3) -> Vec3 {
     {
         let q = d.dot(*dir).max(0.0);
         let q4 = q * q * q * q;
-        c += *colour * (s.glow * (0.3 * q4 * q4 + 3.0 * q.powf(300.0)));
+        c += *colour * (s.glow * (0.3 * q4 * q4 + 3.0 * lobe(q.min(1.0), 300.0)));
     }
     if s.stars > 0.0 {
         let g = (d * 120.0).round();

@@ -2,6 +2,8 @@
 
 use crate::render::Image;
 use glam::Vec3;
+use std::sync::LazyLock;
+use wide::f32x4;
 
 /// Factor that brings the picture's bright parts to where a camera would put them.
 pub(super) fn exposure(image: &Image, night: bool) -> f32 {
@@ -29,8 +31,18 @@ pub(super) fn exposure(image: &Image, night: bool) -> f32 {
 
 /// A tone curve as a table over the root of the value.
 pub(super) struct Curve {
-    table: Vec<u8>,
+    table: Box<[u8; STEPS]>,
 }
+
+/// Screen values without contrast, over the root of the value.
+static PLAIN: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    (0..STEPS)
+        .map(|i| {
+            let r = i as f32 / (STEPS - 1) as f32;
+            film(r * r * TOP).powf(1.0 / 2.2)
+        })
+        .collect()
+});
 
 const TOP: f32 = 4.0;
 const STEPS: usize = 4096;
@@ -50,31 +62,27 @@ fn film(v: f32) -> f32 {
 
 impl Curve {
     pub(super) fn new(contrast: f32) -> Self {
-        let table = (0..STEPS)
-            .map(|i| {
-                let r = i as f32 / (STEPS - 1) as f32;
-                let v = r * r * TOP;
-                let g = film(v).powf(1.0 / 2.2);
-                let s = g * g * (3.0 - 2.0 * g);
-                let out = g + (s - g) * contrast * 0.5;
-                (out * 255.0 + 0.5).clamp(0.0, 255.0) as u8
-            })
-            .collect();
+        let mut table = Box::new([0; STEPS]);
+        for (to, &g) in table.iter_mut().zip(PLAIN.iter()) {
+            let s = g * g * (3.0 - 2.0 * g);
+            let out = g + (s - g) * contrast * 0.5;
+            *to = (out * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
+        }
         Self { table }
     }
 
     /// Screen values of linear ones.
     pub(super) fn apply(&self, rgb: &[Vec3], saturation: f32) -> Vec<u8> {
         let mut out = Vec::with_capacity(rgb.len() * 3);
-        let scale = (STEPS - 1) as f32;
         for c in rgb {
             let grey = c.dot(Vec3::new(0.3, 0.59, 0.11));
             let c = Vec3::splat(grey).lerp(*c, saturation);
-            for v in c.to_array() {
-                // NaN becomes 0 in the cast
-                let k = ((v.max(0.0) * (1.0 / TOP)).min(1.0).sqrt() * scale) as usize;
-                out.push(self.table[k]);
-            }
+            let v = f32x4::from([c.x, c.y, c.z, 0.0]);
+            // NaN becomes 0: the comparison takes its second side
+            let v = v.fast_max(f32x4::ZERO) * f32x4::splat(1.0 / TOP);
+            let k = v.fast_min(f32x4::ONE).sqrt() * f32x4::splat((STEPS - 1) as f32);
+            let [r, g, b, _] = k.fast_trunc_int().to_array();
+            out.extend([r, g, b].map(|k| self.table[k as usize % STEPS]));
         }
         out
     }
