@@ -3,7 +3,7 @@
 use crate::camera::Camera;
 use crate::dispatch::{Work, dispatch};
 use crate::geometry::prim::{Affine, Limb};
-use crate::geometry::rays::{LANES, bits};
+use crate::geometry::rays::{Asked, LANES};
 use crate::geometry::{Aabb, Bvh, Frame, Hit, Hits, Mesh, Prim, Ray, Rays, Shape};
 use crate::light::{FarLayer, Light, Sky};
 use crate::material::Material;
@@ -179,7 +179,7 @@ impl Work for Block<'_> {
     }
 }
 
-/// With them [`Prim::hit`] has one caller a copy, and so is inlined whole.
+/// With them [`Prim::block`] has one caller a copy, and so is inlined whole.
 enum Shadow {}
 enum Guess {}
 
@@ -272,7 +272,7 @@ impl World<'_> {
         hit
     }
 
-    /// Which rays meet anything nearer than their `t_max`, as bits; infinitely near asks nothing. `last` remembers
+    /// Which rays meet anything nearer than their `t_max`, as bits; minus infinity asks nothing. `last` remembers
     /// what stood in the way of the rays before: the next ones are often stopped by the same thing.
     #[must_use]
     pub fn blocked(&self, rays: &Rays, t_max: f32x4, last: &Cell<u32>) -> u32 {
@@ -281,43 +281,29 @@ impl World<'_> {
 
     #[inline(always)]
     fn blocked_by<Set>(&self, rays: &Rays, t_max: f32x4, last: &Cell<u32>) -> u32 {
-        let asked = t_max.cmp_gt(rays.t_min).move_mask() as u32;
-        let mut best = Hits::within(t_max);
-        let mut found = 0;
+        let mut asked = Asked { limit: t_max };
+        let ignored = asked.found();
         if let Some(t) = self.ground(rays) {
-            found |= best.offer(t, GROUND);
+            asked.offer(t);
         }
         let guess = last.get();
         if let Some(prim) = self.scene.prims.get(guess as usize) {
-            found |= prim.hit::<(Set, Guess)>(rays, guess, &mut best);
+            prim.block::<(Set, Guess)>(rays, &mut asked);
         }
-        let mut limit = rest(best.t, found);
-        if found & asked != asked {
+        if !asked.answered() {
+            let mut limit = asked.limit;
             self.bvh.walk(rays, &mut limit, |first, count, limit| {
                 for &i in &self.bvh.order[first..first + count] {
-                    let lanes =
-                        self.scene.prims[i as usize].hit::<(Set, Shadow)>(rays, i, &mut best);
-                    if lanes != 0 {
+                    if self.scene.prims[i as usize].block::<(Set, Shadow)>(rays, &mut asked) {
                         last.set(i);
-                        found |= lanes;
                     }
                 }
-                *limit = rest(best.t, found);
-                found & asked == asked
+                *limit = asked.limit;
+                asked.answered()
             });
         }
-        found
+        asked.found() & !ignored
     }
-}
-
-/// Nothing is looked for on rays that have found something.
-#[inline(always)]
-fn rest(t_max: f32x4, found: u32) -> f32x4 {
-    let mut t = t_max.to_array();
-    for k in bits(found) {
-        t[k] = f32::NEG_INFINITY;
-    }
-    f32x4::from(t)
 }
 
 /// Where a ray leaves the cylinder of a far layer: distance, the layer's height there, the ray's height there.

@@ -282,60 +282,62 @@ impl Bvh {
         let start = smallest(rays.t_min);
         // what waits, nearest on top; a full stack would lose geometry, but 64 is twenty levels deep
         let mut stack = ArrayVec::<(u32, f32), STACK>::new();
-        let mut next = Some((0, f32::NEG_INFINITY));
         let mut far = largest(*t_max);
-        while let Some((at, near)) = next.take().or_else(|| stack.pop()) {
-            if near > far {
-                continue;
-            }
+        // rays from one place are so near to each other that their beam is sharp enough
+        let sharp = beam.as_ref().is_some_and(|beam| beam.one_place);
+        let mut at = 0;
+        loop {
             if at & LEAF != 0 {
                 let count = ((at >> COUNT_SHIFT) & 15) as usize;
                 if visit((at & START_MASK) as usize, count, t_max) {
                     return;
                 }
                 far = largest(*t_max);
-                continue;
-            }
-            let node = &self.nodes[at as usize];
-            let (entered, nears) = match &beam {
-                Some(beam) => beam.enters(node, start, far),
-                None => (
-                    hull.as_ref()
-                        .map_or_else(|| node.children(), |h| h.meets(node)),
-                    f32x4::ZERO,
-                ),
-            };
-            let nears = nears.to_array();
-            let base = stack.len();
-            for k in bits(entered) {
-                let mut child = (node.child[k], nears[k]);
-                // rays from one place are so near to each other that their beam is sharp enough
-                if !beam.as_ref().is_some_and(|beam| beam.one_place) {
-                    match node.enters(k, rays, &inv, *t_max) {
-                        Some(near) => child.1 = near,
-                        None => continue,
+            } else {
+                let node = &self.nodes[at as usize];
+                let (entered, nears) = match &beam {
+                    Some(beam) => beam.enters(node, start, far),
+                    None => (
+                        hull.as_ref()
+                            .map_or_else(|| node.children(), |hull| hull.meets(node)),
+                        f32x4::ZERO,
+                    ),
+                };
+                let nears = nears.to_array();
+                // the nearest child is next; the others wait, the farthest lowest in the stack
+                let base = stack.len();
+                let mut next = (EMPTY, f32::INFINITY);
+                for k in bits(entered) {
+                    let mut child = (node.child[k], nears[k]);
+                    if !sharp {
+                        match node.enters(k, rays, &inv, *t_max) {
+                            Some(near) => child.1 = near,
+                            None => continue,
+                        }
+                    }
+                    if child.1 < next.1 {
+                        std::mem::swap(&mut next, &mut child);
+                    }
+                    if child.0 != EMPTY && stack.try_push(child).is_ok() {
+                        let mut j = stack.len() - 1;
+                        while j > base && stack[j - 1].1 < stack[j].1 {
+                            stack.swap(j - 1, j);
+                            j -= 1;
+                        }
                     }
                 }
-                // go to the nearest child at once; the others wait, the farthest lowest in the stack
-                match next {
-                    None => {
-                        next = Some(child);
-                        continue;
-                    }
-                    Some(best) if child.1 < best.1 => {
-                        next = Some(child);
-                        child = best;
-                    }
+                if next.0 != EMPTY {
+                    at = next.0;
+                    continue;
+                }
+            }
+            at = loop {
+                match stack.pop() {
+                    Some((at, near)) if near <= far => break at,
                     Some(_) => {}
+                    None => return,
                 }
-                if stack.try_push(child).is_ok() {
-                    let mut j = stack.len() - 1;
-                    while j > base && stack[j - 1].1 < stack[j].1 {
-                        stack.swap(j - 1, j);
-                        j -= 1;
-                    }
-                }
-            }
+            };
         }
     }
 }

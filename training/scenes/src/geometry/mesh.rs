@@ -3,7 +3,7 @@
 use super::bvh::{Aabb, Bvh};
 use super::intersect;
 use super::prim::Hit;
-use super::rays::{Hits, Rays};
+use super::rays::{Asked, Hits, Rays};
 use glam::Vec3;
 
 /// One triangle while a mesh is put together.
@@ -137,21 +137,35 @@ impl Mesh {
         }
     }
 
-    /// Offers where its triangles are met to `best`; tells which lanes one was nearest in.
+    /// Offers where its triangles are met to `best`.
     /// `Set` as for [`Prim::hit`](super::Prim::hit).
     #[inline(always)]
-    pub fn hit<Set>(&self, rays: &Rays, index: u32, best: &mut Hits) -> u32 {
-        let mut lanes = 0;
+    pub fn hit<Set>(&self, rays: &Rays, index: u32, best: &mut Hits) {
         let mut t_max = best.t;
         self.bvh.walk(rays, &mut t_max, |first, count, t_max| {
             for (k, face) in self.faces[first..first + count].iter().enumerate() {
                 let (t, u, v) = intersect::triangle(face, rays);
-                lanes |= best.offer_triangle(t, index, (first + k) as u32, (u, v));
+                best.offer_triangle(t, index, (first + k) as u32, (u, v));
             }
             *t_max = best.t;
             false
         });
-        lanes
+    }
+
+    /// Tells whether a triangle stands in the way of a ray that has not met anything yet.
+    /// `Set` as for [`Prim::hit`](super::Prim::hit).
+    #[inline(always)]
+    pub fn block<Set>(&self, rays: &Rays, asked: &mut Asked) -> bool {
+        let mut any = false;
+        let mut limit = asked.limit;
+        self.bvh.walk(rays, &mut limit, |first, count, limit| {
+            for face in &self.faces[first..first + count] {
+                any |= asked.offer(intersect::triangle(face, rays).0);
+            }
+            *limit = asked.limit;
+            asked.answered()
+        });
+        any
     }
 
     /// Normal and labels of a hit.

@@ -1,10 +1,11 @@
 //! The shapes a scene is made of, each with its exact intersection.
 
 use super::intersect;
-use super::rays::{Hits, Rays, Vec3x4};
+use super::rays::{Asked, Hits, Rays, Vec3x4};
 use super::{Aabb, Mesh};
 use glam::{Mat3, Vec3};
 use std::sync::Arc;
+use wide::f32x4;
 
 /// Maps the world into a shape's own space, where it is a unit shape.
 #[derive(Clone, Copy, Debug)]
@@ -182,12 +183,37 @@ pub fn across(n: Vec3) -> [Vec3; 2] {
     [a, b]
 }
 
+/// What rays find at a shape.
+enum Met<'a> {
+    /// Its surface at these distances, infinite where they miss.
+    At(f32x4),
+    /// A mesh, and themselves in its own space.
+    Within(&'a Mesh, Rays),
+}
+
 impl Prim {
-    /// Offers where it is met to `best`; tells which lanes it was nearest in.
+    /// Offers where it is met to `best`.
     /// `Set` stands for the set of instructions that the caller is compiled for: it keeps the copies apart.
     #[inline(always)]
-    pub fn hit<Set>(&self, rays: &Rays, index: u32, best: &mut Hits) -> u32 {
-        let t = match &self.shape {
+    pub fn hit<Set>(&self, rays: &Rays, index: u32, best: &mut Hits) {
+        match self.met(rays) {
+            Met::At(t) => best.offer(t, index),
+            Met::Within(mesh, rays) => mesh.hit::<Set>(&rays, index, best),
+        }
+    }
+
+    /// Tells whether it stands in the way of a ray that has not met anything yet. `Set` as for [`Prim::hit`].
+    #[inline(always)]
+    pub fn block<Set>(&self, rays: &Rays, asked: &mut Asked) -> bool {
+        match self.met(rays) {
+            Met::At(t) => asked.offer(t),
+            Met::Within(mesh, rays) => mesh.block::<Set>(&rays, asked),
+        }
+    }
+
+    #[inline(always)]
+    fn met(&self, rays: &Rays) -> Met<'_> {
+        Met::At(match &self.shape {
             Shape::Ellipsoid(f) => {
                 let (o, d) = f.rays(rays);
                 intersect::ball(o, d, rays.t_min)
@@ -204,10 +230,9 @@ impl Prim {
             Shape::Mesh(f, mesh) => {
                 let (origin, dir) = f.rays(rays);
                 let t_min = rays.t_min;
-                return mesh.hit::<Set>(&Rays { origin, dir, t_min }, index, best);
+                return Met::Within(mesh, Rays { origin, dir, t_min });
             }
-        };
-        best.offer(t, index)
+        })
     }
 
     /// Normal and pattern at a hit at world position `p`.

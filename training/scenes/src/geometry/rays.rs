@@ -4,7 +4,7 @@
 use super::prim::Hit;
 use glam::{Mat3, Vec3};
 use std::ops::{Add, Mul, Sub};
-use wide::f32x4;
+use wide::{CmpEq, CmpLt, f32x4};
 
 /// How many rays go together.
 pub const LANES: usize = 4;
@@ -186,10 +186,17 @@ impl Rays {
 pub struct Hits {
     /// Distances in lengths of the rays' directions.
     pub t: f32x4,
-    prim: [u32; LANES],
-    tri: [u32; LANES],
-    u: [f32; LANES],
-    v: [f32; LANES],
+    /// Bits of whole numbers, which are only moved about.
+    prim: f32x4,
+    tri: f32x4,
+    u: f32x4,
+    v: f32x4,
+}
+
+/// A whole number's bits in all lanes.
+#[inline(always)]
+fn number(n: u32) -> f32x4 {
+    f32x4::splat(f32::from_bits(n))
 }
 
 impl Hits {
@@ -199,48 +206,32 @@ impl Hits {
     pub fn within(t: f32x4) -> Self {
         Self {
             t,
-            prim: [Hit::NONE.prim; LANES],
-            tri: [0; LANES],
-            u: [0.0; LANES],
-            v: [0.0; LANES],
+            prim: number(Hit::NONE.prim),
+            tri: f32x4::ZERO,
+            u: f32x4::ZERO,
+            v: f32x4::ZERO,
         }
     }
 
-    /// Notes `prim` at `t` where that is nearer; tells which lanes it was.
+    /// Notes `prim` at `t` where that is nearer.
     #[inline(always)]
-    pub fn offer(&mut self, t: f32x4, prim: u32) -> u32 {
-        let (nearer, lanes) = self.shorten(t);
-        if lanes != 0 {
-            self.t = nearer;
-            for k in bits(lanes) {
-                self.prim[k] = prim;
-            }
-        }
-        lanes
+    pub fn offer(&mut self, t: f32x4, prim: u32) {
+        let nearer = t.cmp_lt(self.t);
+        self.t = nearer.blend(t, self.t);
+        self.prim = nearer.blend(number(prim), self.prim);
     }
 
     /// As [`Hits::offer`], for triangle `tri` of a mesh.
     #[inline(always)]
-    pub fn offer_triangle(&mut self, t: f32x4, prim: u32, tri: u32, (u, v): (f32x4, f32x4)) -> u32 {
-        let (nearer, lanes) = self.shorten(t);
-        if lanes != 0 {
-            self.t = nearer;
-            let (u, v) = (u.to_array(), v.to_array());
-            for k in bits(lanes) {
-                self.prim[k] = prim;
-                self.tri[k] = tri;
-                self.u[k] = u[k];
-                self.v[k] = v[k];
-            }
-        }
-        lanes
-    }
-
-    #[inline(always)]
-    fn shorten(&self, t: f32x4) -> (f32x4, u32) {
-        use wide::CmpLt;
+    pub fn offer_triangle(&mut self, t: f32x4, prim: u32, tri: u32, (u, v): (f32x4, f32x4)) {
         let nearer = t.cmp_lt(self.t);
-        (nearer.blend(t, self.t), nearer.move_mask() as u32)
+        if nearer.any() {
+            self.t = nearer.blend(t, self.t);
+            self.prim = nearer.blend(number(prim), self.prim);
+            self.tri = nearer.blend(number(tri), self.tri);
+            self.u = nearer.blend(u, self.u);
+            self.v = nearer.blend(v, self.v);
+        }
     }
 
     /// The hit of one ray.
@@ -249,11 +240,45 @@ impl Hits {
     pub fn get(&self, lane: usize) -> Hit {
         Hit {
             t: self.t.as_array_ref()[lane],
-            prim: self.prim[lane],
-            tri: self.tri[lane],
-            u: self.u[lane],
-            v: self.v[lane],
+            prim: self.prim.as_array_ref()[lane].to_bits(),
+            tri: self.tri.as_array_ref()[lane].to_bits(),
+            u: self.u.as_array_ref()[lane],
+            v: self.v.as_array_ref()[lane],
         }
+    }
+}
+
+/// What is still asked of rays of which it is enough to know whether anything stands in their way.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// How far each of them looks; no way at all once something was found.
+    pub limit: f32x4,
+}
+
+impl Asked {
+    /// Nothing is looked for on rays that have found something.
+    const FOUND: f32x4 = f32x4::new([f32::NEG_INFINITY; 4]);
+
+    /// Notes what was met at these distances; tells whether it stands in the way of a ray.
+    #[inline(always)]
+    pub fn offer(&mut self, t: f32x4) -> bool {
+        let met = t.cmp_lt(self.limit);
+        self.limit = met.blend(Self::FOUND, self.limit);
+        met.any()
+    }
+
+    /// Whether each ray has found something.
+    #[inline(always)]
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        self.limit.cmp_eq(Self::FOUND).all()
+    }
+
+    /// Which rays have found something, as bits.
+    #[inline(always)]
+    #[must_use]
+    pub fn found(&self) -> u32 {
+        self.limit.cmp_eq(Self::FOUND).move_mask() as u32
     }
 }
 
