@@ -1,7 +1,9 @@
 //! Edges without stairs: more rays where surfaces meet.
 
 use super::shade::Shader;
-use super::{bands, primary};
+use super::{Tag, bands, primary};
+use crate::camera::View;
+use crate::dispatch::{Work, dispatch};
 use glam::Vec3;
 use std::cell::Cell;
 
@@ -9,24 +11,50 @@ use std::cell::Cell;
 const OFFSETS: [(f32, f32); 2] = [(0.22, 0.08), (0.78, 0.92)];
 
 /// Where surfaces meet, asks a few more rays which surface they see and mixes the colours found next door.
-/// `surfaces` has surface and group (see [`super::Pixel`]) of each pixel.
 pub(super) fn antialias(
     shader: &Shader<'_>,
-    surfaces: &[(u32, u32)],
+    tags: &[Tag],
     rgb: &mut [Vec3],
     (width, height): (usize, usize),
     parallel: bool,
 ) {
-    let camera = shader.world.scene.camera;
-    let view = camera.view(width, height);
     let flat = rgb.to_vec();
+    let ids: Vec<u32> = tags.iter().map(|t| t.id).collect();
     let edges = Edges {
-        surfaces,
+        ids: &ids,
+        tags,
         colours: &flat,
         width,
         height,
     };
+    let view = shader.world.scene.camera.view(width, height);
     bands(parallel, rgb, width, 2, |y, band| {
+        dispatch(EdgyBand {
+            shader,
+            edges: &edges,
+            view: &view,
+            y,
+            band,
+        });
+    });
+}
+
+/// Two rows whose edges are to be smoothed.
+struct EdgyBand<'a> {
+    shader: &'a Shader<'a>,
+    edges: &'a Edges<'a>,
+    view: &'a View,
+    y: usize,
+    band: &'a mut [Vec3],
+}
+
+impl Work for EdgyBand<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<Set>(self) {
+        let (shader, edges, y, band) = (self.shader, self.edges, self.y, self.band);
+        let (width, from) = (edges.width, shader.world.scene.camera.at);
         let last = [Cell::new(0), Cell::new(0)];
         let found = edges.of_rows(y, band.len() / width);
         // two pixels' rays go together, if they go much the same way
@@ -37,18 +65,18 @@ pub(super) fn antialias(
             let dirs = std::array::from_fn(|k| {
                 let (dx, dy) = OFFSETS[k % 2];
                 let (x, y) = pair[(k / 2).min(pair.len() - 1)];
-                view.direction(x as f32 + dx, y as f32 + dy)
+                self.view.direction(x as f32 + dx, y as f32 + dy)
             });
-            let hits = shader.world.trace(&primary(camera.at, dirs));
+            let hits = shader.world.trace(&primary(from, dirs));
             for (k, (hit, dir)) in hits.into_iter().zip(dirs).take(2 * pair.len()).enumerate() {
                 let (x, v) = pair[k / 2];
-                let spot = shader.spot(camera.at, dir, &hit);
+                let spot = shader.spot(from, dir, &hit);
                 // the same surface next door has the colour already
                 band[(v - y) * width + x] += match edges.next_door(spot.id(&hit), x, v) {
-                    Some(k) => flat[k],
+                    Some(k) => edges.colours[k],
                     None => {
                         let lit = [0, 1].map(|k| shader.arrives(&spot, k, &last[k]));
-                        shader.colour::<false>(camera.at, dir, &hit, &spot, lit, 0.8)
+                        shader.colour::<false>(from, dir, &hit, &spot, lit, 0.8).0
                     }
                 };
             }
@@ -56,7 +84,7 @@ pub(super) fn antialias(
         for (x, v) in found {
             band[(v - y) * width + x] /= 3.0;
         }
-    });
+    }
 }
 
 fn luma(c: Vec3) -> f32 {
@@ -65,7 +93,9 @@ fn luma(c: Vec3) -> f32 {
 
 /// Where surfaces meet.
 struct Edges<'a> {
-    surfaces: &'a [(u32, u32)],
+    /// Those of the tags: neighbours are compared quickly.
+    ids: &'a [u32],
+    tags: &'a [Tag],
     colours: &'a [Vec3],
     width: usize,
     height: usize,
@@ -73,18 +103,42 @@ struct Edges<'a> {
 
 impl Edges<'_> {
     /// Pixels on edges in one or two rows, in the order of blocks of two by two: the next one is mostly near.
+    #[inline(always)]
     fn of_rows(&self, y: usize, lines: usize) -> Vec<(usize, usize)> {
+        let marks = [self.marks(y), self.marks(y + lines - 1)];
         let mut found = Vec::new();
         for x in (0..self.width).step_by(2) {
-            for v in y..y + lines {
-                for u in x..(x + 2).min(self.width) {
-                    if self.at(u, v) {
-                        found.push((u, v));
+            for (v, marks) in marks.iter().enumerate().take(lines) {
+                let two = &marks[x..(x + 2).min(self.width)];
+                for (u, _) in (x..).zip(two).filter(|(_, mark)| **mark) {
+                    if self.at(u, y + v) {
+                        found.push((u, y + v));
                     }
                 }
             }
         }
         found
+    }
+
+    /// Which pixels of a row have another surface beside them.
+    #[inline(always)]
+    fn marks(&self, y: usize) -> Vec<bool> {
+        let row = |y: usize| &self.ids[y * self.width..][..self.width];
+        let (here, above, below) = (
+            row(y),
+            row(y.saturating_sub(1)),
+            row((y + 1).min(self.height - 1)),
+        );
+        let vertical = here.iter().zip(above).zip(below);
+        let mut marks: Vec<bool> = vertical.map(|((h, a), b)| (h != a) | (h != b)).collect();
+        let left_and_right = here.iter().zip(&here[1..]);
+        for (mark, (a, b)) in marks.iter_mut().zip(left_and_right.clone()) {
+            *mark |= a != b;
+        }
+        for (mark, (a, b)) in marks[1..].iter_mut().zip(left_and_right) {
+            *mark |= a != b;
+        }
+        marks
     }
 
     #[inline(always)]
@@ -96,16 +150,15 @@ impl Edges<'_> {
             || (y + 1 < self.height && self.between(i, i + w))
     }
 
+    /// Whether there is an edge between two pixels that is to be seen.
     #[inline(always)]
     fn between(&self, a: usize, b: usize) -> bool {
-        self.surfaces[a].0 != self.surfaces[b].0 && self.shows(a, b)
-    }
-
-    /// Whether an edge between two pixels is to be seen.
-    fn shows(&self, a: usize, b: usize) -> bool {
+        if self.ids[a] == self.ids[b] {
+            return false;
+        }
         let (p, q) = (luma(self.colours[a]), luma(self.colours[b]));
         // leaf against leaf matters less than crown against sky, and there are many of them
-        let threshold = if self.surfaces[a].1 == self.surfaces[b].1 {
+        let threshold = if self.tags[a].group == self.tags[b].group {
             0.35
         } else {
             0.12
@@ -117,9 +170,10 @@ impl Edges<'_> {
     #[inline(always)]
     fn next_door(&self, id: u32, x: usize, y: usize) -> Option<usize> {
         let w = self.width;
-        let columns = x.saturating_sub(1)..=(x + 1).min(w - 1);
-        (y.saturating_sub(1)..=(y + 1).min(self.height - 1))
-            .flat_map(|v| columns.clone().map(move |u| v * w + u))
-            .find(|&k| self.surfaces[k].0 == id)
+        let (left, right) = (x.saturating_sub(1), (x + 1).min(w - 1));
+        (y.saturating_sub(1)..=(y + 1).min(self.height - 1)).find_map(|v| {
+            let row = &self.ids[v * w..][..w][left..=right];
+            row.iter().position(|&k| k == id).map(|k| v * w + left + k)
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! Colour gets one shadow ray, ambient occlusion on a coarse grid, and more primary rays where surfaces meet.
 
 mod antialias;
+mod approx;
 mod occlusion;
 mod shade;
 mod sky;
@@ -56,19 +57,13 @@ impl Default for Options {
 /// The light of a pixel that has not asked for its shadow.
 const UNKNOWN: f32 = -1.0;
 
-/// What the primary ray of a pixel found: one line of the cache.
+/// What the primary ray of a pixel found.
 #[derive(Clone, Copy)]
 struct Pixel {
     /// Depth and what is there, as in [`Hit`].
     t: f32,
     prim: u32,
     spot: Spot,
-    /// Surface.
-    id: u32,
-    /// The surface, or the whole mesh for leaves and stones: what shares light.
-    group: u32,
-    /// Share of the first and the second light that arrives.
-    lit: [f32; 2],
 }
 
 impl Pixel {
@@ -76,9 +71,6 @@ impl Pixel {
         t: f32::INFINITY,
         prim: u32::MAX,
         spot: Spot::NOWHERE,
-        id: 0,
-        group: 0,
-        lit: [1.0; 2],
     };
 
     /// The hit, less the place on its triangle.
@@ -91,13 +83,25 @@ impl Pixel {
     }
 }
 
-/// What neighbours want to know of a pixel.
+/// What neighbours want to know of a pixel: apart from the rest it stays in the cache.
 #[derive(Clone, Copy)]
 struct Tag {
-    /// See [`Pixel::group`].
+    /// Surface.
+    id: u32,
+    /// The surface, or the whole mesh for leaves and stones: what shares light.
     group: u32,
     /// Share of the first and the second light that arrives.
     lit: [f32; 2],
+    inverse_depth: f32,
+}
+
+impl Tag {
+    const NOTHING: Self = Self {
+        id: 0,
+        group: 0,
+        lit: [1.0; 2],
+        inverse_depth: 0.0,
+    };
 }
 
 /// Calls `f(row number, row)` for each row, on one core or on all.
@@ -124,26 +128,46 @@ fn bands<T: Send>(
     }
 }
 
+/// As [`bands`] for two kinds of data of the same pixels.
+fn both_bands<A: Send, B: Send>(
+    parallel: bool,
+    (a, b): (&mut [A], &mut [B]),
+    width: usize,
+    count: usize,
+    f: impl Fn(usize, &mut [A], &mut [B]) + Sync,
+) {
+    let size = width * count;
+    if parallel {
+        let both = a.par_chunks_mut(size).zip(b.par_chunks_mut(size));
+        both.enumerate().for_each(|(k, (a, b))| f(k * count, a, b));
+    } else {
+        let both = a.chunks_mut(size).zip(b.chunks_mut(size));
+        both.enumerate().for_each(|(k, (a, b))| f(k * count, a, b));
+    }
+}
+
 /// Only the depth, and which surface each pixel shows (0 is sky): cheap enough to reject a scene by.
 #[must_use]
 pub fn preview(world: &World<'_>, width: usize, height: usize) -> Vec<(f32, u32)> {
     let mut seen = vec![(0.0, 0); width * height];
     for (k, band) in seen.chunks_mut(2 * width).enumerate() {
-        look(world, band, 2 * k, (width, height), |p, hit, _| {
-            *p = (inverse(hit.t), hit.prim);
+        let lines = band.len() / width;
+        look(world, lines, 2 * k, (width, height), |i, hit, _| {
+            band[i] = (inverse(hit.t), hit.prim);
         });
     }
     seen
 }
 
-/// Sends the primary rays of two rows (or one), those of two by two pixels together: calls `f(pixel, hit, direction)`.
+/// Sends the primary rays of two rows (or one), those of two by two pixels together: calls `f(pixel, hit, direction)`
+/// with the number of the pixel in these rows.
 #[inline(always)]
-fn look<T>(
+fn look(
     world: &World<'_>,
-    band: &mut [T],
+    lines: usize,
     y: usize,
     (width, height): (usize, usize),
-    mut f: impl FnMut(&mut T, Hit, Vec3),
+    mut f: impl FnMut(usize, Hit, Vec3),
 ) {
     let camera = &world.scene.camera;
     let view = camera.view(width, height);
@@ -155,10 +179,8 @@ fn look<T>(
         let hits = world.trace(&primary(camera.at, dirs));
         for (k, (hit, dir)) in hits.into_iter().zip(dirs).enumerate() {
             let (u, v) = (x + k % 2, k / 2);
-            if u < width
-                && let Some(p) = band.get_mut(v * width + u)
-            {
-                f(p, hit, dir);
+            if u < width && v < lines {
+                f(v * width + u, hit, dir);
             }
         }
     }
@@ -189,56 +211,61 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         pixel: 1.0 / camera.focal_pixels(width, height),
     };
     let mut pixels = vec![Pixel::NOTHING; width * height];
-    bands(options.parallel, &mut pixels, width, 2, |y, band| {
+    let mut tags = vec![Tag::NOTHING; width * height];
+    let both = (pixels.as_mut_slice(), tags.as_mut_slice());
+    both_bands(options.parallel, both, width, 2, |y, band, tags| {
         dispatch(SeenBand {
             shader: &shader,
             band,
+            tags,
             y,
             size: (width, height),
         });
     });
-    rows(options.parallel, &mut pixels, width, |y, row| {
+    let ask = |y: usize, tags: &mut [Tag], light: usize| {
+        dispatch(AskingRow {
+            shader: &shader,
+            pixels: &pixels[y * width..][..width],
+            tags,
+            y,
+            light,
+            jitter: options.jitter,
+        });
+    };
+    rows(options.parallel, &mut tags, width, |y, row| {
         // every second pixel of every second row asks for the shadows of both lights
         if y % 2 == 0 {
             for light in 0..scene.lights.len().min(2) {
-                ask(&shader, row, y, light, options.jitter, |x| x % 2 == 0);
+                ask(y, row, light);
             }
         }
     });
     // those in the middle of four of them ask for that of the first, unless the four agree; the others take it from
     // their neighbours
     if !scene.lights.is_empty() {
-        let asked: Vec<(u32, f32)> = pixels
+        let asked: Vec<(u32, f32)> = tags
             .chunks(width)
             .step_by(2)
-            .flat_map(|row| row.iter().step_by(2).map(|p| (p.group, p.lit[0])))
+            .flat_map(|row| row.iter().step_by(2).map(|t| (t.group, t.lit[0])))
             .collect();
         let columns = width.div_ceil(2);
-        rows(options.parallel, &mut pixels, width, |y, row| {
+        rows(options.parallel, &mut tags, width, |y, row| {
             if y % 2 == 0 || y + 1 == height {
                 return;
             }
             let (above, below) = asked[y / 2 * columns..][..2 * columns].split_at(columns);
-            for (k, p) in row.iter_mut().skip(1).step_by(2).enumerate() {
-                if k + 1 < columns && p.spot.material != u32::MAX {
-                    let first = (p.group, above[k].1);
+            for (k, t) in row.iter_mut().skip(1).step_by(2).enumerate() {
+                if k + 1 < columns {
+                    let first = (t.group, above[k].1);
                     if [above[k], above[k + 1], below[k], below[k + 1]] == [first; 4] {
-                        p.lit[0] = first.1;
+                        t.lit[0] = first.1;
                     }
                 }
             }
-            ask(&shader, row, y, 0, options.jitter, |x| x % 2 == 1);
+            ask(y, row, 0);
         });
     }
-    let inverse_depth = pixels.iter().map(|p| inverse(p.t)).collect();
-    // neighbours are asked for these often: apart from the rest they stay in the cache
-    let tags: Vec<Tag> = pixels
-        .iter()
-        .map(|p| Tag {
-            group: p.group,
-            lit: p.lit,
-        })
-        .collect();
+    let inverse_depth = tags.iter().map(|t| t.inverse_depth).collect();
     let shade = occlusion::Grid::new(world, &pixels, width, height, options.jitter);
     let mut rgb = vec![Vec3::ZERO; width * height];
     rows(options.parallel, &mut rgb, width, |y, row| {
@@ -254,14 +281,7 @@ pub fn render_world(world: &World<'_>, width: usize, height: usize, options: &Op
         });
     });
     if options.antialias {
-        let surfaces: Vec<_> = pixels.iter().map(|p| (p.id, p.group)).collect();
-        antialias::antialias(
-            &shader,
-            &surfaces,
-            &mut rgb,
-            (width, height),
-            options.parallel,
-        );
+        antialias::antialias(&shader, &tags, &mut rgb, (width, height), options.parallel);
     }
     Image {
         width,
@@ -292,6 +312,7 @@ impl Work for ShadedRow<'_> {
         let (shader, y) = (self.shader, self.y);
         let scene = shader.world.scene;
         let last = [Cell::new(0), Cell::new(0)];
+        let mut mirrors = Vec::new();
         for (x, (c, p)) in self.row.iter_mut().zip(self.pixels).enumerate() {
             let dir = self.view.direction(x as f32 + 0.5, y as f32 + 0.5);
             let mut lit = [0.0; 2];
@@ -302,7 +323,16 @@ impl Work for ShadedRow<'_> {
                 }
             }
             let open = self.occlusion.at(&p.spot, x, y);
-            *c = shader.colour::<true>(scene.camera.at, dir, &p.hit(), &p.spot, lit, open);
+            let at = scene.camera.at;
+            let (colour, mirror) = shader.colour::<true>(at, dir, &p.hit(), &p.spot, lit, open);
+            *c = colour;
+            mirrors.extend(mirror.map(|m| (x, m)));
+        }
+        for four in mirrors.chunks(LANES) {
+            let colours = shader.mirrored(four.iter().map(|(_, m)| m));
+            for ((x, mirror), colour) in four.iter().zip(colours) {
+                self.row[*x] += colour * mirror.share;
+            }
         }
     }
 }
@@ -311,6 +341,7 @@ impl Work for ShadedRow<'_> {
 struct SeenBand<'a> {
     shader: &'a Shader<'a>,
     band: &'a mut [Pixel],
+    tags: &'a mut [Tag],
     y: usize,
     size: (usize, usize),
 }
@@ -320,56 +351,61 @@ impl Work for SeenBand<'_> {
 
     #[inline(always)]
     fn run<Set>(self) {
-        let scene = self.shader.world.scene;
+        let (shader, width) = (self.shader, self.size.0);
+        let scene = shader.world.scene;
         let origin = scene.camera.at;
-        look(
-            self.shader.world,
-            self.band,
-            self.y,
-            self.size,
-            |p, hit, dir| {
-                let spot = self.shader.spot(origin, dir, &hit);
-                let id = spot.id(&hit);
-                let group = match scene.prims.get(hit.prim as usize).map(|p| &p.shape) {
-                    Some(Shape::Mesh(..)) => hit.prim,
-                    _ => id,
-                };
-                *p = Pixel {
-                    t: hit.t,
-                    prim: hit.prim,
-                    spot,
-                    id,
-                    group,
-                    lit: [UNKNOWN; 2],
-                };
-            },
-        );
+        let lines = self.band.len() / width;
+        look(shader.world, lines, self.y, self.size, |i, hit, dir| {
+            let spot = shader.spot(origin, dir, &hit);
+            let id = spot.id(&hit);
+            let group = match scene.prims.get(hit.prim as usize).map(|p| &p.shape) {
+                Some(Shape::Mesh(..)) => hit.prim,
+                _ => id,
+            };
+            self.band[i] = Pixel {
+                t: hit.t,
+                prim: hit.prim,
+                spot,
+            };
+            self.tags[i] = Tag {
+                id,
+                group,
+                lit: [UNKNOWN; 2],
+                inverse_depth: inverse(hit.t),
+            };
+        });
     }
 }
 
-/// Asks for the shadow of a light at those pixels of a row that do not know it.
-fn ask(
-    shader: &Shader<'_>,
-    row: &mut [Pixel],
+/// A row in which every second pixel asks for the shadow of a light, if it does not know it: the even ones in even
+/// rows, the odd ones in odd rows.
+struct AskingRow<'a> {
+    shader: &'a Shader<'a>,
+    pixels: &'a [Pixel],
+    tags: &'a mut [Tag],
     y: usize,
     light: usize,
     jitter: u32,
-    which: impl Fn(usize) -> bool,
-) {
-    let width = row.len();
-    let mut answers = Vec::with_capacity(width / 2 + 1);
-    let asking = row.iter().enumerate();
-    let spots = asking
-        .filter(|(x, p)| which(*x) && p.lit[light] == UNKNOWN)
-        .map(|(x, p)| {
-            let n = (y * width + x) as u32;
-            (x, &p.spot, [hash01(n, jitter), hash01(n, !jitter)])
-        });
-    shader.all_arrive(spots, light, &Cell::new(0), |x, share| {
-        answers.push((x, share));
-    });
-    for (x, share) in answers {
-        row[x].lit[light] = share;
+}
+
+impl Work for AskingRow<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<Set>(self) {
+        let (light, jitter) = (self.light, self.jitter);
+        let first = self.y % 2;
+        let number = self.y * self.tags.len() + first;
+        let (pixels, tags) = (self.pixels.iter().skip(first), &mut self.tags[first..]);
+        let asking = pixels.zip(tags).step_by(2).enumerate();
+        let spots = asking
+            .filter(|(_, (_, tag))| tag.lit[light] == UNKNOWN)
+            .map(|(k, (p, tag))| {
+                let n = (number + 2 * k) as u32;
+                let place = [hash01(n, jitter), hash01(n, !jitter)];
+                (&mut tag.lit[light], &p.spot, place)
+            });
+        self.shader.all_arrive(spots, light, &Cell::new(0));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Ambient occlusion: a few short rays on a coarse grid of pixels, spread over their surfaces.
 
 use super::Pixel;
-use super::shade::{Spot, circle};
+use super::approx::circle;
+use super::shade::Spot;
 use crate::geometry::Rays;
 use crate::geometry::rays::LANES;
 use crate::rng::hash01;
@@ -23,6 +24,8 @@ struct Cell {
 /// Open share of the hemisphere at the grid's pixels.
 pub(super) struct Grid {
     step: usize,
+    /// Cells per pixel.
+    per_pixel: f32,
     cols: usize,
     rows: usize,
     reach: f32,
@@ -88,6 +91,7 @@ impl Grid {
             .collect();
         Self {
             step,
+            per_pixel: 1.0 / step as f32,
             cols,
             rows,
             reach,
@@ -129,13 +133,11 @@ impl Grid {
     /// The cell before a pixel along a side with this many, and how far on the way to the next the pixel is.
     #[inline(always)]
     fn along(&self, pixel: usize, count: usize) -> (usize, f32) {
-        // in whole numbers: the cell's pixel is its middle
+        // the cell's pixel is its middle
         let beyond = pixel.saturating_sub(self.step / 2);
-        let cell = (beyond / self.step).min(count - 1);
-        if cell + 1 == count {
-            return (cell, 0.0);
-        }
-        (cell, (beyond - cell * self.step) as f32 / self.step as f32)
+        let place = (beyond as f32 * self.per_pixel).min((count - 1) as f32);
+        let cell = place as usize;
+        (cell, place - cell as f32)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The colour of one hit.
 
+use super::approx::{circle, lobe};
 use super::sky;
 use crate::gallery::GALLERY;
 use crate::geometry::rays::LANES;
@@ -9,6 +10,7 @@ use crate::material::Material;
 use crate::rng::hash01;
 use crate::scene::{FAR, GROUND, World};
 use crate::texture::ATLAS;
+use arrayvec::ArrayVec;
 use glam::Vec3;
 use std::cell::Cell;
 use wide::f32x4;
@@ -47,28 +49,6 @@ impl Spot {
     }
 }
 
-/// Sine and cosine of so many turns, 0 to 2, to 1e-3: enough for places on lamps and the sun, and far faster.
-#[inline(always)]
-pub(super) fn circle(turns: f32) -> (f32, f32) {
-    let wave = |turns: f32| {
-        // from -1/2 to 1/2 turns, where two parabolas and their squares are a sine
-        let x = turns - (turns + 0.5) as i32 as f32;
-        let y = 8.0 * x - 16.0 * x * x.abs();
-        0.225 * (y * y.abs() - y) + y
-    };
-    (wave(turns), wave(turns + 0.25))
-}
-
-/// `base` to a power of 1 or more, for bases up to 1: what is too faint to be seen is 0, without a call.
-#[inline(always)]
-pub(super) fn lobe(base: f32, power: f32) -> f32 {
-    // the logarithm of x is at most x - 1, so what comes out here is below exp(-8)
-    if power * (1.0 - base) > 8.0 {
-        return 0.0;
-    }
-    base.powf(power)
-}
-
 /// What is known of the light at a spot.
 enum Arriving {
     /// This share arrives.
@@ -78,27 +58,55 @@ enum Arriving {
 }
 
 /// Shadow rays that wait until there are four.
-#[derive(Default)]
-struct Waiting {
-    rays: [Option<Ray>; LANES],
+struct Waiting<'s> {
+    rays: [Ray; LANES],
     limit: [f32; LANES],
-    number: [usize; LANES],
+    answers: [Option<&'s mut f32>; LANES],
     count: usize,
 }
 
-impl Waiting {
-    fn send(&mut self, world: &World<'_>, last: &Cell<u32>, f: &mut impl FnMut(usize, f32)) {
-        let Some(first) = self.rays[0].filter(|_| self.count > 0) else {
+impl<'s> Waiting<'s> {
+    const NONE: Self = Self {
+        rays: [Ray {
+            origin: Vec3::ZERO,
+            dir: Vec3::Y,
+            t_min: 0.0,
+        }; LANES],
+        limit: [f32::NEG_INFINITY; LANES],
+        answers: [const { None }; LANES],
+        count: 0,
+    };
+
+    #[inline(always)]
+    fn add(&mut self, ray: Ray, limit: f32, answer: &'s mut f32) {
+        self.rays[self.count] = ray;
+        self.limit[self.count] = limit;
+        self.answers[self.count] = Some(answer);
+        self.count += 1;
+    }
+
+    #[inline(always)]
+    fn send(&mut self, world: &World<'_>, last: &Cell<u32>) {
+        if self.count == 0 {
             return;
-        };
+        }
         self.limit[self.count..].fill(f32::NEG_INFINITY);
-        let rays = Rays::new(&self.rays.map(|r| r.unwrap_or(first)));
+        let rays = Rays::new(&self.rays[..self.count]);
         let blocked = world.blocked(&rays, f32x4::from(self.limit), last);
-        for (k, &number) in self.number[..self.count].iter().enumerate() {
-            f(number, if blocked >> k & 1 == 0 { 1.0 } else { 0.0 });
+        for (k, answer) in self.answers.iter_mut().enumerate() {
+            if let Some(answer) = answer.take() {
+                *answer = if blocked >> k & 1 == 0 { 1.0 } else { 0.0 };
+            }
         }
         self.count = 0;
     }
+}
+
+/// What a surface mirrors, still to be found.
+pub(super) struct Mirror {
+    ray: Ray,
+    /// How much of its colour is added to the surface's.
+    pub share: f32,
 }
 
 /// Shades hits of one scene.
@@ -149,6 +157,7 @@ impl Shader<'_> {
         spot.at + spot.normal * (2e-4 + 1e-3 * distance * (self.pixel * 300.0).min(1.0))
     }
 
+    #[inline(always)]
     fn shadow(&self, spot: &Spot, light: &Light, jx: f32, jy: f32) -> Arriving {
         let (dir, distance, _) = light.at(spot.at);
         let facing = spot.normal.dot(dir);
@@ -178,6 +187,7 @@ impl Shader<'_> {
     }
 
     /// What there is to ask for the share of a light that arrives.
+    #[inline(always)]
     fn arriving(&self, spot: &Spot, light: usize, jx: f32, jy: f32) -> Arriving {
         if spot.material == u32::MAX {
             return Arriving::Known(1.0);
@@ -202,31 +212,28 @@ impl Shader<'_> {
         }
     }
 
-    /// As [`Shader::arrives`] for many spots, their rays in fours: calls `f(number, share)` for each.
+    /// As [`Shader::arrives`] for many spots, their rays in fours: writes the share to where each spot wants it.
     /// A spot comes with two random numbers for the place on the light.
+    #[inline(always)]
     pub(super) fn all_arrive<'s>(
         &self,
-        spots: impl Iterator<Item = (usize, &'s Spot, [f32; 2])>,
+        spots: impl Iterator<Item = (&'s mut f32, &'s Spot, [f32; 2])>,
         light: usize,
         last: &Cell<u32>,
-        mut f: impl FnMut(usize, f32),
     ) {
-        let mut waiting = Waiting::default();
-        for (number, spot, [jx, jy]) in spots {
+        let mut waiting = Waiting::NONE;
+        for (answer, spot, [jx, jy]) in spots {
             match self.arriving(spot, light, jx, jy) {
-                Arriving::Known(share) => f(number, share),
+                Arriving::Known(share) => *answer = share,
                 Arriving::UnlessBlocked(ray, limit) => {
-                    waiting.rays[waiting.count] = Some(ray);
-                    waiting.limit[waiting.count] = limit;
-                    waiting.number[waiting.count] = number;
-                    waiting.count += 1;
+                    waiting.add(ray, limit, answer);
                     if waiting.count == LANES {
-                        waiting.send(self.world, last, &mut f);
+                        waiting.send(self.world, last);
                     }
                 }
             }
         }
-        waiting.send(self.world, last, &mut f);
+        waiting.send(self.world, last);
     }
 
     /// Colour of a material at a spot whose pixel covers `foot` metres; the pattern's value there, and how fast that
@@ -299,7 +306,7 @@ impl Shader<'_> {
         n.normalize_or(spot.normal)
     }
 
-    /// Colour of a hit along `dir`, with what it mirrors if `REFLECT`. `lit` are the shares of the first two lights,
+    /// Colour of a hit along `dir`, and what it mirrors if `REFLECT`. `lit` are the shares of the first two lights,
     /// `open` that of ambient light.
     #[inline(always)]
     pub(super) fn colour<const REFLECT: bool>(
@@ -310,12 +317,12 @@ impl Shader<'_> {
         spot: &Spot,
         lit: [f32; 2],
         open: f32,
-    ) -> Vec3 {
+    ) -> (Vec3, Option<Mirror>) {
         let scene = self.world.scene;
         let length = dir.length();
         let unit = dir / length;
         if hit.prim == u32::MAX {
-            return sky::colour(scene, unit);
+            return (sky::colour(scene, unit), None);
         }
         if hit.prim >= FAR {
             let c = sky::layer(
@@ -324,7 +331,8 @@ impl Shader<'_> {
                 (hit.prim - FAR) as usize,
                 self.pixel * hit.t,
             );
-            return sky::fog(scene, origin, unit, hit.t * length, c);
+            let fog = sky::fog(scene, origin, unit, hit.t * length);
+            return (c.lerp(scene.sky.fog_colour, fog), None);
         }
         let m = &scene.materials[spot.material as usize];
         let cos = spot.normal.dot(-unit).max(0.02);
@@ -387,6 +395,8 @@ impl Shader<'_> {
             };
             c += tone * e;
         }
+        let fog = sky::fog(scene, origin, unit, hit.t * length);
+        let mut mirror = None;
         if m.mirror > 0.0 && REFLECT {
             let c1 = 1.0 - n.dot(-unit).clamp(0.0, 1.0);
             let fresnel = m.mirror + (1.0 - m.mirror) * c1 * c1 * c1 * c1 * c1;
@@ -397,48 +407,34 @@ impl Shader<'_> {
                 if sink < 0.02 {
                     r += spot.normal * (0.02 - sink);
                 }
-                c = c * (1.0 - fresnel) + self.mirrored(spot, r, hit.t * length) * fresnel;
+                c *= 1.0 - fresnel;
+                mirror = Some(Mirror {
+                    ray: Ray {
+                        origin: self.lift(spot, hit.t * length),
+                        dir: r,
+                        t_min: 1e-4,
+                    },
+                    share: fresnel * (1.0 - fog),
+                });
             }
         }
-        sky::fog(scene, origin, unit, hit.t * length, c)
+        (c.lerp(scene.sky.fog_colour, fog), mirror)
     }
 
-    fn mirrored(&self, spot: &Spot, dir: Vec3, travelled: f32) -> Vec3 {
-        let origin = self.lift(spot, travelled);
-        let ray = Ray {
-            origin,
-            dir,
-            t_min: 1e-4,
-        };
-        let hit = self.world.trace_one(&ray);
-        let next = self.spot(origin, dir, &hit);
-        self.colour::<false>(origin, dir, &hit, &next, [0.6; 2], 0.7)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{circle, lobe};
-
-    #[test]
-    fn circles_are_those_of_sin_cos() {
-        for k in 0..2000u16 {
-            let turns = f32::from(k) / 1000.0;
-            let (s, c) = circle(turns);
-            let (sin, cos) = (turns * std::f32::consts::TAU).sin_cos();
-            assert!((s - sin).abs() < 1.2e-3, "{turns}: {s} is not {sin}");
-            assert!((c - cos).abs() < 1.2e-3, "{turns}: {c} is not {cos}");
-        }
-    }
-
-    #[test]
-    fn lobes_are_powers_to_a_thousandth() {
-        for power in [1.0, 4.0, 30.0, 300.0] {
-            for k in 0..=1000u16 {
-                let base = f32::from(k) / 1000.0;
-                let off = lobe(base, power) - base.powf(power);
-                assert!(off.abs() < 1e-3, "{base}^{power}: off by {off}");
-            }
-        }
+    /// What one to four mirrors show.
+    pub(super) fn mirrored<'m>(
+        &self,
+        mirrors: impl Iterator<Item = &'m Mirror>,
+    ) -> ArrayVec<Vec3, LANES> {
+        let rays: ArrayVec<Ray, LANES> = mirrors.map(|m| m.ray).collect();
+        let hits = self.world.trace(&Rays::new(&rays));
+        rays.iter()
+            .zip(hits)
+            .map(|(ray, hit)| {
+                let next = self.spot(ray.origin, ray.dir, &hit);
+                self.colour::<false>(ray.origin, ray.dir, &hit, &next, [0.6; 2], 0.7)
+                    .0
+            })
+            .collect()
     }
 }

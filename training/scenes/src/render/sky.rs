@@ -1,6 +1,6 @@
 //! Sky, far layers and fog.
 
-use super::shade::lobe;
+use super::approx::{exp, lobe};
 use crate::geometry::prim::bearing;
 use crate::light::Light;
 use crate::rng::hash01;
@@ -13,7 +13,7 @@ use glam::Vec3;
 pub(super) fn colour(scene: &Scene, d: Vec3) -> Vec3 {
     let s = &scene.sky;
     let up = d.y.max(0.0);
-    let k = 1.0 - (-up * s.falloff).exp();
+    let k = 1.0 - exp(-up * s.falloff);
     let mut c = s.horizon.lerp(s.zenith, k);
     if s.cloud_amount > 0.0 {
         let inv = s.cloud_scale / (up + 0.1);
@@ -64,27 +64,27 @@ pub(super) fn layer(scene: &Scene, p: Vec3, index: usize, foot: f32) -> Vec3 {
     l.colours[0].lerp(l.colours[1], t) * (scene.ambient * 0.8 + sun)
 }
 
-/// A colour seen through the air.
+/// Which share of what is seen along a way through the air is fog.
 #[inline(always)]
-pub(super) fn fog(scene: &Scene, origin: Vec3, unit: Vec3, distance: f32, c: Vec3) -> Vec3 {
+pub(super) fn fog(scene: &Scene, origin: Vec3, unit: Vec3, distance: f32) -> f32 {
     let s = &scene.sky;
     if s.fog <= 0.0 {
-        return c;
+        return 0.0;
     }
     let mut depth = s.fog * distance;
     if depth < 1e-3 {
-        return c; // less than a step of the picture
+        return 0.0; // less than a step of the picture
     }
     if s.fog_height > 0.0 {
         // integral of exp(-h·y) along the way
         let a = s.fog_height * unit.y * distance;
-        let start = (-s.fog_height * origin.y).exp();
+        let start = exp(-s.fog_height * origin.y);
         depth *= start
             * if a.abs() < 1e-3 {
                 1.0
             } else {
-                (1.0 - (-a).exp()) / a
+                (1.0 - exp(-a)) / a
             };
     }
-    c.lerp(s.fog_colour, 1.0 - (-depth).exp())
+    1.0 - exp(-depth)
 }
