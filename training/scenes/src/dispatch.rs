@@ -23,11 +23,17 @@ enum Avx2 {}
 pub(crate) fn dispatch<W: Work>(work: W) -> W::Out {
     #[cfg(target_arch = "x86_64")]
     {
-        #[target_feature(enable = "avx2")]
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
         fn avx2<W: Work>(work: W) -> W::Out {
             work.run::<Avx2>()
         }
-        if is_x86_feature_detected!("avx2") {
+        // which came together
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
+        {
             // SAFETY: the processor has just said that it can
             return unsafe { avx2(work) };
         }

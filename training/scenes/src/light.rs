@@ -38,9 +38,10 @@ impl Light {
                 at, colour, reach, ..
             } => {
                 let d = at - p;
-                let l = d.length().max(1e-4);
-                let f = 1.0 / (1.0 + (l / reach) * (l / reach));
-                (d / l, l, colour * f)
+                let square = d.length_squared();
+                let l = square.sqrt().max(1e-4);
+                let f = reach * reach / (reach * reach + square);
+                (d * l.recip(), l, colour * f)
             }
         }
     }

@@ -382,9 +382,9 @@ struct Beam {
 
 /// One axis of a [`Beam`].
 struct BeamAxis {
-    /// Where in [`Node::sides`] are the sides by which the rays enter and leave boxes.
-    first: usize,
-    last: usize,
+    axis: usize,
+    /// The rays go against the axis.
+    down: bool,
     /// Origins from which those sides are nearest and farthest.
     enter: f32x4,
     leave: f32x4,
@@ -412,14 +412,10 @@ impl BeamAxis {
             let ends = (smallest(origin), largest(origin));
             (f32x4::splat(ends.0), f32x4::splat(ends.1))
         };
-        let (first, last, enter, leave) = if down {
-            (axis + 3, axis, low, high)
-        } else {
-            (axis, axis + 3, high, low)
-        };
+        let (enter, leave) = if down { (low, high) } else { (high, low) };
         Some(Self {
-            first,
-            last,
+            axis,
+            down,
             enter,
             leave,
             least: f32x4::splat(smallest(inv)),
@@ -430,8 +426,11 @@ impl BeamAxis {
     /// Between which distances four boxes are within their two sides: at the earliest and at the latest.
     #[inline(always)]
     fn within(&self, node: &Node) -> (f32x4, f32x4) {
-        let x = node.sides[self.first] - self.enter;
-        let y = node.sides[self.last] - self.leave;
+        // places of which the compiler knows that they are in the array
+        let (low, high) = (self.axis % 3, self.axis % 3 + 3);
+        let (first, last) = if self.down { (high, low) } else { (low, high) };
+        let x = node.sides[first] - self.enter;
+        let y = node.sides[last] - self.leave;
         (
             (x * self.least).fast_min(x * self.most),
             (y * self.least).fast_max(y * self.most),

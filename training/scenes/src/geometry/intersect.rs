@@ -139,14 +139,19 @@ pub(super) fn limb(l: &Limb, rays: &Rays) -> f32x4 {
 pub(super) fn triangle([v0, e1, e2]: &[Vec3; 3], rays: &Rays) -> (f32x4, f32x4, f32x4) {
     let (e1, e2) = (Vec3x4::splat(*e1), Vec3x4::splat(*e2));
     let p = rays.dir.cross(e2);
-    let inv = f32x4::ONE / e1.dot(p);
+    let det = e1.dot(p);
     let s = rays.origin - Vec3x4::splat(*v0);
-    let u = s.dot(p) * inv;
-    let within = u.cmp_ge(f32x4::ZERO) & u.cmp_le(f32x4::ONE);
-    // most triangles of a leaf are missed by all four
-    if within.none() {
-        return (MISS, u, u);
+    let along = s.dot(p);
+    // most triangles of a leaf are missed by all four: that is known before a division, which is slow. What it may
+    // round is let through
+    let near =
+        along.abs().cmp_le(det.abs() * f32x4::splat(1.000_001)) & (along * det).cmp_ge(f32x4::ZERO);
+    if near.none() {
+        return (MISS, det, det);
     }
+    let inv = f32x4::ONE / det;
+    let u = along * inv;
+    let within = u.cmp_ge(f32x4::ZERO) & u.cmp_le(f32x4::ONE);
     let q = s.cross(e1);
     let v = rays.dir.dot(q) * inv;
     let t = e2.dot(q) * inv;

@@ -320,7 +320,7 @@ impl Shader<'_> {
     ) -> (Vec3, Option<Mirror>) {
         let scene = self.world.scene;
         let length = dir.length();
-        let unit = dir / length;
+        let unit = dir * length.recip();
         if hit.prim == u32::MAX {
             return (sky::colour(scene, unit), None);
         }
@@ -349,8 +349,11 @@ impl Shader<'_> {
             spot.normal
         };
         // light that comes out of corners after more than one bounce has their colour
-        let ambient_open =
-            Vec3::splat(open) / (Vec3::ONE - albedo.min(Vec3::splat(0.9)) * (1.0 - open));
+        let ambient_open = if open < 0.996 {
+            Vec3::splat(open) / (Vec3::ONE - albedo.min(Vec3::splat(0.9)) * (1.0 - open))
+        } else {
+            Vec3::splat(open)
+        };
         let mut light = scene.ambient_below.lerp(scene.ambient, 0.5 + 0.5 * n.y) * ambient_open;
         let mut shine = Vec3::ZERO;
         for (k, l) in scene.lights.iter().enumerate() {
@@ -422,6 +425,7 @@ impl Shader<'_> {
     }
 
     /// What one to four mirrors show.
+    #[inline(always)]
     pub(super) fn mirrored<'m>(
         &self,
         mirrors: impl Iterator<Item = &'m Mirror>,
