@@ -54,8 +54,8 @@ fn auto_takes_openvino_and_bf16_where_there_is_such() {
     let precision = if has_bf16() { "bf16" } else { "fp32" };
     assert_eq!(named, ["OpenVINOExecutionProvider", precision]);
     let off = difference(&run("cpu").0, &depth);
-    // bars are harder on bf16 than photographs, 0.3 to 0.8 %
-    assert!(off < 0.03, "{off}");
+    // bars are harder on bf16 than photographs, 0.2 to 0.7 %
+    assert!(off < 0.02, "{off}");
 }
 
 #[test]

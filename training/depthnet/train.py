@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -30,6 +31,7 @@ from .network import FINE_CELL, Config, DepthNet
 from .pool import Pool
 
 TWINS = 4  # one picture in so many is seen a second time in the same step, with other noise
+TURN = 10  # pixels that it is moved at most
 HORIZON = 32_000  # images over which weights are averaged, once under way; less in a cooldown
 
 
@@ -68,11 +70,28 @@ def network_of(path: Path, averaged: bool = True) -> DepthNet:
 
 
 def noisy(rgb: Tensor) -> Tensor:
-    """The next frame of a film [b,h,w,3] in which nothing moves: sensor noise, and an exposure that is not quite the same."""
-    shape = (len(rgb), 1, 1, 1)
-    strength = torch.empty(shape, device=rgb.device).uniform_(1, 6)
-    gain = torch.empty(shape, device=rgb.device).uniform_(0.98, 1.02)
-    return (rgb * gain + torch.randn_like(rgb) * strength).clamp(0, 255).round()
+    """The next frame of a film [b,h,w,3] in which nothing moves: sensor noise, and an exposure that is not quite the same.
+
+    What demosaicing, denoising and encoders leave of noise is smoother than what the sensor gives: so is a part of it here.
+    """
+    b, h, w, _ = rgb.shape
+
+    def draw(least: float, most: float) -> Tensor:
+        return torch.empty((b, 1, 1, 1), device=rgb.device).uniform_(least, most)
+
+    cell = int(torch.randint(2, 9, ()))
+    smooth = torch.randn(b, 3, h // cell + 2, w // cell + 2, device=rgb.device)
+    smooth = F.interpolate(smooth, size=(h, w), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    noise = torch.randn_like(rgb) * draw(1, 6) + smooth * draw(0, 3)
+    return (rgb * draw(0.98, 1.02) + noise).clamp(0, 255).round()
+
+
+def turned(x: Tensor, right: int, down: int) -> Tensor:
+    """What a camera that turns a little sees next, [b,h,w,…]: all of it moved, its borders repeated."""
+    h, w = x.shape[1:3]
+    rows = (torch.arange(h, device=x.device) - down).clamp(0, h - 1)
+    columns = (torch.arange(w, device=x.device) - right).clamp(0, w - 1)
+    return x[:, rows][:, :, columns]
 
 
 class Validation:
@@ -151,13 +170,15 @@ class Trainer:
         rgb = rgb.to(self.device, non_blocking=True).float()
         target = target.to(self.device, non_blocking=True)
         pairs = max(1, len(rgb) // TWINS)
-        rgb, target = torch.cat([rgb, noisy(rgb[:pairs])]), torch.cat([target, target[:pairs]])
+        right, down = torch.randint(-TURN, TURN + 1, (2,)).tolist() if torch.rand(()) < 0.5 else (0, 0)
+        twins = turned(noisy(rgb[:pairs]), right, down)
+        rgb, target = torch.cat([rgb, twins]), torch.cat([target, turned(target[:pairs], right, down)])
         with torch.autocast(self.device.type, torch.bfloat16):
             depth, guide = self.net.both(normalise(rgb))
         loss, parts = depth_loss(depth, target)
         parts["guide"] = guide_loss(guide, target, FINE_CELL)
-        parts["steady"] = steady_loss(depth[:pairs], depth[-pairs:], target[:pairs])
-        loss = loss + 0.3 * parts["guide"] + 1.5 * parts["steady"]
+        parts["steady"] = steady_loss(turned(depth[:pairs], right, down), depth[-pairs:], target[-pairs:])
+        loss = loss + 0.3 * parts["guide"] + 2 * parts["steady"]
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
