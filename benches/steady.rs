@@ -74,6 +74,17 @@ fn temporal_filter(criterion: &mut Criterion) {
     }
 }
 
+/// A depth map of blurred steps, a few cells wide, `apart` from each other: all that `guided` has work with.
+fn steps(size: Size, apart: f32) -> Vec<f32> {
+    (0..size.area())
+        .map(|i| {
+            let (x, y) = (i % size.width as usize, i / size.width as usize);
+            let wave = |at: usize| (at as f32 * std::f32::consts::PI / apart).sin() * apart / 6.0;
+            wave(x).clamp(-1.0, 1.0) * wave(y).clamp(-1.0, 1.0)
+        })
+        .collect()
+}
+
 /// Depth at 924×518 to 1920×1080.
 fn upsampling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("upsampling");
@@ -111,19 +122,24 @@ fn upsampling(criterion: &mut Criterion) {
         };
         let mut frame = Frame::packed(&picture, row);
         frame.planes[1] = Plane::new(&chroma, row);
-        group.bench_function(BenchmarkId::new("guided", name), |bencher| {
-            bencher.iter(|| {
-                guide.take(black_box(&frame), &format)?;
-                guided.write(
-                    black_box(&depth),
-                    &guide,
-                    mapping,
-                    ByteOrder::NATIVE,
-                    &mut plane,
-                    stride,
-                )
+        let few = steps(network, 120.0);
+        let all = steps(network, 12.0);
+        for (steps, depth) in [("no steps", &depth), ("steps", &few), ("only steps", &all)] {
+            let id = BenchmarkId::new(format!("guided, {steps}"), name);
+            group.bench_function(id, |bencher| {
+                bencher.iter(|| {
+                    guide.take(black_box(&frame), &format)?;
+                    guided.write(
+                        black_box(depth),
+                        &guide,
+                        mapping,
+                        ByteOrder::NATIVE,
+                        &mut plane,
+                        stride,
+                    )
+                });
             });
-        });
+        }
     }
 }
 

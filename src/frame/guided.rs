@@ -1,17 +1,22 @@
 //! Depth map → 16-bit grey samples whose edges follow the picture.
 //!
-//! Joint bilateral upsampling (Kopf, Cohen, Lischinski and Uyttendaele, 2007): a pixel's depth is a mean of the depth
-//! map's nine cells around it, weighted by how near they are and by how much the pixel's luma resembles theirs. Where
-//! luma is even, the weights are those of a quadratic B-spline, which takes a ramp to the same ramp; nowhere does a
-//! pixel leave the range of its nine cells, so that there are no halos.
+//! In two stages. What a network blurs and misplaces by a few cells of the depth map is mended first, at that size
+//! ([`outlines`]). Then joint bilateral upsampling (Kopf, Cohen, Lischinski and Uyttendaele, 2007): a pixel's depth is a
+//! mean of the nine cells around it, weighted by how near they are and by how much the pixel's luma resembles theirs.
+//! Where luma is even, the weights are those of a quadratic B-spline, which takes a ramp to the same ramp. Nowhere does a
+//! pixel leave the range of the cells around it, so that there are no halos.
 
 mod kernel;
+mod lanes;
 mod luma;
+mod outlines;
 #[cfg(test)]
 mod tests;
 
-use kernel::{Fast, Stretched, Sums, add_what_is_finite};
+use kernel::{Row, Stretched};
+use lanes::{Fast, LANES};
 pub use luma::Guide;
+use outlines::Outlines;
 
 use super::gray16::{ByteOrder, Mapping, check};
 use super::kernels::Kernels;
@@ -23,8 +28,11 @@ use crate::geometry::Size;
 struct Spline {
     /// Nearest cell.
     nearest: Vec<u32>,
-    /// Weights of the cell before it, of itself and of the one after it; they sum to 1.
+    /// Weights of the cell before it, of itself and of the one after it; they sum to 1. There is room for whole lanes.
     weights: [Vec<f32>; 3],
+    /// For each eight columns the first one's nearest cell, and how far after it are those of all; whole lanes too.
+    firsts: Vec<usize>,
+    offsets: Vec<i32>,
 }
 
 impl Spline {
@@ -42,7 +50,24 @@ impl Spline {
             weights[1].push((0.75 - off * off) as f32);
             weights[2].push((0.5 * (0.5 + off).powi(2)) as f32);
         }
-        Self { nearest, weights }
+        let lanes = pixels.next_multiple_of(LANES);
+        for weights in &mut weights {
+            weights.resize(lanes, 0.0);
+        }
+        // there are more pixels than cells: from one to the next it is the same cell or the next one
+        let cell = |pixel: usize| nearest.get(pixel).or(nearest.last()).copied().unwrap_or(0);
+        let first = |pixel: usize| cell(pixel / 8 * 8);
+        Self {
+            firsts: (0..lanes)
+                .step_by(8)
+                .map(|pixel| first(pixel) as usize)
+                .collect(),
+            offsets: (0..lanes)
+                .map(|pixel| (cell(pixel) - first(pixel)) as i32)
+                .collect(),
+            nearest,
+            weights,
+        }
     }
 
     fn weights(&self, pixel: usize) -> [f32; 3] {
@@ -57,11 +82,15 @@ pub struct GuidedWriter {
     output: Size,
     across: Spline,
     down: Spline,
-    /// Pixels that are nearest to each cell, across and down.
-    shares: [Vec<f32>; 2],
+    /// Columns that are nearest to each cell.
+    shares: Vec<usize>,
     /// Mean luma of each cell.
     cells: Vec<f32>,
-    /// One row of the depth map, mapped, and one of `cells`; both with one more value on either side.
+    outlines: Outlines,
+    /// The depth map, its steps where the picture has them.
+    mended: Vec<f32>,
+    /// One row of it, mapped, and one of `cells`; both with one more value on either side, and
+    /// room to read eight at once.
     mapped: Vec<f32>,
     padded: Vec<f32>,
     /// The three rows around, by number modulo 3, and which they are.
@@ -70,7 +99,8 @@ pub struct GuidedWriter {
     /// One row of luma, and sums of such.
     luma: Vec<f32>,
     columns: Vec<f32>,
-    sums: Sums,
+    /// One row of samples, not rounded.
+    samples: Vec<f32>,
     kernels: Kernels,
     fast: Fast,
 }
@@ -84,15 +114,13 @@ impl GuidedWriter {
             return None;
         }
         let (columns, lines) = (output.width as usize, output.height as usize);
+        let lanes = columns.next_multiple_of(LANES);
         let (width, height) = (network.width as usize, network.height as usize);
         let (across, down) = (Spline::new(width, columns), Spline::new(height, lines));
-        let shares = [(&across, width), (&down, height)].map(|(spline, cells)| {
-            let mut pixels = vec![0.0_f32; cells];
-            for &cell in &spline.nearest {
-                pixels[cell as usize] += 1.0;
-            }
-            pixels.iter().map(|pixels| pixels.recip()).collect()
-        });
+        let mut shares = vec![0; width];
+        for &cell in &across.nearest {
+            shares[cell as usize] += 1;
+        }
         Some(Self {
             network,
             output,
@@ -100,13 +128,15 @@ impl GuidedWriter {
             down,
             shares,
             cells: vec![0.0; network.area()],
-            mapped: vec![0.0; width + 2],
-            padded: vec![0.0; width + 2],
+            outlines: Outlines::new(network),
+            mended: Vec::with_capacity(network.area()),
+            mapped: vec![0.0; width + 2 + 8],
+            padded: vec![0.0; width + 2 + 8],
             rows: [0, 1, 2].map(|_| Stretched::new(columns)),
             held: [None; 3],
-            luma: vec![0.0; columns],
+            luma: vec![0.0; lanes],
             columns: vec![0.0; columns],
-            sums: Sums::new(columns),
+            samples: vec![0.0; lanes],
             kernels: Kernels::detect(),
             fast: Fast::detect(),
         })
@@ -144,9 +174,13 @@ impl GuidedWriter {
             });
         }
         self.measure_cells(guide);
+        let mut mended = std::mem::take(&mut self.mended);
+        let range = (65535.0 / mapping.gain.abs()) as f32;
+        self.outlines.mend(depth, &self.cells, range, &mut mended);
         self.held = [None; 3];
         let last = self.network.height as usize - 1;
-        let bytes = 2 * self.output.width as usize;
+        let width = self.output.width as usize;
+        let bytes = 2 * width;
         let lines = plane
             .chunks_mut(stride.max(bytes))
             .take(self.output.height as usize);
@@ -154,25 +188,24 @@ impl GuidedWriter {
             let nearest = self.down.nearest[y] as usize;
             let around = [nearest.saturating_sub(1), nearest, (nearest + 1).min(last)];
             for row in around {
-                self.stretch(depth, row, mapping);
+                self.stretch(&mended, row, mapping);
             }
-            read_luma(guide, self.output, y, &mut self.luma);
-            let rows = around.map(|row| &self.rows[row % 3]);
-            let weights = self.down.weights(y);
-            let (sums, luma, across) = (&mut self.sums, &self.luma, &self.across.weights);
-            if rows.iter().all(|row| row.finite) {
-                for (tap, (row, down)) in rows.into_iter().zip(weights).enumerate() {
-                    self.fast.add(sums, luma, row, down, across, tap == 0);
-                }
+            read_luma(guide, self.output, y, &mut self.luma[..width]);
+            let row = Row {
+                luma: &self.luma,
+                rows: around.map(|row| &self.rows[row % 3]),
+                down: self.down.weights(y),
+                across: &self.across.weights,
+            };
+            if row.rows.iter().all(|row| row.finite) {
+                kernel::lead(self.fast, &row, &mut self.samples);
             } else {
-                add_what_is_finite(sums, luma, rows, weights, across);
+                kernel::lead_by_what_is_finite(&row, &mut self.samples);
             }
-            let out = &mut out[..bytes];
-            match order {
-                ByteOrder::Little => self.fast.finish::<false>(sums, out),
-                ByteOrder::Big => self.fast.finish::<true>(sums, out),
-            }
+            let big_endian = order == ByteOrder::Big;
+            kernel::finish(self.fast, &self.samples, big_endian, &mut out[..bytes]);
         }
+        self.mended = mended;
         Ok(self.kernels.count_non_finite(depth))
     }
 
@@ -180,28 +213,26 @@ impl GuidedWriter {
     fn measure_cells(&mut self, guide: &Guide) {
         let width = self.network.width as usize;
         let columns = &mut self.columns;
+        let lines = &self.down.nearest;
+        let mut first = 0;
         for (row, cells) in self.cells.chunks_exact_mut(width).enumerate() {
+            let lines = lines[first..].partition_point(|&cell| cell as usize == row);
             columns.fill(0.0);
-            let first = self
-                .down
-                .nearest
-                .partition_point(|&cell| (cell as usize) < row);
-            let lines = self.down.nearest[first..]
-                .iter()
-                .take_while(|&&cell| cell as usize == row);
-            for y in first..first + lines.count() {
-                read_luma(guide, self.output, y, &mut self.luma);
-                for (sum, luma) in columns.iter_mut().zip(&self.luma) {
-                    *sum += luma;
+            for y in first..first + lines {
+                let luma = &mut self.luma[..columns.len()];
+                read_luma(guide, self.output, y, luma);
+                for (sum, luma) in columns.iter_mut().zip(luma) {
+                    *sum += *luma;
                 }
             }
-            cells.fill(0.0);
-            for (&cell, sum) in self.across.nearest.iter().zip(columns.iter()) {
-                cells[cell as usize] += sum;
-            }
-            let down = self.shares[1][row];
-            for (cell, across) in cells.iter_mut().zip(&self.shares[0]) {
-                *cell *= across * down;
+            first += lines;
+            let mut columns = columns.iter();
+            for (cell, &share) in cells.iter_mut().zip(&self.shares) {
+                let mut sum = 0.0;
+                for column in columns.by_ref().take(share) {
+                    sum += column;
+                }
+                *cell = sum / (share * lines) as f32;
             }
         }
     }
@@ -227,20 +258,9 @@ impl GuidedWriter {
             padded[width + 1] = padded[width];
         }
         let out = &mut self.rows[place];
-        out.finite = mapped.iter().all(|value| value.is_finite());
-        let nearest = &self.across.nearest[..];
-        spread(cells, nearest, &mut out.luma);
-        spread(mapped, nearest, &mut out.depth);
-    }
-}
-
-/// For each pixel the cell before its nearest, that one, and the one after it, of a padded row.
-fn spread(padded: &[f32], nearest: &[u32], out: &mut [Vec<f32>; 3]) {
-    let [before, at, after] = out;
-    let pixels = before.iter_mut().zip(at.iter_mut()).zip(after.iter_mut());
-    for (((before, at), after), &nearest) in pixels.zip(nearest) {
-        let window = &padded[nearest as usize..nearest as usize + 3];
-        (*before, *at, *after) = (window[0], window[1], window[2]);
+        out.finite = mapped[..width + 2].iter().all(|value| value.is_finite());
+        kernel::spread(self.fast, cells, &self.across, &mut out.luma);
+        kernel::spread(self.fast, mapped, &self.across, &mut out.depth);
     }
 }
 

@@ -31,6 +31,7 @@ fn samples_in(order: ByteOrder, depth: &[f32], guide: &Guide, mapping: Mapping) 
     let stride = row + 6;
     let mut planes = [Fast::detect(), Fast::PLAIN].map(|fast| {
         writer.fast = fast;
+        writer.outlines.fast = fast;
         // the padding of the last row is not there
         let mut plane = vec![0xee; stride * (FRAME.height as usize - 1) + row];
         let invalid = writer
@@ -117,6 +118,56 @@ fn edges_follow_the_picture() {
     assert!(largest(&sharp) > largest(&smooth).map(|step| 2 * step));
     let (left, right) = (sharp[row + 5], sharp[row + 90]);
     assert_eq!((left, right), (0, 65535));
+}
+
+/// Depth that goes from 0.2 to 0.8 over `blur` cells around a column 3 cells off where the picture changes.
+fn misplaced(blur: f32) -> (Vec<f32>, Guide) {
+    let depth = picture(NETWORK, |x, _| {
+        0.2 + 0.6 * ((x as f32 - 18.5) / blur + 0.5).clamp(0.0, 1.0)
+    });
+    (depth, guide(FRAME, |x, _| if x < 48 { 30 } else { 200 }))
+}
+
+#[test]
+fn a_blurred_step_goes_where_the_picture_has_it() {
+    let (depth, guide) = misplaced(4.0);
+    let out = samples(&depth, &guide);
+    let step = |samples: &[u16]| {
+        let row = &samples[30 * FRAME.width as usize..][..FRAME.width as usize];
+        row.iter().position(|&sample| sample > 32768)
+    };
+    assert_eq!(step(&out), Some(48));
+    // it was 3 cells, 10 pixels, to the right
+    assert!(step(&bilinear(&depth)) > Some(56));
+    // a network that is sharp is believed
+    let (depth, guide) = misplaced(0.5);
+    assert!(step(&samples(&depth, &guide)) > Some(56));
+}
+
+#[test]
+fn texture_leaves_no_more_mark_on_a_slope_than_nine_cells_differ() {
+    // steeper than anything but a step
+    let ramp = picture(NETWORK, |x, _| 0.1 + 0.02 * x as f32);
+    let textured = guide(FRAME, |x, y| ((x * 37 + y * 91 + x * y * 53) % 256) as u8);
+    let (out, reference) = (samples(&ramp, &textured), bilinear(&ramp));
+    let off = out.iter().zip(&reference).map(|(a, b)| a.abs_diff(*b));
+    // nine cells reach one and a half from a pixel; what mends steps would reach eight
+    assert!(off.max() <= Some((1.55 * 0.02 * 65535.0) as u16));
+}
+
+#[test]
+fn noise_in_the_picture_moves_depth_as_little_as_it_did() {
+    let noisy = |seed: u32| {
+        guide(FRAME, move |x, y| {
+            let noise = (x * 7919 + y * 104_729 + seed * 1_299_709) % 11;
+            (if x < 48 { 60 } else { 180 }) + noise as u8
+        })
+    };
+    let (depth, _) = misplaced(4.0);
+    let [a, b] = [1, 2].map(|seed| samples(&depth, &noisy(seed)));
+    let change = a.iter().zip(&b).map(|(a, b)| f64::from(a.abs_diff(*b)));
+    let change = change.sum::<f64>() / a.len() as f64 / 65535.0;
+    assert!(change < 0.001, "{change}");
 }
 
 #[test]
@@ -228,7 +279,8 @@ fn a_guide_of_another_size_leads_too() {
         .iter()
         .zip(&from_large)
         .map(|(a, b)| f64::from(a.abs_diff(*b)));
-    assert!(off.sum::<f64>() / FRAME.area() as f64 / 65535.0 < 0.01);
+    // its edge is half a pixel of its own away
+    assert!(off.sum::<f64>() / FRAME.area() as f64 / 65535.0 < 0.015);
 }
 
 #[test]
