@@ -1,10 +1,11 @@
 """Measure an ONNX file, this project's or any other, and print the tables of the model card.
 
-    evaluate.py MODEL.onnx [--pictures DIR] [--renderer depth-scenes] [--only pairs,kinds,detail,steady,robust,speed]
+    evaluate.py MODEL.onnx [--pictures DIR] [--renderer depth-scenes] [--only pairs,robust,bf16,kinds,detail,steady,speed]
 
 DIR holds photos/ and clips/, named as in evaluation/pairs.json; for --pairs evaluation/public.json it is what
 evaluation/fetch has made. Without it the tables on real pictures
-are left out; without a renderer those on scenes are.
+are left out; without a renderer those on scenes are. bf16 is of real pictures too, and wants the onnxruntime-openvino package,
+here for one: PYTHONPATH=../.runtime/openvino.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 
 from . import metrics, renderer
 from .runtime import Model, network_size, prepare
@@ -174,6 +176,20 @@ def steady(model: Model, path: str | None, count: int, frames: int = 8, size: st
     return out
 
 
+def bf16(model: Model, path: Path, root: Path, pairs_file: Path) -> dict:
+    """How far the network's answer in bf16 is from that in fp32."""
+    half, out = Model(path, bf16=True), {}
+    for resolution in (252, 518):
+        off = []
+        for picture in load_pictures(root, pairs_file)[0].values():
+            full = model.depth(picture, resolution)
+            off.append(float(np.abs(half.depth(picture, resolution) - full).mean() / np.ptp(full)))
+        out[resolution] = {"mean": float(np.mean(off)), "least": min(off), "most": max(off)}
+    rows = [[r, *(f"{100 * v:.2f} %" for v in parts.values())] for r, parts in out.items()]
+    table("bf16 (OpenVINO) against fp32, share of the range", ["resolution", "mean", "least", "most"], rows)
+    return out
+
+
 def speed(model: Model, yardstick: Path | None, runs: int = 15) -> dict:
     """Median time of a run on two threads, and of another file in the same breath."""
     models = {"this": model} | ({"yardstick": Model(yardstick)} if yardstick else {})
@@ -201,7 +217,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--pairs", type=Path, default=PAIRS, help="which pairs; evaluation/public.json is the other file")
     parser.add_argument("--renderer")
-    parser.add_argument("--only", default="pairs,robust,kinds,detail,steady,speed")
+    parser.add_argument("--only", default="pairs,robust,bf16,kinds,detail,steady,speed")
     parser.add_argument("--count", type=int, default=24, help="scenes of a kind")
     parser.add_argument("--resolutions", type=int, nargs="+", default=[252, 518, 770, 1036], help="for the pairs")
     parser.add_argument("--yardstick", type=Path, help="another file to time beside this one")
@@ -210,6 +226,8 @@ def main() -> None:
     model, only = Model(a.model), a.only.split(",")
     few = max(2, a.count // 4)
     parts: dict[str, Callable[[], dict]] = {}
+    if a.pictures and "OpenVINOExecutionProvider" in onnxruntime.get_available_providers():
+        parts["bf16"] = lambda: bf16(model, a.model, a.pictures, a.pairs)
     if a.pictures:
         parts |= {
             "pairs": lambda: real_pairs(model, a.pictures, a.pairs, a.resolutions),
