@@ -96,9 +96,12 @@ pub struct GuidedWriter {
     /// The three rows around, by number modulo 3, and which they are.
     rows: [Stretched; 3],
     held: [Option<usize>; 3],
-    /// One row of luma, and sums of such.
+    /// One row of luma.
     luma: Vec<f32>,
-    columns: Vec<f32>,
+    /// One row of a frame of another size.
+    resampled: Vec<u8>,
+    /// Sums of rows of luma.
+    columns: Vec<u32>,
     /// One row of samples, not rounded.
     samples: Vec<f32>,
     kernels: Kernels,
@@ -135,7 +138,8 @@ impl GuidedWriter {
             rows: [0, 1, 2].map(|_| Stretched::new(columns)),
             held: [None; 3],
             luma: vec![0.0; lanes],
-            columns: vec![0.0; columns],
+            resampled: vec![0; columns],
+            columns: vec![0; columns],
             samples: vec![0.0; lanes],
             kernels: Kernels::detect(),
             fast: Fast::detect(),
@@ -190,7 +194,10 @@ impl GuidedWriter {
             for row in around {
                 self.stretch(&mended, row, mapping);
             }
-            read_luma(guide, self.output, y, &mut self.luma[..width]);
+            let luma = luma_of_row(guide, self.output, y, &mut self.resampled);
+            for (out, &luma) in self.luma.iter_mut().zip(luma) {
+                *out = f32::from(luma);
+            }
             let row = Row {
                 luma: &self.luma,
                 rows: around.map(|row| &self.rows[row % 3]),
@@ -217,22 +224,20 @@ impl GuidedWriter {
         let mut first = 0;
         for (row, cells) in self.cells.chunks_exact_mut(width).enumerate() {
             let lines = lines[first..].partition_point(|&cell| cell as usize == row);
-            columns.fill(0.0);
+            columns.fill(0);
             for y in first..first + lines {
-                let luma = &mut self.luma[..columns.len()];
-                read_luma(guide, self.output, y, luma);
-                for (sum, luma) in columns.iter_mut().zip(luma) {
-                    *sum += *luma;
+                let luma = luma_of_row(guide, self.output, y, &mut self.resampled);
+                for (sum, &luma) in columns.iter_mut().zip(luma) {
+                    *sum += u32::from(luma);
                 }
             }
             first += lines;
-            let mut columns = columns.iter();
+            let mut end = 0;
             for (cell, &share) in cells.iter_mut().zip(&self.shares) {
-                let mut sum = 0.0;
-                for column in columns.by_ref().take(share) {
-                    sum += column;
-                }
-                *cell = sum / (share * lines) as f32;
+                let start = end;
+                end += share;
+                let sum: u32 = columns[start..end].iter().sum();
+                *cell = sum as f32 / (share * lines) as f32;
             }
         }
     }
@@ -265,18 +270,16 @@ impl GuidedWriter {
 }
 
 /// Row `y` of a frame of size `output`, of the nearest pixels where the guide has another size.
-fn read_luma(guide: &Guide, output: Size, y: usize, out: &mut [f32]) {
+fn luma_of_row<'a>(guide: &'a Guide, output: Size, y: usize, resampled: &'a mut [u8]) -> &'a [u8] {
     let nearest =
         |index: usize, from: u32, to: u32| (2 * index + 1) * from as usize / (2 * to as usize);
     let size = guide.size();
     let row = guide.row(nearest(y, size.height, output.height));
     if size.width == output.width {
-        for (out, &luma) in out.iter_mut().zip(row) {
-            *out = f32::from(luma);
-        }
-    } else {
-        for (x, out) in out.iter_mut().enumerate() {
-            *out = f32::from(row[nearest(x, size.width, output.width)]);
-        }
+        return row;
     }
+    for (x, out) in resampled.iter_mut().enumerate() {
+        *out = row[nearest(x, size.width, output.width)];
+    }
+    resampled
 }

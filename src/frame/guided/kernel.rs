@@ -1,8 +1,8 @@
-//! The inner loops, a row at a time. The variant for AVX2 is the same code on other lanes, and gives the same bits.
+//! The inner loops, a row at a time. Each variant is the same code on other lanes, and gives the same bits.
 
 use super::Spline;
 #[cfg(target_arch = "x86_64")]
-use super::lanes::Avx2;
+use super::lanes::{Avx2, Avx512};
 use super::lanes::{LANES, Lanes, variants};
 
 /// A row of the depth map, and the luma of its cells, as the columns of the frame see it: for each column the nearest

@@ -1,4 +1,4 @@
-//! Sixteen values at a time: arrays, or the registers of AVX2. Both give the same bits.
+//! Sixteen values at a time: arrays, or the registers of AVX2 or AVX-512. All give the same bits.
 
 /// Values worked on at a time.
 pub(super) const LANES: usize = 16;
@@ -92,24 +92,51 @@ fn both(mut a: [f32; LANES], b: [f32; LANES], of: impl Fn(f32, f32) -> f32) -> [
     a
 }
 
-/// Whether AVX2 is used.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fast(bool);
+/// Which lanes are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fast(Width);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
 
 impl Fast {
     pub(super) fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        return Self(std::arch::is_x86_feature_detected!("avx2"));
-        #[cfg(not(target_arch = "x86_64"))]
-        Self(false)
+        Self::all().last().copied().unwrap_or(Self(Width::Plain))
     }
 
-    #[cfg(test)]
-    pub(super) const PLAIN: Self = Self(false);
+    /// What this processor can, the best last.
+    pub(super) fn all() -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        let more = [
+            (Width::Avx2, std::arch::is_x86_feature_detected!("avx2")),
+            (
+                Width::Avx512,
+                std::arch::is_x86_feature_detected!("avx512f"),
+            ),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let more: [(Width, bool); 0] = [];
+        let more = more.into_iter().filter(|(_, can)| *can);
+        let all = std::iter::once(Width::Plain).chain(more.map(|(width, _)| width));
+        all.map(Self).collect()
+    }
 
     /// Only where it was detected.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn is_avx2(self) -> bool {
-        self.0
+        self.0 == Width::Avx2
+    }
+
+    /// Only where it was detected.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn is_avx512(self) -> bool {
+        self.0 == Width::Avx512
     }
 }
 
@@ -118,6 +145,16 @@ macro_rules! variants {
     ($($(#[$meta:meta])* $name:ident => $body:ident, ($($arg:ident: $type:ty),*);)*) => {
         $($(#[$meta])*
         pub(super) fn $name(fast: super::lanes::Fast, $($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            if fast.is_avx512() {
+                #[target_feature(enable = "avx512f,avx2")]
+                fn with_avx512($($arg: $type),*) {
+                    $body::<Avx512>($($arg),*);
+                }
+                // SAFETY: AVX-512 and AVX2 were detected
+                unsafe { with_avx512($($arg),*) };
+                return;
+            }
             #[cfg(target_arch = "x86_64")]
             if fast.is_avx2() {
                 #[target_feature(enable = "avx2")]
@@ -136,7 +173,7 @@ macro_rules! variants {
 pub(super) use variants;
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx2::Avx2;
+pub(super) use {avx2::Avx2, avx512::Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
@@ -212,6 +249,79 @@ mod avx2 {
             div _mm256_div_ps
             lower _mm256_min_ps
             higher _mm256_max_ps
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::{LANES, Lanes};
+    use std::arch::x86_64::*;
+
+    /// One register. Only functions that are compiled for AVX-512F and AVX2 may use it, and only where they were detected.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Avx512(__m512);
+
+    macro_rules! one {
+        ($($name:ident $instruction:ident)*) => {
+            $(#[inline(always)]
+            fn $name(self, other: Self) -> Self {
+                // SAFETY: AVX-512F was detected, as the type asks for
+                unsafe { Self($instruction(self.0, other.0)) }
+            })*
+        };
+    }
+
+    impl Lanes for Avx512 {
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            // SAFETY: AVX-512F was detected, as the type asks for
+            unsafe { Self(_mm512_set1_ps(value)) }
+        }
+
+        #[inline(always)]
+        fn load(values: &[f32], at: usize) -> Self {
+            let values = &values[at..at + LANES];
+            // SAFETY: there are so many values, and AVX-512F was detected, as the type asks for
+            unsafe { Self(_mm512_loadu_ps(values.as_ptr())) }
+        }
+
+        #[inline(always)]
+        fn store(self, out: &mut [f32; LANES]) {
+            // SAFETY: there is room for so many, and AVX-512F was detected, as the type asks for
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), self.0) }
+        }
+
+        #[inline(always)]
+        fn pick(values: &[f32], at: [usize; 2], which: &[i32; LANES]) -> Self {
+            let [first, second] = at;
+            let (first, second) = (&values[first..first + 8], &values[second..second + 8]);
+            let mut lanes = [0.0; LANES];
+            // SAFETY: there are so many values, and AVX2 was detected, as the type asks for
+            unsafe {
+                let which = which.as_ptr().cast::<__m256i>();
+                let out = lanes.as_mut_ptr();
+                let picked = _mm256_permutevar8x32_ps(
+                    _mm256_loadu_ps(first.as_ptr()),
+                    _mm256_loadu_si256(which),
+                );
+                _mm256_storeu_ps(out, picked);
+                let picked = _mm256_permutevar8x32_ps(
+                    _mm256_loadu_ps(second.as_ptr()),
+                    _mm256_loadu_si256(which.add(1)),
+                );
+                _mm256_storeu_ps(out.add(8), picked);
+            }
+            Self::load(&lanes, 0)
+        }
+
+        one! {
+            add _mm512_add_ps
+            sub _mm512_sub_ps
+            mul _mm512_mul_ps
+            div _mm512_div_ps
+            lower _mm512_min_ps
+            higher _mm512_max_ps
         }
     }
 }

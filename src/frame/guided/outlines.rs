@@ -10,7 +10,7 @@
 //! it in one. A step that is all between two neighbours is not blurred, and stays where it is.
 
 #[cfg(target_arch = "x86_64")]
-use super::lanes::Avx2;
+use super::lanes::{Avx2, Avx512};
 use super::lanes::{Fast, LANES, Lanes, variants};
 use crate::geometry::Size;
 
