@@ -41,6 +41,17 @@ impl Stream {
         Self { pipeline, frames }
     }
 
+    /// Reads the bus as an application does: what lies there unread (a message for each dropped frame) is memory.
+    fn read_bus(&self) {
+        let bus = self.pipeline.bus().expect("a bus");
+        bus.set_sync_handler(|_, message| {
+            if let gst::MessageView::Error(error) = message.view() {
+                panic!("{}", error.error());
+            }
+            gst::BusSyncReply::Drop
+        });
+    }
+
     fn play(&self) {
         self.pipeline
             .set_state(gst::State::Playing)
@@ -115,6 +126,7 @@ fn cameras(time: Duration) {
     let streams: Vec<_> = (0..CAMERAS).map(|_| camera()).collect();
     println!("| minutes | started again | frames: fewest, most | most ÷ fewest | memory (MiB) |");
     println!("|---|---|---|---|---|");
+    streams.iter().for_each(Stream::read_bus);
     streams.iter().for_each(Stream::play);
     std::thread::sleep(Duration::from_secs(3));
     let begun = Instant::now();
