@@ -1,16 +1,20 @@
-//! What is left of the flicker when the range is steady: the network's own noise, different at each pixel.
+//! What is left of the flicker when the range is steady: the network changes its mind about whole regions, and has noise at
+//! each pixel.
 //!
-//! A recursive average of each pixel of the depth map, causal and without delay, where two things have held for some
+//! In two steps, causal and without delay. First the depth map is laid onto what was shown by a field that is smooth over
+//! the picture, and that what lies still determines ([`drift`]). Then comes a recursive average of each pixel where two things have held for some
 //! frames: the picture around the pixel is what it was, beyond its noise, and the depth has moved by no more than noise
 //! does. Elsewhere depth follows at once, so that nothing trails behind what moves. Both thresholds follow the noise that the film has.
 //! However wrong they may be, no value gets farther from the network's own than the caller allows.
 
+mod drift;
 mod kernel;
 
 use super::Limits;
 use super::align::Affine;
 use crate::geometry::Size;
-use kernel::{Gates, Rows, Variant};
+use drift::Drift;
+use kernel::{Gates, Rows, Seen, Units, Variant};
 
 /// What a value that was shown as 0…1 in the frame before is in the present one, whose range is another.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,6 +63,12 @@ pub struct TemporalFilter {
     /// Sums of `change` down, with [`REACH`] more on either side, and of those across.
     down: Vec<f32>,
     around: Vec<f32>,
+    /// How much the picture is what it was, 0…1.
+    still: Vec<f32>,
+    /// A row of what depth is off by, times weights, and of these.
+    off: Vec<f32>,
+    weights: Vec<f32>,
+    drift: Drift,
     samples: Vec<f32>,
     columns: Vec<usize>,
     variant: Variant,
@@ -138,14 +148,49 @@ impl TemporalFilter {
 
     fn go_on(&mut self, depth: &mut [f32], show: Affine, carry: Affine, strength: Strength) {
         let width = self.past.size.width as usize;
-        let height = self.past.size.height as usize;
         let variant = self.variant;
         self.change.resize(depth.len(), 0.0);
         variant.differences(&self.luma, &self.past.luma, &mut self.change);
-        let gates = self.gates(depth, show, carry, strength);
+        let mut gates = Gates {
+            units: Units::new(show, carry),
+            past: strength.past.clamp(0.0, 1.0) as f32,
+            motion: self.motion(),
+            departure: strength.departure.max(0.0) as f32,
+            noise: 0.0,
+        };
+        self.find_drift(depth, &gates);
+        gates.noise = self.noise(depth, &gates);
+        for (y, depth) in depth.chunks_exact_mut(width).enumerate() {
+            let row = y * width..(y + 1) * width;
+            let drift = &mut self.off;
+            self.drift.read(y, drift);
+            variant.update(
+                Rows {
+                    depth,
+                    shown: &mut self.past.shown[row.clone()],
+                    trust: &mut self.past.trust[row.clone()],
+                    reference: &mut self.past.luma[row.clone()],
+                    luma: &self.luma[row.clone()],
+                    still: &self.still[row],
+                    drift,
+                },
+                &gates,
+            );
+        }
+    }
+
+    /// Tells what is still, and how far that has drifted.
+    fn find_drift(&mut self, depth: &[f32], gates: &Gates) {
+        let width = self.past.size.width as usize;
+        let height = self.past.size.height as usize;
+        let variant = self.variant;
+        self.drift.begin(self.past.size);
+        self.still.resize(depth.len(), 0.0);
+        for row in [&mut self.around, &mut self.off, &mut self.weights] {
+            row.resize(width, 0.0);
+        }
         self.down.clear();
         self.down.resize(width + 2 * REACH, 0.0);
-        self.around.resize(width, 0.0);
         let row = |y: usize| y * width..(y + 1) * width;
         let change = |y: isize| {
             let y = y.clamp(0, height as isize - 1) as usize;
@@ -163,47 +208,48 @@ impl TemporalFilter {
             self.down[..REACH].fill(first);
             self.down[REACH + width..].fill(last);
             variant.across(&self.down, &mut self.around);
-            variant.update(
-                Rows {
-                    depth: &mut depth[row(y)],
-                    shown: &mut self.past.shown[row(y)],
-                    trust: &mut self.past.trust[row(y)],
-                    reference: &mut self.past.luma[row(y)],
-                    luma: &self.luma[row(y)],
+            variant.judge(
+                Seen {
+                    depth: &depth[row(y)],
+                    shown: &self.past.shown[row(y)],
                     change: &self.around,
+                    still: &mut self.still[row(y)],
+                    off: &mut self.off,
+                    weights: &mut self.weights,
                 },
-                &gates,
+                gates,
             );
+            self.drift.add(y, &self.off, &self.weights);
             variant.subtract(&mut self.down[REACH..][..width], change(y as isize - reach));
         }
+        self.drift.settle(gates.past, gates.departure);
     }
 
-    /// Measures noise at some places, and says what is more than that.
-    fn gates(&mut self, depth: &[f32], show: Affine, carry: Affine, strength: Strength) -> Gates {
-        let step = depth.len() / SAMPLES + 1;
+    /// Measures the picture's noise at some places, and says what is motion.
+    fn motion(&mut self) -> f32 {
+        let step = self.change.len() / SAMPLES + 1;
         self.samples.clear();
         self.samples.extend(self.change.iter().step_by(step));
         let noise = &mut self.past.picture_noise;
         learn(noise, quantile(&mut self.samples, 4));
         let [least, most] = MOTION_BOUNDS;
-        let motion = (MOTION * *noise).clamp(least, most);
+        (MOTION * *noise).clamp(least, most)
+    }
 
+    /// Measures the depth's noise at some places, and says what is more than that.
+    fn noise(&mut self, depth: &[f32], gates: &Gates) -> f32 {
+        let step = depth.len() / SAMPLES + 1;
+        let width = self.past.size.width as usize;
         self.samples.clear();
-        let pairs = depth.iter().zip(&self.past.shown).step_by(step);
-        let moved = pairs.map(|(&depth, &shown)| {
-            (show.apply(f64::from(depth)) - carry.apply(f64::from(shown))).abs() as f32
+        let pairs = depth.iter().zip(&self.past.shown).enumerate().step_by(step);
+        let moved = pairs.map(|(i, (&depth, &shown))| {
+            let off = gates.units.before(shown) - gates.units.now(depth);
+            (off - self.drift.at(i % width, i / width)).abs()
         });
         self.samples.extend(moved.filter(|moved| moved.is_finite()));
         let noise = &mut self.past.depth_noise;
         learn(noise, quantile(&mut self.samples, 2));
-        let departure = (CHANGE * *noise).min(strength.departure as f32);
-        Gates {
-            show,
-            carry,
-            past: strength.past.clamp(0.0, 1.0) as f32,
-            motion,
-            departure: departure.max(0.0),
-        }
+        (CHANGE * *noise).min(gates.departure)
     }
 
     /// Luma of the picture at each pixel of the depth map.

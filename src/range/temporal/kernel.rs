@@ -11,20 +11,70 @@ const WINDOW: usize = 2 * REACH + 1;
 /// motion comes and goes, patches that lag would stand beside others that do not.
 const TRUST: f32 = 0.2;
 
+/// From depth, and from what was shown in the frame before, to 0…1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Units {
+    /// Depth that varies little around a large value would lose its steps in single precision.
+    zero: f32,
+    rest: f32,
+    gain: f32,
+    back: f32,
+    carry: f32,
+    shift: f32,
+}
+
+impl Units {
+    pub(super) fn new(show: Affine, carry: Affine) -> Self {
+        let zero = (-show.bias / show.gain) as f32;
+        Self {
+            zero,
+            rest: (show.bias + f64::from(zero) * show.gain) as f32,
+            gain: show.gain as f32,
+            back: show.gain.recip() as f32,
+            carry: carry.gain as f32,
+            shift: carry.bias as f32,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn now(&self, depth: f32) -> f32 {
+        (depth - self.zero) * self.gain + self.rest
+    }
+
+    #[inline(always)]
+    pub(super) fn before(&self, shown: f32) -> f32 {
+        shown * self.carry + self.shift
+    }
+}
+
 /// What passes for still.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gates {
-    /// Depth → 0…1.
-    pub(super) show: Affine,
-    /// 0…1 of the frame before → 0…1.
-    pub(super) carry: Affine,
+    pub(super) units: Units,
     /// Weight of the past where nothing moves.
     pub(super) past: f32,
     /// Mean difference of luma up to which nothing moves; twice that is motion.
     pub(super) motion: f32,
-    /// Depth that has moved by no more is averaged, by twice that it is followed. It is also as far as depth may get
-    /// from what it is.
+    /// Depth that is off by no more has drifted, by twice that it has moved. It is also as far as depth may get from what
+    /// it is.
     pub(super) departure: f32,
+    /// Depth that is off by no more, beside its drift, is averaged, by twice that it is followed.
+    pub(super) noise: f32,
+}
+
+/// A row of what is seen before the drift is known.
+pub(super) struct Seen<'a> {
+    /// Depth as the network has it.
+    pub(super) depth: &'a [f32],
+    /// Filtered depth of the past, 0…1.
+    pub(super) shown: &'a [f32],
+    /// Sum of the differences of luma around each pixel.
+    pub(super) change: &'a [f32],
+    /// How much the picture is what it was, 0…1.
+    pub(super) still: &'a mut [f32],
+    /// How far depth is off, times the weight that has, and the weights.
+    pub(super) off: &'a mut [f32],
+    pub(super) weights: &'a mut [f32],
 }
 
 /// A row of everything.
@@ -39,8 +89,10 @@ pub(super) struct Rows<'a> {
     pub(super) reference: &'a mut [f32],
     /// Luma.
     pub(super) luma: &'a [f32],
-    /// Sum of the differences of luma around each pixel.
-    pub(super) change: &'a [f32],
+    /// How much the picture is what it was, 0…1.
+    pub(super) still: &'a [f32],
+    /// How far depth has drifted.
+    pub(super) drift: &'a [f32],
 }
 
 /// Whether the faster variant runs here.
@@ -97,6 +149,8 @@ dispatched! {
     fn subtract(sums: &mut [f32], row: &[f32]);
     /// Sums of as many values as are looked at, of a row with so many more than `out`.
     fn across(padded: &[f32], out: &mut [f32]);
+    /// Tells what is still in a row, and how far its depth is off.
+    fn judge(seen: Seen<'_>, gates: &Gates);
     /// Filters a row.
     fn update(rows: Rows<'_>, gates: &Gates);
 }
@@ -138,6 +192,27 @@ fn across(padded: &[f32], out: &mut [f32]) {
     }
 }
 
+/// 1 of what is no more than 1, 0 of what is 2 or more, or NaN.
+#[inline(always)]
+fn within(value: f32) -> f32 {
+    // `max` before `min`: of a NaN and a number the former takes the number
+    f32::min((2.0 - value).max(0.0), 1.0)
+}
+
+#[inline(always)]
+fn judge(seen: Seen<'_>, gates: &Gates) {
+    let moves = (gates.motion * (WINDOW * WINDOW) as f32).recip();
+    let departs = gates.departure.max(f32::MIN_POSITIVE).recip();
+    let out = seen.still.iter_mut().zip(seen.off).zip(seen.weights);
+    let pixels = seen.depth.iter().zip(seen.shown).zip(seen.change);
+    for (((still, off), weight), ((&depth, &shown), &change)) in out.zip(pixels) {
+        let by = gates.units.before(shown) - gates.units.now(depth);
+        *still = within(change * moves);
+        *weight = *still * within(by.abs() * departs);
+        *off = if *weight > 0.0 { *weight * by } else { 0.0 };
+    }
+}
+
 #[inline(always)]
 fn update(rows: Rows<'_>, gates: &Gates) {
     let Rows {
@@ -146,31 +221,23 @@ fn update(rows: Rows<'_>, gates: &Gates) {
         trust,
         reference,
         luma,
-        change,
+        still,
+        drift,
     } = rows;
-    let (gain, bias) = (gates.show.gain, gates.show.bias);
-    // depth that varies little around a large value would lose its steps in single precision
-    let zero = (-bias / gain) as f32;
-    let rest = (bias + f64::from(zero) * gain) as f32;
-    let (gain, back) = (gain as f32, gain.recip() as f32);
-    let (carry, shift) = (gates.carry.gain as f32, gates.carry.bias as f32);
-    let moves = (gates.motion * (WINDOW * WINDOW) as f32).recip();
-    let departs = gates.departure.max(f32::MIN_POSITIVE).recip();
+    let noise = gates.noise.max(f32::MIN_POSITIVE).recip();
+    let most = gates.departure;
     let pixels = depth.iter_mut().zip(shown).zip(reference).zip(trust);
-    for ((((depth, shown), reference), trust), (luma, change)) in
-        pixels.zip(luma.iter().zip(change))
-    {
-        let now = (*depth - zero) * gain + rest;
-        let off = *shown * carry + shift - now;
-        // `max` before `min`: of a NaN and a number the former takes the number
-        let still = f32::min((2.0 - change * moves).max(0.0), 1.0);
-        let near = f32::min((2.0 - off.abs() * departs).max(0.0), 1.0);
-        *trust = f32::min(*trust + TRUST, still * near);
+    let seen = luma.iter().zip(still).zip(drift);
+    for ((((depth, shown), reference), trust), ((luma, still), drift)) in pixels.zip(seen) {
+        let now = gates.units.now(*depth);
+        let off = gates.units.before(*shown) - now - drift;
+        *trust = f32::min(*trust + TRUST, still * within(off.abs() * noise));
         let weight = gates.past * *trust;
-        let kept = weight > 0.0;
-        let step = if kept { weight * off } else { 0.0 };
+        let averaged = if weight > 0.0 { weight * off } else { 0.0 };
+        let step = (drift + averaged).clamp(-most, most);
         *shown = now + step;
-        *depth = if kept { *depth + step * back } else { *depth };
+        let moved = *depth + step * gates.units.back;
+        *depth = if now.is_finite() { moved } else { *depth };
         *reference = luma + weight * (*reference - luma);
     }
 }
