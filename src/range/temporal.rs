@@ -65,7 +65,7 @@ pub struct TemporalFilter {
     around: Vec<f32>,
     /// How much the picture is what it was, 0…1.
     still: Vec<f32>,
-    /// A row of what depth is off by, times weights, and of these.
+    /// Sums down of what depth is off by, times weights, and of these; then the drift of a row.
     off: Vec<f32>,
     weights: Vec<f32>,
     drift: Drift,
@@ -187,6 +187,7 @@ impl TemporalFilter {
         self.drift.begin(self.past.size);
         self.still.resize(depth.len(), 0.0);
         for row in [&mut self.around, &mut self.off, &mut self.weights] {
+            row.clear();
             row.resize(width, 0.0);
         }
         self.down.clear();
@@ -219,7 +220,7 @@ impl TemporalFilter {
                 },
                 gates,
             );
-            self.drift.add(y, &self.off, &self.weights);
+            self.drift.add(y, &mut self.off, &mut self.weights);
             variant.subtract(&mut self.down[REACH..][..width], change(y as isize - reach));
         }
         self.drift.settle(gates.past, gates.departure);

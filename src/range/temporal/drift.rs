@@ -21,6 +21,8 @@ const BINOMIAL: [f32; 5] = [1.0 / 16.0, 4.0 / 16.0, 6.0 / 16.0, 4.0 / 16.0, 1.0 
 pub(super) struct Drift {
     /// Pixels along a cell's side.
     side: usize,
+    /// Of the depth map.
+    height: usize,
     columns: usize,
     rows: usize,
     /// Of each cell, what its pixels are off by, times their weights; in the end the drift of its middle.
@@ -29,6 +31,8 @@ pub(super) struct Drift {
     blurred: Vec<f32>,
     /// One row of cells, between two of them.
     line: Vec<f32>,
+    /// From the middle of a cell to that of the next, how far each pixel is.
+    ramp: Vec<f32>,
 }
 
 impl Drift {
@@ -36,22 +40,32 @@ impl Drift {
     pub(super) fn begin(&mut self, size: Size) {
         let side = (size.width.min(size.height) / CELLS).max(LEAST);
         self.side = side as usize;
+        self.height = size.height as usize;
         self.columns = size.width.div_ceil(side) as usize;
         self.rows = size.height.div_ceil(side) as usize;
+        let first = (side / 2) as f32 + 0.5 - 0.5 * side as f32;
+        self.ramp.clear();
+        let places = (0..side).map(|pixel| (first + pixel as f32) / side as f32);
+        self.ramp.extend(places);
         for plane in [&mut self.cells, &mut self.weights] {
             plane.clear();
             plane.resize(self.columns * self.rows, 0.0);
         }
     }
 
-    /// Takes row `y` in: what each pixel is off by, times its weight, and the weights.
-    pub(super) fn add(&mut self, y: usize, off: &[f32], weights: &[f32]) {
+    /// Row `y` is done. `off` and `weights` are sums down a row of cells: of what each pixel is off by, times its weight,
+    /// and of the weights. After the last row of these cells they are taken in, and begin again.
+    pub(super) fn add(&mut self, y: usize, off: &mut [f32], weights: &mut [f32]) {
+        if (y + 1) % self.side != 0 && y + 1 != self.height {
+            return;
+        }
         let row = y / self.side * self.columns..;
-        for (cells, pixels) in [(&mut self.cells, off), (&mut self.weights, weights)] {
+        for (cells, sums) in [(&mut self.cells, off), (&mut self.weights, weights)] {
             let cells = &mut cells[row.clone()];
-            for (cell, pixels) in cells.iter_mut().zip(pixels.chunks(self.side)) {
-                *cell += pixels.iter().sum::<f32>();
+            for (cell, sums) in cells.iter_mut().zip(sums.chunks(self.side)) {
+                *cell = sums.iter().sum();
             }
+            sums.fill(0.0);
         }
     }
 
@@ -73,18 +87,13 @@ impl Drift {
         self.line.clear();
         let pairs = row(above).iter().zip(row(below));
         self.line.extend(pairs.map(|(a, b)| a + part * (b - a)));
-        let side = self.side as f32;
         // up to the middle of the first cell it is what it is there
         let (before, out) = out.split_at_mut((self.side / 2).min(out.len()));
         before.fill(self.line[0]);
-        let first = (self.side / 2) as f32 + 0.5 - 0.5 * side;
         let next = self.line.iter().skip(1).chain(self.line.last());
         for ((pixels, &a), &b) in out.chunks_mut(self.side).zip(&self.line).zip(next) {
-            let slope = (b - a) / side;
-            let mut at = first;
-            for pixel in pixels {
-                *pixel = a + at * slope;
-                at += 1.0;
+            for (pixel, place) in pixels.iter_mut().zip(&self.ramp) {
+                *pixel = a + place * (b - a);
             }
         }
     }
@@ -142,11 +151,13 @@ mod tests {
     fn field(off: impl Fn(usize, usize) -> f32, weight: impl Fn(usize, usize) -> f32) -> Drift {
         let mut drift = Drift::default();
         drift.begin(SIZE);
+        let [mut sums, mut weights] = [(); 2].map(|()| vec![0.0; SIZE.width as usize]);
         for y in 0..SIZE.height as usize {
-            let columns = || 0..SIZE.width as usize;
-            let weights: Vec<_> = columns().map(|x| weight(x, y)).collect();
-            let off: Vec<_> = columns().map(|x| weights[x] * off(x, y)).collect();
-            drift.add(y, &off, &weights);
+            for (x, (sum, sum_of_weights)) in sums.iter_mut().zip(&mut weights).enumerate() {
+                *sum += weight(x, y) * off(x, y);
+                *sum_of_weights += weight(x, y);
+            }
+            drift.add(y, &mut sums, &mut weights);
         }
         drift.settle(1.0, 0.5);
         drift

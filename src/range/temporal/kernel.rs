@@ -72,7 +72,7 @@ pub(super) struct Seen<'a> {
     pub(super) change: &'a [f32],
     /// How much the picture is what it was, 0…1.
     pub(super) still: &'a mut [f32],
-    /// How far depth is off, times the weight that has, and the weights.
+    /// Sums down of how far depth is off, times the weight that has, and of the weights; this row's are added.
     pub(super) off: &'a mut [f32],
     pub(super) weights: &'a mut [f32],
 }
@@ -149,7 +149,7 @@ dispatched! {
     fn subtract(sums: &mut [f32], row: &[f32]);
     /// Sums of as many values as are looked at, of a row with so many more than `out`.
     fn across(padded: &[f32], out: &mut [f32]);
-    /// Tells what is still in a row, and how far its depth is off.
+    /// Tells what is still in a row, and adds how far its depth is off.
     fn judge(seen: Seen<'_>, gates: &Gates);
     /// Filters a row.
     fn update(rows: Rows<'_>, gates: &Gates);
@@ -208,8 +208,9 @@ fn judge(seen: Seen<'_>, gates: &Gates) {
     for (((still, off), weight), ((&depth, &shown), &change)) in out.zip(pixels) {
         let by = gates.units.before(shown) - gates.units.now(depth);
         *still = within(change * moves);
-        *weight = *still * within(by.abs() * departs);
-        *off = if *weight > 0.0 { *weight * by } else { 0.0 };
+        let share = *still * within(by.abs() * departs);
+        *weight += share;
+        *off += if share > 0.0 { share * by } else { 0.0 };
     }
 }
 
