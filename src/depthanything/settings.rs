@@ -449,9 +449,9 @@ static TABLE: &[Property] = &[
             glib::ParamSpecDouble::builder("temporal-filter")
                 .nick("Temporal filter")
                 .blurb(
-                    "In range=smooth, averages each pixel over time where neither picture nor depth move by more than \
-                     noise, which the model's own flicker is. The largest share of the range that a sample may depart \
-                     by from the model's value: 0.03 is much for the eye and little for a measurement. 0: samples are the model's values",
+                    "In range=smooth, holds depth where the picture is still, against the model's own flicker: what whole \
+                     regions drift by, and each pixel's noise. The largest share of the range that a sample may depart by \
+                     from the model's value, as 0.03, or 0.1 where much moves. 0: samples are the model's values",
                 )
                 .minimum(0.0)
                 .maximum(0.5)
