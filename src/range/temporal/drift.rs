@@ -56,7 +56,7 @@ impl Drift {
     /// Row `y` is done. `off` and `weights` are sums down a row of cells: of what each pixel is off by, times its weight,
     /// and of the weights. After the last row of these cells they are taken in, and begin again.
     pub(super) fn add(&mut self, y: usize, off: &mut [f32], weights: &mut [f32]) {
-        if (y + 1) % self.side != 0 && y + 1 != self.height {
+        if !(y + 1).is_multiple_of(self.side) && y + 1 != self.height {
             return;
         }
         let row = y / self.side * self.columns..;
