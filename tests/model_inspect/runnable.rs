@@ -1,0 +1,294 @@
+//! The models that run, and what they say of themselves.
+
+use gstdepthanything::geometry::Size;
+use gstdepthanything::model::{DepthKind, ElementType, Ending, InputSize};
+
+/// A model that runs, with what most of them have in common filled in.
+pub(crate) struct Expected {
+    pub(crate) kind: DepthKind,
+    pub(crate) ending: Ending,
+    pub(crate) patch: Option<u32>,
+    pub(crate) size: InputSize,
+    pub(crate) batch: Option<usize>,
+    pub(crate) element: ElementType,
+    pub(crate) depth: &'static str,
+    pub(crate) quantized: bool,
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Self {
+            kind: DepthKind::Relative,
+            ending: Ending::Relu,
+            patch: Some(14),
+            size: InputSize::Any,
+            batch: Some(1),
+            element: ElementType::F32,
+            depth: "depth",
+            quantized: false,
+        }
+    }
+}
+
+impl Expected {
+    fn metric(max_depth: f64) -> Self {
+        Self {
+            kind: DepthKind::Metric,
+            ending: Ending::ScaledSigmoid { max_depth },
+            ..Self::default()
+        }
+    }
+
+    fn ending(ending: Ending) -> Self {
+        Self {
+            ending,
+            ..Self::default()
+        }
+    }
+}
+
+fn operator(name: &str) -> Ending {
+    Ending::Other(name.to_owned())
+}
+
+pub(crate) fn runnable() -> Vec<(&'static str, Expected)> {
+    let plain = Expected::default;
+    let fixed = |width, height| InputSize::Fixed(Size::new(width, height));
+    vec![
+        ("image-depth", plain()),
+        (
+            "pixel-values",
+            Expected {
+                batch: None,
+                depth: "predicted_depth",
+                ..plain()
+            },
+        ),
+        (
+            "static-square",
+            Expected {
+                size: fixed(56, 56),
+                depth: "output",
+                ..plain()
+            },
+        ),
+        (
+            "static-wide",
+            Expected {
+                size: fixed(70, 42),
+                depth: "output",
+                ..plain()
+            },
+        ),
+        (
+            "fixed-height",
+            Expected {
+                size: fixed(56, 56),
+                depth: "output",
+                ..plain()
+            },
+        ),
+        ("rank-2", plain()),
+        (
+            "rank-4",
+            Expected {
+                batch: None,
+                ..plain()
+            },
+        ),
+        ("channel-last-depth", plain()),
+        ("one-view", plain()),
+        ("open-views", plain()),
+        (
+            "unnamed-sides",
+            Expected {
+                batch: None,
+                depth: "y",
+                ..plain()
+            },
+        ),
+        (
+            "untyped-output",
+            Expected {
+                depth: "y",
+                ..plain()
+            },
+        ),
+        (
+            "f16",
+            Expected {
+                batch: None,
+                element: ElementType::F16,
+                depth: "predicted_depth",
+                ..plain()
+            },
+        ),
+        ("f16-inside", plain()),
+        (
+            "f16-in-f32-out",
+            Expected {
+                element: ElementType::F16,
+                ..plain()
+            },
+        ),
+        ("unsorted", plain()),
+        ("metric-optimized", Expected::metric(20.0)),
+        ("v1", plain()),
+        (
+            "patch-16",
+            Expected {
+                patch: Some(16),
+                ..plain()
+            },
+        ),
+        (
+            "patch-rearranged",
+            Expected {
+                patch: Some(16),
+                ..plain()
+            },
+        ),
+        (
+            "no-patch",
+            Expected {
+                patch: None,
+                ..plain()
+            },
+        ),
+        ("coarse", plain()),
+        (
+            "batch-2",
+            Expected {
+                batch: Some(2),
+                ..plain()
+            },
+        ),
+        (
+            "depth-third",
+            Expected {
+                batch: None,
+                depth: "output_2",
+                ..plain()
+            },
+        ),
+        ("full-precision", plain()),
+        (
+            "attention-memory",
+            Expected {
+                batch: None,
+                ..plain()
+            },
+        ),
+        (
+            "depth-and-sky",
+            Expected {
+                kind: DepthKind::Distance,
+                ..Expected::ending(Ending::Exp)
+            },
+        ),
+        ("metric-indoor", Expected::metric(20.0)),
+        (
+            "metric-outdoor",
+            Expected {
+                depth: "output",
+                ..Expected::metric(80.0)
+            },
+        ),
+        ("metric-divided", Expected::metric(20.0)),
+        ("metric-function", Expected::metric(20.0)),
+        ("metric-if", Expected::metric(20.0)),
+        (
+            "disparity",
+            Expected {
+                depth: "disparity",
+                ..Expected::ending(Ending::Probability)
+            },
+        ),
+        (
+            "scaled-disparity",
+            Expected {
+                depth: "disparity",
+                ..Expected::ending(Ending::Probability)
+            },
+        ),
+        (
+            "int8-dynamic",
+            Expected {
+                batch: None,
+                depth: "predicted_depth",
+                quantized: true,
+                ..plain()
+            },
+        ),
+        (
+            "int8-operators",
+            Expected {
+                quantized: true,
+                ..Expected::metric(20.0)
+            },
+        ),
+        (
+            "int8-qdq",
+            Expected {
+                quantized: true,
+                ..Expected::metric(20.0)
+            },
+        ),
+        (
+            "q4",
+            Expected {
+                batch: None,
+                depth: "predicted_depth",
+                quantized: true,
+                ..plain()
+            },
+        ),
+        (
+            "bnb4",
+            Expected {
+                batch: None,
+                depth: "predicted_depth",
+                quantized: true,
+                ..plain()
+            },
+        ),
+        ("false-dynamic", plain()),
+        ("limited", plain()),
+        (
+            "nan",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Conv"))
+            },
+        ),
+        (
+            "nan-bright",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Sqrt"))
+            },
+        ),
+        (
+            "inf",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Div"))
+            },
+        ),
+        (
+            "constant",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Conv"))
+            },
+        ),
+        (
+            "negative",
+            Expected {
+                batch: None,
+                ..Expected::ending(operator("Neg"))
+            },
+        ),
+        ("external", plain()),
+    ]
+}
