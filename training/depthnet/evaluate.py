@@ -179,9 +179,10 @@ def steady(model: Model, path: str | None, count: int, frames: int = 8, size: st
 def bf16(model: Model, path: Path, root: Path, pairs_file: Path) -> dict:
     """How far the network's answer in bf16 is from that in fp32."""
     half, out = Model(path, bf16=True), {}
+    pictures, _ = load_pictures(root, pairs_file)
     for resolution in (252, 518):
         off = []
-        for picture in load_pictures(root, pairs_file)[0].values():
+        for picture in pictures.values():
             full = model.depth(picture, resolution)
             off.append(float(np.abs(half.depth(picture, resolution) - full).mean() / np.ptp(full)))
         out[resolution] = {"mean": float(np.mean(off)), "least": min(off), "most": max(off)}

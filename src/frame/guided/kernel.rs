@@ -33,7 +33,7 @@ const LEAST: f32 = 0.02;
 
 /// Weight of a cell whose luma differs by `difference`.
 #[inline(always)]
-fn likeness<V: Lanes>(difference: V) -> V {
+pub(super) fn likeness<V: Lanes>(difference: V) -> V {
     let off = difference.mul(V::splat(1.0 / REACH));
     let like = V::splat(1.0).sub(off.mul(off)).higher(V::splat(LEAST));
     like.mul(like)

@@ -255,7 +255,7 @@ mod avx2 {
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{LANES, Lanes};
+    use super::{Avx2, LANES, Lanes};
     use std::arch::x86_64::*;
 
     /// One register. Only functions that are compiled for AVX-512F and AVX2 may use it, and only where they were detected.
@@ -294,24 +294,8 @@ mod avx512 {
 
         #[inline(always)]
         fn pick(values: &[f32], at: [usize; 2], which: &[i32; LANES]) -> Self {
-            let [first, second] = at;
-            let (first, second) = (&values[first..first + 8], &values[second..second + 8]);
             let mut lanes = [0.0; LANES];
-            // SAFETY: there are so many values, and AVX2 was detected, as the type asks for
-            unsafe {
-                let which = which.as_ptr().cast::<__m256i>();
-                let out = lanes.as_mut_ptr();
-                let picked = _mm256_permutevar8x32_ps(
-                    _mm256_loadu_ps(first.as_ptr()),
-                    _mm256_loadu_si256(which),
-                );
-                _mm256_storeu_ps(out, picked);
-                let picked = _mm256_permutevar8x32_ps(
-                    _mm256_loadu_ps(second.as_ptr()),
-                    _mm256_loadu_si256(which.add(1)),
-                );
-                _mm256_storeu_ps(out.add(8), picked);
-            }
+            Avx2::pick(values, at, which).store(&mut lanes);
             Self::load(&lanes, 0)
         }
 

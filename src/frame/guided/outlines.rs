@@ -9,6 +9,7 @@
 //! thus seen as nine parts, of seven cells across and down: a slope has three eighths of its range in each, a step most of
 //! it in one. A step that is all between two neighbours is not blurred, and stays where it is.
 
+use super::kernel::likeness;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{Fast, LANES, Lanes, variants};
@@ -22,10 +23,6 @@ const PART: usize = 3;
 const APART: usize = REACH - PART;
 const TAPS: usize = 29;
 
-/// Luma this far apart, of 255, belongs to different things.
-const UNLIKE: f32 = 18.0;
-/// What a cell weighs at least, before squaring.
-const LEAST: f32 = 0.02;
 /// What is this far from the mean, of the window's range, has no say in the end.
 const FAR: f32 = 0.35;
 /// A step is left alone up to the first, taken for a step from the second on: of the depth map's range,
@@ -373,11 +370,7 @@ fn agreed<V: Lanes>(window: &Window<'_>, taps: &[usize; TAPS], x: usize, range: 
     let mut shares = [nothing; TAPS];
     let (mut sum, mut weight) = (nothing, nothing);
     for (share, tap) in shares.iter_mut().zip(taps) {
-        let off = V::load(window.luma, tap + x)
-            .sub(own)
-            .mul(V::splat(1.0 / UNLIKE));
-        let like = one.sub(off.mul(off)).higher(V::splat(LEAST));
-        *share = like.mul(like);
+        *share = likeness(V::load(window.luma, tap + x).sub(own));
         sum = sum.add(share.mul(V::load(window.depth, tap + x)));
         weight = weight.add(*share);
     }
