@@ -79,6 +79,11 @@ main (int argc, char **argv)
   int code = 0;
 
   gst_init (&argc, &argv);
+  if (argc == 2 && g_str_equal (argv[1], "--help")) {
+    g_print ("usage: read_meta FILM\n\n"
+        "Prints what the middle of each depth frame of a film or photo means.\n");
+    return 0;
+  }
   if (argc != 2) {
     g_printerr ("usage: read_meta FILM\n");
     return 2;

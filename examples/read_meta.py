@@ -6,6 +6,7 @@
 Debian and Ubuntu: apt install python3-gi gir1.2-gst-plugins-base-1.0
 """
 
+import argparse
 import struct
 import sys
 
@@ -48,14 +49,15 @@ def on_sample(sink):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: read_meta.py FILM")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("film", help="the film or photo")
+    film = parser.parse_args().film
     Gst.init(None)
     pipeline = Gst.parse_launch(
         "filesrc name=film ! decodebin ! depthanything"
         " ! appsink name=depth sync=false emit-signals=true"
     )
-    pipeline.get_by_name("film").set_property("location", sys.argv[1])
+    pipeline.get_by_name("film").set_property("location", film)
     pipeline.get_by_name("depth").connect("new-sample", on_sample)
     pipeline.set_state(Gst.State.PLAYING)
     message = pipeline.get_bus().timed_pop_filtered(
@@ -63,7 +65,7 @@ def main():
     )
     pipeline.set_state(Gst.State.NULL)
     if message.type == Gst.MessageType.ERROR:
-        sys.exit(message.parse_error()[0].message)
+        sys.exit("error: " + message.parse_error()[0].message)
 
 
 if __name__ == "__main__":

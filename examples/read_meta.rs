@@ -6,14 +6,33 @@
 //!
 //! `read_meta.py` and `read_meta.c` beside it do the same without this library.
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
 use gst::prelude::*;
 use gst_video::VideoFrameExt;
 use gstdepthanything::depth_meta::{DepthMeta, Unit};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(film) = std::env::args_os().nth(1) else {
-        return Err("usage: read_meta FILM".into());
-    };
+/// Prints what the middle of each depth frame of a film or photo means.
+#[derive(Parser)]
+#[command(name = "read_meta")]
+struct Arguments {
+    /// The film or photo.
+    film: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     gst::init()?;
     gstdepthanything::plugin_register_static()?;
 
@@ -23,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     .downcast::<gst::Pipeline>()
     .map_err(|_| "not a pipeline")?;
     let element = |name| pipeline.by_name(name).ok_or("no such element");
-    element("film")?.set_property("location", std::path::Path::new(&film));
+    element("film")?.set_property("location", &arguments.film);
     let sink = element("depth")?
         .downcast::<gst_app::AppSink>()
         .map_err(|_| "not an appsink")?;
@@ -48,7 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     pipeline.set_state(gst::State::Null)?;
     match message.as_ref().map(|message| message.view()) {
-        Some(gst::MessageView::Error(error)) => Err(error.error().into()),
+        Some(gst::MessageView::Error(error)) => Err(error.error().message().into()),
         _ => Ok(()),
     }
 }

@@ -14,6 +14,9 @@ pub struct RuntimeCandidate {
     pub reason: String,
 }
 
+/// Where ONNX Runtime has more to say than its error.
+const MORE: &str = "GST_DEBUG=depthanything:5,onnxruntime:4 tells more";
+
 /// Everything that can go wrong below the element.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -122,10 +125,14 @@ impl Error {
             Self::ModelUnsupported { .. } => {
                 gst::error_msg!(gst::StreamError::WrongType, ("{self}"))
             }
-            Self::Provider { .. } => gst::error_msg!(gst::LibraryError::Init, ("{self}")),
+            Self::Provider { .. } => {
+                gst::error_msg!(gst::LibraryError::Init, ("{self}"), ["{MORE}"])
+            }
             Self::Setting { .. } => gst::error_msg!(gst::LibraryError::Settings, ("{self}")),
             Self::Frame { .. } => gst::error_msg!(gst::StreamError::Format, ("{self}")),
-            Self::Inference { .. } => gst::error_msg!(gst::StreamError::Failed, ("{self}")),
+            Self::Inference { .. } => {
+                gst::error_msg!(gst::StreamError::Failed, ("{self}"), ["{MORE}"])
+            }
             Self::OutOfMemory { .. } => {
                 gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{self}"))
             }

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod error;
 pub mod frame;
 pub mod geometry;
+mod mapping;
 pub mod model;
 pub mod range;
 mod sync;

@@ -316,8 +316,23 @@ fn a_resolution_that_the_frames_are_too_long_for_is_refused_and_the_stream_goes_
 #[test]
 fn a_buffer_smaller_than_its_caps() {
     common::init();
-    let mut harness = gst_check::Harness::new_parse("depthanything resolution=126");
-    harness.set_src_caps_str("video/x-raw,format=RGB,width=64,height=48,framerate=5/1");
-    let flow = harness.push(gst::Buffer::from_slice(vec![0u8; 100]));
-    assert!(flow.is_err());
+    let pipeline = Pipeline::new(
+        "appsrc name=src format=time caps=video/x-raw,format=RGB,width=64,height=48,framerate=5/1 \
+         ! depthanything resolution=126 ! fakesink",
+    );
+    pipeline.play();
+    let source = pipeline.element("src");
+    let source = source.downcast_ref::<gst_app::AppSrc>().unwrap();
+    let short = gst::Buffer::from_slice(vec![0u8; 100]);
+    source.push_buffer(short).unwrap();
+    let messages =
+        pipeline.messages_until(|message| matches!(message.view(), gst::MessageView::Error(_)));
+    let gst::MessageView::Error(error) = messages.last().unwrap().view() else {
+        unreachable!()
+    };
+    let said = error.error().to_string();
+    assert!(
+        said.contains("100 bytes") && said.contains("9216"),
+        "{said}"
+    );
 }

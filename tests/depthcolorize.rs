@@ -397,3 +397,89 @@ fn near_and_far_are_metres() {
         plain
     );
 }
+
+/// What a pipeline of `description`, whose last element is called `out`, posts until its end.
+fn messages(description: &str) -> Vec<gst::Message> {
+    init();
+    let pipeline = gst::parse::launch(description).expect("a pipeline");
+    let bus = pipeline.bus().expect("a bus");
+    let _ = pipeline.set_state(gst::State::Playing);
+    let mut messages = Vec::new();
+    while let Some(message) = bus.timed_pop(gst::ClockTime::from_seconds(60)) {
+        let last = matches!(
+            message.view(),
+            gst::MessageView::Eos(_) | gst::MessageView::Error(_)
+        );
+        messages.push(message);
+        if last {
+            break;
+        }
+    }
+    let _ = pipeline.set_state(gst::State::Null);
+    messages
+}
+
+/// `near` and `far` that can't do anything say so, once for each setting of them.
+#[test]
+fn near_and_far_without_metres_are_warned_of_once() {
+    for (properties, words) in [
+        ("near=1 far=5", &["near=1", "far=5", "GstDepthMeta"][..]),
+        ("near=3", &["near=3", "far=0", "above"]),
+        ("near=5 far=2", &["near=5", "far=2", "above"]),
+        ("colormap=gray", &[]),
+    ] {
+        let messages = messages(&format!(
+            "videotestsrc num-buffers=5 ! video/x-raw,format=GRAY16_LE,width=16,height=8 \
+             ! depthcolorize {properties} ! fakesink"
+        ));
+        let warnings: Vec<_> = messages
+            .iter()
+            .filter_map(|message| match message.view() {
+                gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            warnings.len(),
+            usize::from(!words.is_empty()),
+            "{properties}: {warnings:?}"
+        );
+        for word in words {
+            assert!(warnings[0].contains(word), "{word}: {warnings:?}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_is_too_small_is_an_error_with_its_bytes() {
+    init();
+    let pipeline = gst::parse::launch(
+        "appsrc name=src format=time caps=video/x-raw,format=GRAY16_LE,width=64,height=48,framerate=5/1 \
+         ! depthcolorize ! fakesink",
+    )
+    .expect("a pipeline")
+    .downcast::<gst::Pipeline>()
+    .expect("more than one element");
+    pipeline.set_state(gst::State::Playing).expect("it plays");
+    let source = pipeline
+        .by_name("src")
+        .and_downcast::<gst_app::AppSrc>()
+        .expect("an appsrc");
+    source
+        .push_buffer(gst::Buffer::from_slice(vec![0u8; 100]))
+        .expect("taken");
+    let message = pipeline
+        .bus()
+        .expect("a bus")
+        .timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Error]);
+    let message = message.expect("an error");
+    let gst::MessageView::Error(error) = message.view() else {
+        unreachable!()
+    };
+    let said = error.error().to_string();
+    assert!(
+        said.contains("100 bytes") && said.contains("6144"),
+        "{said}"
+    );
+    pipeline.set_state(gst::State::Null).expect("it stops");
+}

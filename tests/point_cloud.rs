@@ -151,12 +151,163 @@ fn relative_depth_goes_from_near_to_far_as_assumed() {
         let said = String::from_utf8_lossy(&result.stderr);
         assert!(said.contains("relative depth"), "{said}");
         // 60° across 168 pixels
-        assert!(said.contains("145.5 pixels"), "{said}");
+        assert!(said.contains("fx 145.5, fy 145.5"), "{said}");
         let cloud = read(&out);
         assert_eq!(cloud.len(), 84 * 63);
         // the brighter side is the nearer
         for (vertex, z) in [(&cloud[0], 8.0), (&cloud[83], 2.0)] {
             assert!((vertex.at[2] - z).abs() < 0.01, "{}", vertex.at[2]);
+        }
+    }
+}
+
+#[test]
+fn intrinsics_are_those_of_a_calibration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("cloud.ply");
+    let model = common::model("metric-indoor.onnx");
+    let intrinsics = ["--fx", "100", "--fy", "90", "--cx", "80.25", "--cy", "-3.5"];
+    let result = point_cloud(
+        &photo(folder.path()),
+        &out,
+        &[&["--model", &model], &intrinsics[..]].concat(),
+    );
+    assert!(result.status.success(), "{result:?}");
+    let cloud = read(&out);
+    for (column, row, color) in [(3, 5, LEFT), (160, 120, RIGHT)] {
+        let (vertex, z) = (&cloud[row * 168 + column], metres(color));
+        let expected = [
+            (column as f64 - 80.25) * z / 100.0,
+            (row as f64 + 3.5) * z / 90.0,
+            z,
+        ];
+        for (found, expected) in vertex.at.into_iter().zip(expected) {
+            assert!(
+                (f64::from(found) - expected).abs() < 0.004,
+                "{found} {expected}"
+            );
+        }
+    }
+    let result = point_cloud(&photo(folder.path()), &out, &["--fx", "1", "--focal", "1"]);
+    assert!(!result.status.success(), "two focal lengths");
+}
+
+/// A ramp from black to white, of which the outdoor model makes 1 to 79 metres.
+fn ramp(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("ramp.png");
+    image::RgbImage::from_fn(168, 126, |x, _| image::Rgb([(x * 255 / 167) as u8; 3]))
+        .save(&path)
+        .expect("written");
+    path
+}
+
+#[test]
+fn what_is_far_is_not_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("cloud.ply");
+    let model = common::model("metric-outdoor.onnx");
+    let cloud = |more: &[&str]| {
+        let result = point_cloud(
+            &ramp(folder.path()),
+            &out,
+            &[&["--model", &model], more].concat(),
+        );
+        assert!(result.status.success(), "{result:?}");
+        (
+            read(&out),
+            String::from_utf8_lossy(&result.stderr).into_owned(),
+        )
+    };
+    // the model's file says how far it reaches
+    let (points, said) = cloud(&[]);
+    assert_eq!(points.len(), 168 * 126);
+    assert!(points.iter().any(|vertex| vertex.at[2] > 70.0));
+    assert!(!said.contains("left out"), "{said}");
+    // and a unit that is too small leaves points out, in words
+    let (points, said) = cloud(&["--set", "depth-unit=0.001"]);
+    assert!(points.len() < 168 * 126);
+    let left_out = 168 * 126 - points.len();
+    assert!(
+        said.contains(&format!("left out: {left_out} of")) && said.contains("65.5 m"),
+        "{said}"
+    );
+    assert!(said.contains("depth-unit=0.01"), "{said}");
+}
+
+/// A Python that has what the recipe wants.
+fn python() -> Option<&'static str> {
+    ["python3", "/usr/bin/python3"].into_iter().find(|name| {
+        Command::new(name)
+            .args(["-c", "import numpy, gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo"])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    })
+}
+
+#[test]
+fn python_makes_the_same_cloud() {
+    let Some(python) = python() else {
+        eprintln!("left out: no python3 with gi, GstVideo and numpy");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = std::env::current_exe().expect("this test");
+    let plugin = plugin
+        .parent()
+        .expect("a folder")
+        .join("libgstdepthanything.so");
+    fs::create_dir(folder.path().join("plugin")).expect("a folder");
+    std::os::unix::fs::symlink(plugin, folder.path().join("plugin/libgstdepthanything.so"))
+        .expect("a link");
+    let photo = photo(folder.path());
+    for (model, more) in [
+        (
+            Some("metric-indoor.onnx"),
+            &["--fx", "100", "--cx", "80"][..],
+        ),
+        (
+            Some("metric-indoor.onnx"),
+            &["--fx", "100", "--fy", "90", "--cy", "3"],
+        ),
+        (Some("pixel-values.onnx"), &["--near", "2", "--far", "8"]),
+        (None, &[]),
+    ] {
+        let model = model.map(common::model);
+        let model: Vec<&str> = model.iter().flat_map(|path| ["--model", path]).collect();
+        let more = [&model, more].concat();
+        let out = folder.path().join("cloud.ply");
+        let result = point_cloud(&photo, &out, &more);
+        assert!(result.status.success(), "{result:?}");
+        let expected = read(&out);
+        fs::remove_file(&out).expect("removed");
+
+        let mut command = Command::new(python);
+        if let (None, Some(runtime)) = (
+            std::env::var_os("ORT_DYLIB_PATH"),
+            common::runtime_library("onnxruntime"),
+        ) {
+            command.env("ORT_DYLIB_PATH", runtime);
+        }
+        let result = command
+            .env("GST_PLUGIN_PATH", folder.path().join("plugin"))
+            .env("GST_REGISTRY", folder.path().join("registry.bin"))
+            .arg(common::root().join("examples/point_cloud.py"))
+            .args([&photo, &out])
+            .args(["--resolution", "126"])
+            .args(&more)
+            .output()
+            .expect("it runs");
+        assert!(result.status.success(), "{result:?}");
+        let cloud = read(&out);
+        assert_eq!(cloud.len(), expected.len());
+        for (found, expected) in cloud.iter().zip(&expected) {
+            assert_eq!(found.color, expected.color);
+            for (found, expected) in found.at.iter().zip(expected.at) {
+                assert!(
+                    (found - expected).abs() <= 1e-4 * expected.abs().max(1.0),
+                    "{found} {expected}"
+                );
+            }
         }
     }
 }
@@ -218,7 +369,8 @@ fn what_can_not_be_is_said() {
     for (more, words) in [
         (["--near", "9", "--far", "3"], "--near"),
         (["--at", "60", "--near", "1"], "no frame"),
-        (["--set", "nonsense=1", "--near", "1"], "nonsense"),
+        (["--set", "nonsense=1", "--near", "1"], "resolution"),
+        (["--set", "range=nonsense", "--near", "1"], "smooth"),
         (["--model", "missing.onnx", "--near", "1"], "missing.onnx"),
     ] {
         let result = point_cloud(&photo, &out, &more);

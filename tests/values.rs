@@ -41,6 +41,35 @@ fn metric_depth_is_in_millimetres() {
     }
 }
 
+/// What is farther than a sample can say is told of once, with the property that would hold it.
+#[test]
+fn depth_that_is_too_far_for_a_sample_is_told_of_once() {
+    for (unit, warnings) in [(0.001, 0), (0.0001, 1)] {
+        for more in ["", "in-flight=3"] {
+            let pipeline = common::Pipeline::new(&format!(
+                "videotestsrc num-buffers=4 pattern=solid-color foreground-color=0xff808080 \
+                 ! video/x-raw,format=RGB,width=140,height=112,framerate=5/1 \
+                 ! depthanything resolution=56 depth-unit={unit} model-file={} {more} ! fakesink",
+                model("metric-indoor.onnx")
+            ));
+            let messages = pipeline.run().expect("it runs");
+            let told: Vec<_> = messages
+                .iter()
+                .filter_map(|message| match message.view() {
+                    gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(told.len(), warnings, "{unit} {more}: {told:?}");
+            for text in told {
+                // 10 m, where samples end at 6.6
+                let words = ["depth-unit=0.0001", "10.1 m", "6.6 m"];
+                assert!(words.iter().all(|word| text.contains(word)), "{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn inverse_of_a_metric_model_is_one_over_metres() {
     let frames = samples(&format!(

@@ -8,6 +8,8 @@
 mod contact_sheet;
 #[path = "../common/link_video.rs"]
 mod link_video;
+#[path = "../common/properties.rs"]
+mod properties;
 mod selection;
 
 use std::error::Error;
@@ -61,7 +63,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let unfinished = folder.join(format!("{name}-depth.part"));
     let job = Job::new(&film, &unfinished)?;
     for argument in arguments {
-        set_property(&job.depth, &argument.to_string_lossy())?;
+        properties::set(&job.depth, &argument.to_string_lossy())?;
     }
     let sheet = job.run().inspect_err(|_| {
         let _ = std::fs::remove_file(&unfinished);
@@ -71,20 +73,6 @@ fn run() -> Result<(), Box<dyn Error>> {
     sheet.save(&picture)?;
     println!("{}", depth_film.display());
     println!("{}", picture.display());
-    Ok(())
-}
-
-/// Sets a property as gst-launch-1.0 would, but fails with a sentence.
-fn set_property(element: &gst::Element, argument: &str) -> Result<(), Box<dyn Error>> {
-    let Some((name, value)) = argument.split_once('=') else {
-        return Err(format!("{argument:?} is not PROPERTY=VALUE\n{USAGE}").into());
-    };
-    let Some(property) = element.find_property(name) else {
-        return Err(format!("depthanything has no property {name:?}\n{USAGE}").into());
-    };
-    let value = glib::Value::deserialize_with_pspec(value, &property)
-        .map_err(|_| format!("{value:?} is no value for {name}"))?;
-    element.set_property_from_value(name, &value);
     Ok(())
 }
 

@@ -8,6 +8,8 @@
 //! stamp belongs together. `cloud.rs` has the geometry.
 
 mod cloud;
+#[path = "../common/properties.rs"]
+mod properties;
 
 use std::error::Error;
 use std::fs;
@@ -15,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use cloud::{Assumption, Camera, Cloud};
+use cloud::{Assumption, Camera, Cloud, Distance, Intrinsics};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo};
 use gstdepthanything::depth_meta::{DepthMeta, Unit};
+use gstdepthanything::model::{self, Ending, ModelSource};
 
 /// Makes point clouds (binary PLY: x y z in metres, red green blue) of a film or a photo.
 ///
@@ -36,9 +39,23 @@ struct Arguments {
     /// Seconds of the film to skip.
     #[arg(long, default_value_t = 0.0)]
     at: f64,
-    /// Focal length in pixels of the film; without it that of a field of view of 60° across the longer side.
-    #[arg(long, value_parser = positive)]
+    /// Focal length in pixels of the film: the same as --fx. Without either that of a field of view of 60° across the
+    /// longer side.
+    #[arg(long, value_parser = positive, conflicts_with = "fx")]
     focal: Option<f64>,
+    /// Focal length across, in pixels of the film as it is shown upright: a calibration's fx, of pictures of this size.
+    /// Lens distortion is not undone.
+    #[arg(long, value_parser = positive)]
+    fx: Option<f64>,
+    /// Focal length down; without it that of --fx.
+    #[arg(long, value_parser = positive)]
+    fy: Option<f64>,
+    /// Where the optical axis meets the picture: its column, 0 being the middle of the first. Without it the middle.
+    #[arg(long, allow_negative_numbers = true)]
+    cx: Option<f64>,
+    /// The same for its row.
+    #[arg(long, allow_negative_numbers = true)]
+    cy: Option<f64>,
     /// Relative models: metres to the nearest of the range.
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     near: f64,
@@ -96,8 +113,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let pairs = Pairs::new(arguments)?;
     let mut count = 0u64;
+    let mut left_out = LeftOut::default();
     while let Some((color, depth)) = pairs.next()? {
-        let cloud = cloud(arguments, &color, &depth, count == 0)?;
+        let cloud = cloud(arguments, &color, &depth, count == 0, &mut left_out)?;
         let path = match single {
             true => arguments.out.clone(),
             false => arguments.out.join(format!("cloud_{count:06}.ply")),
@@ -113,7 +131,56 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         _ if single => println!("{}", arguments.out.display()),
         _ => println!("{count} clouds in {}", arguments.out.display()),
     }
+    left_out.tell();
     Ok(())
+}
+
+/// Pixels that have no point.
+#[derive(Default)]
+struct LeftOut {
+    pixels: u64,
+    /// Farther than a sample can say, and how far that is in metres.
+    beyond: u64,
+    limit: f64,
+    unknown: u64,
+}
+
+impl LeftOut {
+    fn tell(&self) {
+        if self.beyond > 0 {
+            eprintln!(
+                "left out: {} of {} pixels, which are {:.1} m away or farther, more than a sample can say. \
+                 --set depth-unit={} reaches ten times as far",
+                self.beyond,
+                self.pixels,
+                self.limit,
+                // without the digits that are none
+                (self.limit / f64::from(u16::MAX) * 1e7).round() / 1e6
+            );
+        }
+        if self.unknown > 0 {
+            eprintln!(
+                "left out: {} of {} pixels, for which the model gave no depth",
+                self.unknown, self.pixels
+            );
+        }
+    }
+}
+
+/// Metres to a step of a sample, where what the model file says of itself asks for more than the element's millimetre.
+fn depth_unit(arguments: &Arguments) -> Option<f64> {
+    let path = arguments.model.clone()?;
+    // what is wrong with it is told by the element
+    let facts = model::inspect(&ModelSource::File(path)).ok()?;
+    let reaches = facts
+        .outputs
+        .iter()
+        .filter_map(|output| match output.ending {
+            Ending::ScaledSigmoid { max_depth } => Some(max_depth),
+            _ => None,
+        });
+    let unit = cloud::depth_unit(reaches.fold(0.0, f64::max));
+    (unit > cloud::depth_unit(0.0)).then_some(unit)
 }
 
 /// Writes a cloud, which takes its name once it is whole.
@@ -159,16 +226,11 @@ impl Pairs {
             let model = model.to_str().ok_or("the model's path is not UTF-8")?;
             network.set_property("model-file", model);
         }
+        if let Some(unit) = depth_unit(arguments) {
+            network.set_property("depth-unit", unit);
+        }
         for property in &arguments.properties {
-            let (name, value) = property
-                .split_once('=')
-                .ok_or_else(|| format!("--set {property} is not NAME=VALUE"))?;
-            let spec = network
-                .find_property(name)
-                .ok_or_else(|| format!("depthanything has no property {name}"))?;
-            let value = glib::Value::deserialize_with_pspec(value, &spec)
-                .map_err(|_| format!("{value} is no value for {name}"))?;
-            network.set_property_from_value(name, &value);
+            properties::set(&network, property).map_err(|error| format!("--set: {error}"))?;
         }
         if arguments.at > 0.0 {
             let at = gst::ClockTime::try_from_seconds_f64(arguments.at)?;
@@ -238,6 +300,7 @@ fn cloud(
     color: &gst::Sample,
     depth: &gst::Sample,
     first: bool,
+    left_out: &mut LeftOut,
 ) -> Result<Cloud, Box<dyn Error>> {
     let info = |sample: &gst::Sample| -> Result<VideoInfo, Box<dyn Error>> {
         Ok(VideoInfo::from_caps(sample.caps().ok_or("no caps")?)?)
@@ -255,10 +318,14 @@ fn cloud(
         return Err("depth of another size than the frame".into());
     }
     let par = f64::from(depth_info.par().numer()) / f64::from(depth_info.par().denom());
-    let camera = match arguments.focal {
-        Some(focal) => Camera::new(width, height, par, focal),
-        None => Camera::with_field_of_view(width, height, par, 60.0),
+    let known = Intrinsics {
+        // --focal is for square pixels, those of the rows
+        fx: arguments.fx.or(arguments.focal.map(|focal| focal / par)),
+        fy: arguments.fy,
+        cx: arguments.cx,
+        cy: arguments.cy,
     };
+    let camera = Camera::new(width, height, par, known);
     let assumption = match meta.unit {
         Unit::Metre => None,
         Unit::InverseDepth => Some(Assumption {
@@ -267,7 +334,8 @@ fn cloud(
         }),
     };
     if first {
-        eprintln!("focal length: {:.1} pixels", camera.focal());
+        let ([fx, fy], [cx, cy]) = (camera.focal, camera.center);
+        eprintln!("camera: fx {fx:.1}, fy {fy:.1}, cx {cx:.1}, cy {cy:.1} pixels");
         if assumption.is_some() {
             eprintln!(
                 "{} gives relative depth: its nearest is taken to be {} m away, its farthest {} m",
@@ -292,8 +360,16 @@ fn cloud(
         let pixels = colors.chunks_exact(3).zip(depths.chunks_exact(2));
         for (column, (rgb, sample)) in pixels.take(width as usize).enumerate().step_by(step) {
             let sample = of([sample[0], sample[1]]);
-            if let Some(z) = cloud::distance(sample, &meta, assumption) {
-                cloud.push(camera.point(column, row, z), [rgb[0], rgb[1], rgb[2]]);
+            left_out.pixels += 1;
+            match cloud::distance(sample, &meta, assumption) {
+                Distance::Metres(z) => {
+                    cloud.push(camera.point(column, row, z), [rgb[0], rgb[1], rgb[2]]);
+                }
+                Distance::Beyond => {
+                    left_out.beyond += 1;
+                    left_out.limit = meta.value(sample);
+                }
+                Distance::Unknown => left_out.unknown += 1,
             }
         }
     }

@@ -30,8 +30,19 @@ pub(super) struct Packer {
     filter: TemporalFilter,
     format: Option<Format>,
     held: Held,
+    /// Whether depth that is too far for a sample has been told of.
+    told_saturation: bool,
     /// See [`Gray16Writer::with_threads`].
     threads: usize,
+}
+
+/// Depth in metres that is farther than a sample can say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Saturation {
+    /// The farthest of a frame, in metres.
+    pub(super) farthest: f64,
+    /// Metres per step of a sample.
+    pub(super) unit: f64,
 }
 
 /// What follows from the caps of the depth.
@@ -91,6 +102,7 @@ impl Packer {
             filter: TemporalFilter::default(),
             format: None,
             held: Held::default(),
+            told_saturation: false,
             threads: 0,
         })
     }
@@ -160,6 +172,29 @@ impl Packer {
             Output::Metric { .. } => Some(Limits { lo: 0.0, hi: 0.0 }),
         };
         held.scene = self.tracker.scene();
+    }
+
+    /// What the depth that is held loses for being too far; told once.
+    pub(super) fn saturation(&mut self) -> Option<Saturation> {
+        let Output::Metric { unit } = self.output else {
+            return None;
+        };
+        if self.told_saturation {
+            return None;
+        }
+        let limit = (unit * 65535.0) as f32;
+        let beyond = |value: &f32| *value > limit && *value < f32::INFINITY;
+        let values = &self.held.depth.values;
+        // nearly always there is none, which a plain count finds soonest
+        if values.iter().filter(|value| beyond(value)).count() == 0 {
+            return None;
+        }
+        self.told_saturation = true;
+        let farthest = values.iter().copied().filter(beyond).fold(limit, f32::max);
+        Some(Saturation {
+            farthest: f64::from(farthest),
+            unit,
+        })
     }
 
     /// Writes the depth that is held. Gives the meta, and how many of its values are NaN or infinite.

@@ -125,6 +125,17 @@ impl DepthAnything {
                 gst::ResourceError::NoSpaceLeft,
                 ("{error}. The stream goes on at a lower resolution")
             ),
+            Warning::Saturation(saturation) => gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                (
+                    "the model gives {:.1} m, and samples of depth-unit={} end at {:.1} m: what is farther is 65535. A \
+                     larger depth-unit reaches farther; it is set before the element starts",
+                    saturation.farthest,
+                    saturation.unit,
+                    saturation.unit * 65535.0
+                )
+            ),
             Warning::Floor(asked) => gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,

@@ -186,7 +186,7 @@ static TABLE: &[Property] = &[
         changes: Changes::Playing,
         spec: |s| {
             glib::ParamSpecUInt::builder("min-resolution")
-                .nick("Least resolution")
+                .nick("Minimum resolution")
                 .blurb(
                     "How far the element may lower resolution to keep up with a live stream or a sink with a \
                      clock; it goes up again when there is time. 0: resolution is fixed",
@@ -353,7 +353,7 @@ static TABLE: &[Property] = &[
         changes: Changes::Ready,
         spec: |s| {
             glib::ParamSpecUInt::builder("max-batch")
-                .nick("Largest batch")
+                .nick("Maximum batch")
                 .blurb(
                     "Elements of one process with the same model and options share it; up to this many of \
                      their frames run together. Pays on GPUs, seldom on CPUs",
@@ -468,7 +468,7 @@ static TABLE: &[Property] = &[
         spec: |s| {
             glib::ParamSpecDouble::builder("range-min")
                 .nick("Range minimum")
-                .blurb("The model's value that range=fixed makes 0, less becomes 0 too. GstDepthMeta tells a frame's values")
+                .blurb("With range=fixed, the model's value that becomes sample 0, as smaller ones do. GstDepthMeta tells the values of a frame")
                 .default_value(s.live.range_min)
                 .mutable_playing()
                 .build()
@@ -482,7 +482,7 @@ static TABLE: &[Property] = &[
         spec: |s| {
             glib::ParamSpecDouble::builder("range-max")
                 .nick("Range maximum")
-                .blurb("The model's value that range=fixed makes 65535, more becomes 65535 too. Has to be above range-min")
+                .blurb("With range=fixed, the model's value that becomes sample 65535, as larger ones do. Has to be above range-min")
                 .default_value(s.live.range_max)
                 .mutable_playing()
                 .build()
@@ -514,7 +514,7 @@ static TABLE: &[Property] = &[
                 .nick("Depth unit")
                 .blurb(
                     "Metres per step of a sample in metric output: 0.001 is the millimetre of depth cameras \
-                     and reaches 65.5 m; farther is 65535",
+                     and reaches 65.5 m, 0.002 reaches 131 m; farther is 65535",
                 )
                 .minimum(1e-6)
                 .maximum(1e3)

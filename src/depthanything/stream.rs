@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use gst_video::{VideoFrameRef, VideoInfo};
+use gst_video::VideoInfo;
 
 use super::flight::Flight;
 use super::intake::Intake;
@@ -24,6 +24,7 @@ use crate::engine::shared::{Ran, Shared, Work};
 use crate::error::Error;
 use crate::frame::Guide;
 use crate::geometry::Size;
+use crate::mapping::{readable, writable};
 use crate::sync::lock;
 
 use compilation::Watch;
@@ -413,7 +414,7 @@ impl Stream {
         let start = Instant::now();
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
         job.work.size = format.intake.network();
-        let frame = readable(frame, &format.frame)?;
+        let frame = readable(frame, &format.frame, "input")?;
         job.guide.clear();
         let guide = job.live.upsampling.is_guided().then_some(&mut job.guide);
         format.intake.read(&frame, &mut job.work.tensor, guide)?;
@@ -483,8 +484,13 @@ pub(super) fn pack(
     }
     if !job.repeated {
         packer.take(&mut job.work, &mut job.guide, &job.live);
+        if job.warning.is_none()
+            && let Some(saturation) = packer.saturation()
+        {
+            job.warning = Some(Warning::Saturation(saturation));
+        }
     }
-    let mut depth_frame = writable(depth_frame, info)?;
+    let mut depth_frame = writable(depth_frame, info, "depth")?;
     let packed = packer.write(&mut depth_frame, &job.live, job.repeated);
     job.writing = start.elapsed();
     packed
@@ -503,26 +509,6 @@ fn not_negotiated() -> Error {
     Error::Frame {
         reason: "it came before its caps".into(),
     }
-}
-
-fn unmapped(what: &str) -> Error {
-    Error::Frame {
-        reason: format!("the {what} buffer can't be mapped or is smaller than its caps say"),
-    }
-}
-
-fn readable<'a>(
-    buffer: &'a gst::BufferRef,
-    info: &'a VideoInfo,
-) -> Result<VideoFrameRef<&'a gst::BufferRef>, Error> {
-    VideoFrameRef::from_buffer_ref_readable(buffer, info).map_err(|_| unmapped("input"))
-}
-
-fn writable<'a>(
-    buffer: &'a mut gst::BufferRef,
-    info: &'a VideoInfo,
-) -> Result<VideoFrameRef<&'a mut gst::BufferRef>, Error> {
-    VideoFrameRef::from_buffer_ref_writable(buffer, info).map_err(|_| unmapped("depth"))
 }
 
 #[cfg(test)]

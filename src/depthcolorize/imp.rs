@@ -7,10 +7,12 @@ use gst::subclass::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
-use gst_video::{VideoFormat, VideoFrameRef};
+use gst_video::{VideoFormat, VideoInfo};
 
 use super::colormap::{Colormap, Lut, PixelOrder, SampleFormat};
 use crate::depth_meta::{DepthMeta, Unit};
+use crate::error::Error;
+use crate::mapping::{readable, writable};
 use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -74,6 +76,28 @@ impl Wanted {
         }
     }
 
+    /// Why `near` and `far` have no effect on `depth`, where they are set and have none.
+    fn no_distance(&self, depth: &gst::BufferRef) -> Option<String> {
+        let Settings { near, far, .. } = self.settings;
+        if self.metres.is_some() || (near == 0.0 && far == 0.0) {
+            return None;
+        }
+        Some(if near >= far {
+            format!("near={near} far={far} have no effect: far has to be above near")
+        } else {
+            let found = match DepthMeta::read(depth) {
+                Some(meta) => format!(
+                    "the model {} gives relative depth. A metric model gives metres",
+                    meta.model
+                ),
+                None => "these frames have no GstDepthMeta, which does not travel through encoders and files. \
+                         Put depthcolorize into the pipeline of depthanything, or leave near and far at 0"
+                    .to_owned(),
+            };
+            format!("near={near} far={far} have no effect: they are metres, and {found}")
+        })
+    }
+
     fn table(&self, order: PixelOrder) -> Lut {
         let Settings {
             colormap,
@@ -91,9 +115,13 @@ impl Wanted {
 
 /// What the negotiated formats mean, and the table for the settings that it was made with.
 struct State {
+    depth: VideoInfo,
+    color: VideoInfo,
     samples: SampleFormat,
     order: PixelOrder,
     table: Option<(Wanted, Lut)>,
+    /// With which `near` and `far` it has been said that they have no effect.
+    warned: Option<[f64; 2]>,
 }
 
 /// Instance of the element.
@@ -139,8 +167,8 @@ impl ObjectImpl for DepthColorize {
                     .build(),
                 glib::ParamSpecDouble::builder("near")
                     .nick("Near distance")
-                    .blurb("Metric depth, known by its GstDepthMeta: metres that get the colour of what is near, less too. \
-                         Only with far above it; the colours then go by distance and no depth is black")
+                    .blurb("Metric depth, in frames with GstDepthMeta: distance in metres that gets the nearest colour, as does what is \
+                         closer. Needs far above it; colours then follow the distance, and no depth is black")
                     .minimum(0.0)
                     .maximum(1e6)
                     .default_value(defaults.near)
@@ -148,8 +176,8 @@ impl ObjectImpl for DepthColorize {
                     .build(),
                 glib::ParamSpecDouble::builder("far")
                     .nick("Far distance")
-                    .blurb("Metric depth, known by its GstDepthMeta: metres that get the colour of what is far, more too. \
-                         0: the colours go by samples")
+                    .blurb("Metric depth, in frames with GstDepthMeta: distance in metres that gets the farthest colour, as does what is \
+                         farther. 0: colours follow the samples")
                     .minimum(0.0)
                     .maximum(1e6)
                     .default_value(defaults.far)
@@ -249,6 +277,84 @@ impl BaseTransformImpl for DepthColorize {
             None => other,
         })
     }
+
+    // and not `transform_frame`: the base class pushes a frame that it can't map as it is, with a warning
+    fn transform(
+        &self,
+        inbuf: &gst::Buffer,
+        outbuf: &mut gst::BufferRef,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let warning = self.colorize(inbuf, outbuf).map_err(|error| {
+            self.post_error_message(error.to_message());
+            gst::FlowError::Error
+        })?;
+        if let Some(warning) = warning {
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{warning}"));
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+}
+
+impl DepthColorize {
+    /// Fills a colour frame. Gives what is to be said of it, if anything.
+    ///
+    /// # Errors
+    /// [`Error::Frame`] when one of the frames can't be reached.
+    fn colorize(
+        &self,
+        inbuf: &gst::Buffer,
+        outbuf: &mut gst::BufferRef,
+    ) -> Result<Option<String>, Error> {
+        let wrong = |reason: &str| Error::Frame {
+            reason: reason.into(),
+        };
+        let wanted = Wanted::new(*lock(&self.settings), inbuf);
+        // only this thread and state changes ever want this lock
+        let mut state = lock(&self.state);
+        let State {
+            depth,
+            color,
+            samples,
+            order,
+            table,
+            warned,
+        } = state
+            .as_mut()
+            .ok_or_else(|| wrong("it came before its caps"))?;
+        let (_, lut) = match table.take() {
+            Some(made) if made.0 == wanted => table.insert(made),
+            _ => {
+                gst::debug!(CAT, imp = self, "colours of {wanted:?}");
+                table.insert((wanted, wanted.table(*order)))
+            }
+        };
+        let distances = [wanted.settings.near, wanted.settings.far];
+        let warning = match *warned == Some(distances) {
+            true => None,
+            false => wanted.no_distance(inbuf),
+        };
+        if warning.is_some() {
+            *warned = Some(distances);
+        }
+
+        let depth = readable(inbuf, depth, "depth")?;
+        let mut color = writable(outbuf, color, "colour")?;
+        let row = depth.width() as usize * samples.bytes();
+        let (in_stride, out_stride) = (
+            (depth.plane_stride()[0] as usize).max(1),
+            (color.plane_stride()[0] as usize).max(1),
+        );
+        let (Ok(rows_in), Ok(rows_out)) = (depth.plane_data(0), color.plane_data_mut(0)) else {
+            return Err(wrong("it has no plane"));
+        };
+        let rows = rows_in
+            .chunks(in_stride)
+            .zip(rows_out.chunks_mut(out_stride));
+        for (padded, pixels) in rows.take(depth.height() as usize) {
+            lut.apply(*samples, padded.get(..row).unwrap_or(padded), pixels);
+        }
+        Ok(warning)
+    }
 }
 
 impl VideoFilterImpl for DepthColorize {
@@ -272,57 +378,13 @@ impl VideoFilterImpl for DepthColorize {
             format => return Err(gst::loggable_error!(CAT, "can't write {format}")),
         };
         *lock(&self.state) = Some(State {
+            depth: in_info.clone(),
+            color: out_info.clone(),
             samples,
             order,
             table: None,
+            warned: None,
         });
         Ok(())
-    }
-
-    fn transform_frame(
-        &self,
-        depth: &VideoFrameRef<&gst::BufferRef>,
-        color: &mut VideoFrameRef<&mut gst::BufferRef>,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let wanted = Wanted::new(*lock(&self.settings), depth.buffer());
-        // only this thread and state changes ever want this lock
-        let mut state = lock(&self.state);
-        let Some(State {
-            samples,
-            order,
-            table,
-        }) = state.as_mut()
-        else {
-            gst::element_imp_error!(
-                self,
-                gst::CoreError::Negotiation,
-                ["a frame before its caps"]
-            );
-            return Err(gst::FlowError::NotNegotiated);
-        };
-        let (_, lut) = match table.take() {
-            Some(made) if made.0 == wanted => table.insert(made),
-            _ => {
-                gst::debug!(CAT, imp = self, "colours of {wanted:?}");
-                table.insert((wanted, wanted.table(*order)))
-            }
-        };
-
-        let row = depth.width() as usize * samples.bytes();
-        let (in_stride, out_stride) = (
-            (depth.plane_stride()[0] as usize).max(1),
-            (color.plane_stride()[0] as usize).max(1),
-        );
-        let (Ok(rows_in), Ok(rows_out)) = (depth.plane_data(0), color.plane_data_mut(0)) else {
-            gst::element_imp_error!(self, gst::CoreError::Failed, ["a frame without its plane"]);
-            return Err(gst::FlowError::Error);
-        };
-        let rows = rows_in
-            .chunks(in_stride)
-            .zip(rows_out.chunks_mut(out_stride));
-        for (padded, pixels) in rows.take(depth.height() as usize) {
-            lut.apply(*samples, padded.get(..row).unwrap_or(padded), pixels);
-        }
-        Ok(gst::FlowSuccess::Ok)
     }
 }

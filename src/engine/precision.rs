@@ -100,7 +100,7 @@ impl Choice<'_> {
         match self.precision {
             None => Ok(given),
             Some(wanted) if given.contains(&wanted) => Ok(vec![wanted]),
-            Some(wanted) => Err(format!("{wanted} is not to be had: {otherwise}")),
+            Some(wanted) => Err(format!("{wanted} is not available here: {otherwise}")),
         }
     }
 

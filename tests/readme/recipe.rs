@@ -76,7 +76,7 @@ impl Block {
             return Some("no ONNX Runtime in .runtime/openvino".into());
         }
         if text.contains("python3 ") && python().is_none() {
-            return Some("no python3 with gi and GstVideo".into());
+            return Some("no python3 with gi, GstVideo and numpy".into());
         }
         None
     }
@@ -138,10 +138,10 @@ fn example(name: &str) -> String {
     }
 }
 
-/// A Python that has GStreamer's bindings: the first on the path often has not.
+/// A Python that has GStreamer's bindings and numpy: the first on the path often has not.
 fn python() -> Option<PathBuf> {
     ["python3", "/usr/bin/python3"].into_iter().find_map(|name| {
-        let bindings = "import gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
+        let bindings = "import numpy, gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
         let status = Command::new(name)
             .args(["-c", bindings])
             .stderr(Stdio::null())

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::memory::Shortage;
 use super::{Asked, Job, LONGEST_PATIENCE, Stream, not_negotiated};
 use crate::depthanything::messages::Reason;
+use crate::depthanything::packing::Saturation;
 use crate::depthanything::plan::Plan;
 use crate::depthanything::settings::LiveSettings;
 use crate::engine::network::Readiness;
@@ -144,6 +145,8 @@ impl Stream {
 pub(in crate::depthanything) enum Warning {
     /// There is no memory for a size, and a smaller one is taken.
     Memory(Error),
+    /// Depth is farther than a sample can say.
+    Saturation(Saturation),
     /// `min-resolution` is above `resolution`, and asks for nothing.
     Floor(Asked),
     /// There is no such size for these frames, or no memory for it: the size stays what it is.

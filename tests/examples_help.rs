@@ -1,0 +1,27 @@
+//! The examples say how they are used.
+
+mod common;
+
+use std::process::Command;
+
+#[test]
+fn help_is_told_and_is_no_error() {
+    for (example, words) in [
+        (
+            "multi_camera",
+            &["[NAME=]SOURCE", "--record", "rtsp://"][..],
+        ),
+        ("point_cloud", &["--fx", "--near"]),
+        ("read_meta", &["<FILM>"]),
+    ] {
+        let result = Command::new(common::example(example))
+            .arg("--help")
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&result.stdout);
+        assert!(result.status.success(), "{example}: {result:?}");
+        for word in words {
+            assert!(said.contains(word), "{example}: {word}: {said}");
+        }
+    }
+}
