@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use exr::prelude::{SpecificChannels, WritableImage};
 use gstdepthanything::geometry::Size;
 
 use crate::Format;
+use crate::exr::{self, Head};
 use crate::journal::{Journal, Row, cannot_write};
 
 /// One depth frame.
@@ -19,6 +19,7 @@ pub(crate) struct Frame {
     pub(crate) number: u64,
     pub(crate) size: Size,
     pub(crate) samples: Vec<u16>,
+    pub(crate) head: Head,
     pub(crate) row: Row,
 }
 
@@ -118,7 +119,13 @@ fn write(folder: &Path, format: Format, frame: &Frame) -> Result<(), String> {
     let path = path(folder, format, frame.number);
     let unfinished = path.with_extension("part");
     let written = match format {
-        Format::Exr => write_exr(&unfinished, frame),
+        Format::Exr => exr::write(
+            &unfinished,
+            frame.size,
+            &frame.samples,
+            &frame.row.meta,
+            &frame.head,
+        ),
         _ => write_png(&unfinished, frame),
     };
     written
@@ -144,23 +151,6 @@ fn write_png(path: &Path, frame: &Frame) -> Result<(), String> {
             frame.size.height,
             image::ExtendedColorType::L16,
         )
-        .map_err(|error| error.to_string())?;
-    file.flush().map_err(|error| error.to_string())
-}
-
-fn write_exr(path: &Path, frame: &Frame) -> Result<(), String> {
-    let (width, height) = (frame.size.width as usize, frame.size.height as usize);
-    let meta = &frame.row.meta;
-    let value =
-        |at: exr::math::Vec2<usize>| (meta.value(frame.samples[at.y() * width + at.x()]) as f32,);
-    let channels = SpecificChannels::build()
-        .with_channel::<f32>("Z")
-        .with_pixel_fn(value);
-    let mut file = BufWriter::new(File::create(path).map_err(|error| error.to_string())?);
-    exr::prelude::Image::from_channels((width, height), channels)
-        .write()
-        .non_parallel()
-        .to_buffered(&mut file)
         .map_err(|error| error.to_string())?;
     file.flush().map_err(|error| error.to_string())
 }

@@ -12,6 +12,7 @@ use gstdepthanything::depth_meta::DepthMeta;
 use gstdepthanything::geometry::Size;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::exr::Head;
 use crate::frames::{Frame, Writers};
 use crate::journal::{Journal, Row, cannot_write};
 use crate::link_video::link_video;
@@ -386,6 +387,7 @@ fn frame(sample: &gst::Sample, number: u64) -> Result<Frame, Box<dyn Error>> {
         number,
         size: Size::new(info.width(), info.height()),
         samples,
+        head: Head::new(&info, buffer),
         row: Row {
             pts: buffer.pts(),
             duration: buffer.duration(),

@@ -8,6 +8,7 @@
 //! each frame's time stamp and what its samples mean. A frame takes its name once it is whole. The same command again
 //! goes on where it was interrupted. With FFV1 the film itself begins again, and `OUT.csv` stands beside it.
 
+mod exr;
 mod frames;
 mod job;
 mod journal;
@@ -59,7 +60,7 @@ struct Arguments {
 enum Format {
     /// 16-bit grey PNG: the samples.
     Png,
-    /// EXR, channel Z, 32-bit float: the model's own numbers.
+    /// EXR, 32-bit float: the model's own numbers in channel Z, and copies of it in X and Y for readers that know no Z.
     Exr,
     /// One film, FFV1 in Matroska: the samples.
     Ffv1,
