@@ -104,11 +104,13 @@ fn the_header_says_what_a_compositor_needs() {
     });
     assert_eq!([own.near_clip_plane, own.far_clip_plane], ends.map(Some));
     let text = |name: &[u8]| match own.other.get(name) {
-        Some(AttributeValue::Text(text)) => text.to_string(),
+        Some(AttributeValue::Text(text)) => {
+            String::from_utf8(text.as_slice().to_vec()).expect("UTF-8")
+        }
         other => panic!("{other:?}"),
     };
     assert_eq!(text(b"depthUnit"), "inverse-depth");
-    assert_eq!(text(b"depthModel"), "vits ? \u{e9}");
+    assert_eq!(text(b"depthModel"), "vits \u{2192} \u{e9}");
     let number = |name: &[u8]| match own.other.get(name) {
         Some(AttributeValue::F64(number)) => *number,
         other => panic!("{other:?}"),

@@ -102,15 +102,15 @@ fn layer_attributes(samples: &[u16], meta: &DepthMeta, head: &Head) -> LayerAttr
             "inverse-depth",
         ),
     };
-    let text = |text: &str| AttributeValue::Text(latin1(text));
+    let text = |text: &str| AttributeValue::Text(utf8(text));
     let mut attributes = LayerAttributes {
         near_clip_plane: ends.map(|[near, _]| near),
         far_clip_plane: ends.map(|[_, far]| far),
         frames_per_second: head
             .rate
             .map(|rate| (rate.numer(), rate.denom().unsigned_abs())),
-        software_name: Some(latin1(concat!("depthanything ", env!("CARGO_PKG_VERSION")))),
-        comments: Some(latin1(&format!(
+        software_name: Some(utf8(concat!("depthanything ", env!("CARGO_PKG_VERSION")))),
+        comments: Some(utf8(&format!(
             "Z: {unit}. Made of 16-bit samples, so in steps of {:e}. near and far: of this frame. X and Y are \
              copies of Z for readers that know no Z. Not colour: no colour transform",
             meta.scale.abs()
@@ -131,12 +131,9 @@ fn layer_attributes(samples: &[u16], meta: &DepthMeta, head: &Head) -> LayerAttr
     attributes
 }
 
-/// As the format stores text: a byte a character; what has none becomes `?`.
-fn latin1(text: &str) -> Text {
-    let bytes = text
-        .chars()
-        .map(|character| u8::try_from(character).ok().filter(|&byte| byte != 0));
-    Text::from_bytes_unchecked(bytes.map(|byte| byte.unwrap_or(b'?')).collect())
+/// Text in UTF-8, as OpenEXR has it today.
+fn utf8(text: &str) -> Text {
+    Text::from_slice_unchecked(text.replace('\0', "").as_bytes())
 }
 
 /// The nearest and the farthest value of the frame; `None`: it has no depth anywhere.
