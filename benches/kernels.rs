@@ -41,6 +41,10 @@ fn tensor(c: &mut Criterion) {
         for pixels in [
             PixelFormat::Nv12,
             PixelFormat::I420,
+            PixelFormat::Yuy2,
+            PixelFormat::I422,
+            PixelFormat::P010,
+            PixelFormat::I422P10,
             PixelFormat::Rgb,
             PixelFormat::Bgrx,
             PixelFormat::Gray8,

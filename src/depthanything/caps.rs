@@ -6,7 +6,7 @@ use gst_video::{VideoFormat, VideoInfo};
 const MAX_SIDE: i32 = 32767;
 
 /// Formats that are read without a conversion, the ones decoders give first.
-const FAST_FORMATS: [VideoFormat; 15] = [
+const FAST_FORMATS: [VideoFormat; 35] = [
     VideoFormat::Nv12,
     VideoFormat::I420,
     VideoFormat::Yv12,
@@ -22,6 +22,26 @@ const FAST_FORMATS: [VideoFormat; 15] = [
     VideoFormat::Argb,
     VideoFormat::Abgr,
     VideoFormat::Gray8,
+    VideoFormat::Yuy2,
+    VideoFormat::Uyvy,
+    VideoFormat::Yvyu,
+    VideoFormat::Vyuy,
+    VideoFormat::Y42b,
+    VideoFormat::Nv16,
+    VideoFormat::Nv61,
+    VideoFormat::Y444,
+    VideoFormat::P01010le,
+    VideoFormat::I42010le,
+    VideoFormat::I42210le,
+    VideoFormat::Y44410le,
+    VideoFormat::P012Le,
+    VideoFormat::P016Le,
+    VideoFormat::I42012le,
+    VideoFormat::I42212le,
+    VideoFormat::Y44412le,
+    VideoFormat::Argb64,
+    VideoFormat::Gray16Le,
+    VideoFormat::Gray16Be,
 ];
 
 /// Depth formats, the machine's own byte order first.

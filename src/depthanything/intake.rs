@@ -2,15 +2,20 @@
 
 use gst_video::{VideoFrameRef, VideoInfo};
 
+use super::CAT;
 use super::pixels::Reader;
 use crate::error::Error;
-use crate::frame::{Guide, Normalization, TensorWriter};
+use crate::frame::{Guide, Levels, Normalization, RunningLevels, TensorWriter, Transfer};
 use crate::geometry::Size;
 
 /// Makes tensors of the frames of one caps.
 pub(super) struct Intake {
     reader: Reader,
     writer: TensorWriter,
+    /// Of 16-bit grey.
+    levels: Option<RunningLevels>,
+    /// What was said of them: they are stretched.
+    stretched: bool,
     network: Size,
     /// See [`TensorWriter::with_threads`].
     threads: usize,
@@ -29,7 +34,16 @@ impl Intake {
             reason: error.to_string(),
         })?;
         let writer = TensorWriter::new(reader.format(), network, Normalization::IMAGENET)?;
+        let transfer = reader.format().colorimetry.transfer;
+        if transfer != Transfer::Standard {
+            gst::info!(
+                CAT,
+                "frames are high dynamic range ({transfer:?}): the network sees them tone-mapped to BT.709"
+            );
+        }
         Ok(Self {
+            levels: RunningLevels::new(reader.format()),
+            stretched: false,
             reader,
             writer: writer.with_threads(threads),
             network,
@@ -97,14 +111,32 @@ impl Intake {
         tensor: &mut Vec<f32>,
         guide: Option<&mut Guide>,
     ) -> Result<(), Error> {
-        let writer = &mut self.writer;
+        let (writer, levels) = (&mut self.writer, &mut self.levels);
+        let stretched = &mut self.stretched;
         tensor.resize(writer.tensor_len(), 0.0);
         let format = *self.reader.format();
         self.reader.read(frame, |frame| {
             if let Some(guide) = guide {
                 guide.take(frame, &format)?;
             }
+            if let Some(levels) = levels {
+                let levels = levels.follow(frame, &format)?;
+                writer.set_levels(levels);
+                tell_stretched(levels, stretched);
+            }
             writer.write(frame, tensor)
         })
+    }
+}
+
+/// Says it when 16-bit grey is stretched for the first time.
+fn tell_stretched(levels: Levels, told: &mut bool) {
+    if levels != Levels::WHOLE && !std::mem::replace(told, true) {
+        let [black, white] = [levels.black, levels.white].map(|share| share * 65535.0);
+        gst::info!(
+            CAT,
+            "16-bit grey uses a part of its range: the network sees {black:.0} to {white:.0} as black to white, by \
+             running percentiles. GRAY8 in front of it is taken as it is"
+        );
     }
 }

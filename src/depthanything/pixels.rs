@@ -3,11 +3,14 @@
 
 use gst_video::prelude::*;
 use gst_video::{
-    VideoColorMatrix, VideoConverter, VideoFormat, VideoFrame, VideoFrameRef, VideoInfo,
+    VideoColorMatrix, VideoColorPrimaries, VideoColorRange, VideoColorimetry, VideoConverter,
+    VideoFormat, VideoFrame, VideoFrameRef, VideoInfo, VideoTransferFunction,
 };
 
 use crate::error::Error;
-use crate::frame::{ChromaSite, Colorimetry, Frame, FrameFormat, PixelFormat, Plane};
+use crate::frame::{
+    ChromaSite, Colorimetry, Frame, FrameFormat, PixelFormat, Plane, Primaries, Transfer,
+};
 use crate::geometry::Size;
 
 /// Reads the frames of one caps.
@@ -29,17 +32,32 @@ impl Reader {
     /// When GStreamer can't convert such frames.
     pub(super) fn new(info: &VideoInfo, threads: usize) -> Result<Self, glib::BoolError> {
         // chroma of interlaced 4:2:0 lies between the lines of a field, which only the converter knows
-        if !info.is_interlaced()
-            && let Some(format) = direct(info)
+        if let Some(format) = direct(info)
+            && !(info.is_interlaced() && format.pixels.shares_chroma_down())
         {
             return Ok(Self {
                 format,
                 conversion: None,
             });
         }
-        let rgb = VideoInfo::builder(VideoFormat::Rgb, info.width(), info.height())
+        let colorimetry = info.colorimetry();
+        // eight bits are too few for high dynamic range, and what its samples mean has to come through
+        let (format, colorimetry) = match transfer(info) {
+            Transfer::Standard => (VideoFormat::Rgb, None),
+            Transfer::Pq | Transfer::Hlg => {
+                let rgb = VideoColorimetry::new(
+                    VideoColorRange::Range0_255,
+                    VideoColorMatrix::Rgb,
+                    colorimetry.transfer(),
+                    colorimetry.primaries(),
+                );
+                (VideoFormat::Argb64, Some(rgb))
+            }
+        };
+        let rgb = VideoInfo::builder(format, info.width(), info.height())
             .fps(info.fps())
             .interlace_mode(info.interlace_mode())
+            .colorimetry_if_some(colorimetry.as_ref())
             .build()?;
         let mut config = gst_video::VideoConverterConfig::new();
         config.set_dither_method(gst_video::VideoDitherMethod::None);
@@ -101,6 +119,15 @@ fn planes<'a>(frame: &'a VideoFrameRef<&gst::BufferRef>) -> Result<Frame<'a>, Er
     Ok(Frame { planes })
 }
 
+/// How the samples stand for light.
+fn transfer(info: &VideoInfo) -> Transfer {
+    match info.colorimetry().transfer() {
+        VideoTransferFunction::Smpte2084 => Transfer::Pq,
+        VideoTransferFunction::AribStdB67 => Transfer::Hlg,
+        _ => Transfer::Standard,
+    }
+}
+
 /// As the kernels name it; `None` for what they do not read.
 fn direct(info: &VideoInfo) -> Option<FrameFormat> {
     let pixels = match info.format() {
@@ -119,10 +146,30 @@ fn direct(info: &VideoInfo) -> Option<FrameFormat> {
         VideoFormat::Nv21 => PixelFormat::Nv21,
         VideoFormat::I420 => PixelFormat::I420,
         VideoFormat::Yv12 => PixelFormat::Yv12,
+        VideoFormat::Yuy2 => PixelFormat::Yuy2,
+        VideoFormat::Yvyu => PixelFormat::Yvyu,
+        VideoFormat::Uyvy => PixelFormat::Uyvy,
+        VideoFormat::Vyuy => PixelFormat::Vyuy,
+        VideoFormat::Nv16 => PixelFormat::Nv16,
+        VideoFormat::Nv61 => PixelFormat::Nv61,
+        VideoFormat::Y42b => PixelFormat::I422,
+        VideoFormat::Y444 => PixelFormat::I444,
+        VideoFormat::P01010le => PixelFormat::P010,
+        VideoFormat::P012Le => PixelFormat::P012,
+        VideoFormat::P016Le => PixelFormat::P016,
+        VideoFormat::I42010le => PixelFormat::I420P10,
+        VideoFormat::I42210le => PixelFormat::I422P10,
+        VideoFormat::Y44410le => PixelFormat::I444P10,
+        VideoFormat::I42012le => PixelFormat::I420P12,
+        VideoFormat::I42212le => PixelFormat::I422P12,
+        VideoFormat::Y44412le => PixelFormat::I444P12,
+        VideoFormat::Argb64 => PixelFormat::Argb64,
+        VideoFormat::Gray16Le => PixelFormat::Gray16Le,
+        VideoFormat::Gray16Be => PixelFormat::Gray16Be,
         _ => return None,
     };
     let colorimetry = info.colorimetry();
-    let full_range = colorimetry.range() == gst_video::VideoColorRange::Range0_255;
+    let full_range = colorimetry.range() == VideoColorRange::Range0_255;
     let colorimetry = match colorimetry.matrix() {
         VideoColorMatrix::Bt709 => Colorimetry::bt709(full_range),
         VideoColorMatrix::Bt2020 => Colorimetry::bt2020(full_range),
@@ -130,6 +177,13 @@ fn direct(info: &VideoInfo) -> Option<FrameFormat> {
         // GStreamer fills in what caps leave out: all else is BT.601 but in name, or has no use for a matrix
         _ => Colorimetry::bt601(full_range),
     };
+    let primaries = match info.colorimetry().primaries() {
+        VideoColorPrimaries::Smpterp431 | VideoColorPrimaries::Smpteeg432 => Primaries::P3,
+        // high dynamic range that does not say is BT.2100's
+        VideoColorPrimaries::Bt2020 | VideoColorPrimaries::Unknown => Primaries::BT2020,
+        _ => Primaries::BT709,
+    };
+    let colorimetry = colorimetry.with_light(transfer(info), primaries);
     let site = info.chroma_site();
     Some(FrameFormat {
         size: Size::new(info.width(), info.height()),
@@ -151,7 +205,7 @@ mod tests {
         gst::init().unwrap();
         let info = |format| VideoInfo::builder(format, 64, 48).build().unwrap();
         for threads in [0, 1, 3] {
-            let reader = Reader::new(&info(VideoFormat::Y444), threads).unwrap();
+            let reader = Reader::new(&info(VideoFormat::Y41b), threads).unwrap();
             let converter = reader.conversion.expect("a conversion").converter;
             assert_eq!(converter.config().threads() as usize, threads);
         }

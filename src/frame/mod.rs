@@ -7,135 +7,28 @@
 
 mod bands;
 mod colorimetry;
+mod format;
 mod gray16;
 mod guided;
 mod kernels;
+mod levels;
+mod light;
 mod taps;
 mod tensor;
 #[cfg(test)]
 mod variants;
 
 pub use colorimetry::{ChromaSite, Colorimetry};
+pub use format::PixelFormat;
 pub use gray16::{ByteOrder, Gray16Writer, Mapping};
 pub use guided::{Guide, GuidedWriter};
 pub use kernels::InstructionSet;
+pub use levels::{Levels, RunningLevels};
+pub use light::{Primaries, Transfer};
 pub use tensor::{Normalization, TensorWriter};
 
 use crate::error::Error;
 use crate::geometry::Size;
-
-/// How the 8-bit samples of a frame lie in memory.
-///
-/// Packed formats are named by the order of their bytes; `X` is a byte that is not looked at, and alpha is
-/// not looked at either. Chroma planes are half as wide and half as high as the frame, rounded up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PixelFormat {
-    /// R, G, B.
-    Rgb,
-    /// B, G, R.
-    Bgr,
-    /// R, G, B, unused.
-    Rgbx,
-    /// B, G, R, unused.
-    Bgrx,
-    /// Unused, R, G, B.
-    Xrgb,
-    /// Unused, B, G, R.
-    Xbgr,
-    /// R, G, B, alpha.
-    Rgba,
-    /// B, G, R, alpha.
-    Bgra,
-    /// Alpha, R, G, B.
-    Argb,
-    /// Alpha, B, G, R.
-    Abgr,
-    /// Luma only.
-    Gray8,
-    /// A plane of luma, a plane of U and V in turn.
-    Nv12,
-    /// A plane of luma, a plane of V and U in turn.
-    Nv21,
-    /// Three planes: luma, U, V.
-    I420,
-    /// Three planes: luma, V, U.
-    Yv12,
-}
-
-/// Where the channels of a packed pixel are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Packed {
-    /// Bytes per pixel.
-    pub(crate) bytes: usize,
-    /// Offsets of red, green and blue.
-    pub(crate) rgb: [usize; 3],
-}
-
-impl PixelFormat {
-    /// Every format there is.
-    pub const ALL: [Self; 15] = [
-        Self::Rgb,
-        Self::Bgr,
-        Self::Rgbx,
-        Self::Bgrx,
-        Self::Xrgb,
-        Self::Xbgr,
-        Self::Rgba,
-        Self::Bgra,
-        Self::Argb,
-        Self::Abgr,
-        Self::Gray8,
-        Self::Nv12,
-        Self::Nv21,
-        Self::I420,
-        Self::Yv12,
-    ];
-
-    /// Number of planes, 1 to 3.
-    pub const fn planes(self) -> usize {
-        match self {
-            Self::I420 | Self::Yv12 => 3,
-            Self::Nv12 | Self::Nv21 => 2,
-            _ => 1,
-        }
-    }
-
-    /// Whether the samples are R, G and B, so that colorimetry and siting do not matter.
-    pub const fn is_rgb(self) -> bool {
-        self.packed().is_some()
-    }
-
-    pub(crate) const fn packed(self) -> Option<Packed> {
-        let (bytes, rgb) = match self {
-            Self::Rgb => (3, [0, 1, 2]),
-            Self::Bgr => (3, [2, 1, 0]),
-            Self::Rgbx | Self::Rgba => (4, [0, 1, 2]),
-            Self::Bgrx | Self::Bgra => (4, [2, 1, 0]),
-            Self::Xrgb | Self::Argb => (4, [1, 2, 3]),
-            Self::Xbgr | Self::Abgr => (4, [3, 2, 1]),
-            Self::Gray8 | Self::Nv12 | Self::Nv21 | Self::I420 | Self::Yv12 => return None,
-        };
-        Some(Packed { bytes, rgb })
-    }
-
-    /// Bytes in a row and number of rows of one plane of a frame of `size`; `None` if there is no such plane.
-    pub const fn plane_layout(self, plane: usize, size: Size) -> Option<(usize, usize)> {
-        if plane >= self.planes() {
-            return None;
-        }
-        let width = size.width as usize;
-        let height = size.height as usize;
-        if let Some(packed) = self.packed() {
-            return Some((width * packed.bytes, height));
-        }
-        if plane == 0 {
-            return Some((width, height));
-        }
-        let chroma_width = width.div_ceil(2);
-        let components = if self.planes() == 2 { 2 } else { 1 };
-        Some((chroma_width * components, height.div_ceil(2)))
-    }
-}
 
 /// What the frames of a stream are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -144,7 +37,7 @@ pub struct FrameFormat {
     pub size: Size,
     /// How samples lie in memory.
     pub pixels: PixelFormat,
-    /// What luma and chroma mean. Not looked at for RGB formats, which are full range.
+    /// What luma and chroma mean. Of RGB formats, which are full range, only how they stand for light is looked at.
     pub colorimetry: Colorimetry,
     /// Where chroma samples sit. Not looked at for formats without chroma planes.
     pub chroma_site: ChromaSite,
@@ -252,32 +145,6 @@ mod tests {
             pixels,
             colorimetry: Colorimetry::bt709(false),
             chroma_site: ChromaSite::LEFT,
-        }
-    }
-
-    #[test]
-    fn layouts_round_chroma_up() {
-        let size = Size::new(5, 3);
-        assert_eq!(PixelFormat::Rgb.plane_layout(0, size), Some((15, 3)));
-        assert_eq!(PixelFormat::Xbgr.plane_layout(0, size), Some((20, 3)));
-        assert_eq!(PixelFormat::Nv12.plane_layout(0, size), Some((5, 3)));
-        assert_eq!(PixelFormat::Nv12.plane_layout(1, size), Some((6, 2)));
-        assert_eq!(PixelFormat::Nv12.plane_layout(2, size), None);
-        assert_eq!(PixelFormat::I420.plane_layout(2, size), Some((3, 2)));
-        assert_eq!(PixelFormat::Gray8.plane_layout(1, size), None);
-    }
-
-    #[test]
-    fn channel_offsets_are_a_permutation_of_the_name() {
-        for pixels in PixelFormat::ALL {
-            let Some(packed) = pixels.packed() else {
-                continue;
-            };
-            let name = format!("{pixels:?}").to_lowercase();
-            assert_eq!(packed.bytes, name.len());
-            for (offset, channel) in packed.rgb.into_iter().zip("rgb".chars()) {
-                assert_eq!(name.find(channel), Some(offset), "{name}");
-            }
         }
     }
 

@@ -7,12 +7,16 @@
 //! a conversion at full size would have clamped or interpolated chroma otherwise.
 //!
 //! Each output row is made in two steps: four source rows are blended into one row of floats for each channel,
-//! which is then resampled across. Byte scale, colour matrix and normalisation are one affine function at the end.
+//! which is then resampled across. Byte scale, colour matrix and normalisation are one affine function at the end;
+//! between matrix and normalisation, high dynamic range is brought to standard ([`ToneMap`]).
 
 use super::bands::{self, Bands};
+use super::format::{Chroma, Depth, Layout, Place};
 use super::kernels::{ChannelAffine, ColourMatrix, Interleaving, Kernels, RgbRows, SLACK};
+use super::levels::Levels;
+use super::light::ToneMap;
 use super::taps::{CubicTaps, Grid, PADDING};
-use super::{Frame, FrameFormat, InstructionSet, PixelFormat, Plane};
+use super::{ByteOrder, Frame, FrameFormat, InstructionSet};
 use crate::error::Error;
 use crate::geometry::Size;
 
@@ -32,6 +36,12 @@ impl Normalization {
         std: [0.229, 0.224, 0.225],
     };
 
+    /// Nothing is done.
+    const NONE: Self = Self {
+        mean: [0.0; 3],
+        std: [1.0; 3],
+    };
+
     /// `(factor · x + summand − mean) / std` for channel `channel`.
     fn fold<const N: usize>(&self, channel: usize, mut affine: [f64; N]) -> [f32; N] {
         affine[N - 1] -= self.mean[channel];
@@ -44,38 +54,57 @@ impl Normalization {
 pub struct TensorWriter {
     source: FrameFormat,
     network: Size,
+    normalization: Normalization,
     kernels: Kernels,
     path: Path,
+    light: Option<Light>,
     /// Scratch for each band of rows.
     bands: Bands<Scratch>,
+}
+
+/// From R′, G′ and B′ of high dynamic range to the tensor.
+#[derive(Debug, Clone, Copy)]
+struct Light {
+    map: ToneMap,
+    affine: ChannelAffine,
 }
 
 /// What is done to a row depends on how the samples lie.
 #[derive(Debug, Clone)]
 enum Path {
-    Packed {
-        interleaving: Interleaving<3>,
+    Rgb {
+        samples: Samples<3>,
         resampler: Resampler,
         affine: ChannelAffine,
     },
     Luma {
+        samples: Samples<1>,
         resampler: Resampler,
         affine: ChannelAffine,
+        /// No sample is to be beyond these; `None`: none can be.
+        limits: Option<[f32; 2]>,
     },
-    /// Luma, and U and V in turn in one plane.
-    SemiPlanar {
+    Yuv {
+        samples: Samples<1>,
         luma: Resampler,
-        chroma: Resampler,
-        interleaving: Interleaving<2>,
+        chroma_samples: ChromaSamples,
+        chroma: Box<Resampler>,
         matrix: ColourMatrix,
     },
-    /// Luma, and U and V in a plane each, of these numbers.
-    Planar {
-        luma: Resampler,
-        chroma: Resampler,
-        chroma_planes: [usize; 2],
-        matrix: ColourMatrix,
-    },
+}
+
+/// Where some channels are read.
+#[derive(Debug, Clone, Copy)]
+struct Samples<const CHANNELS: usize> {
+    place: Place<CHANNELS>,
+    depth: Depth,
+}
+
+/// Where U and V are read.
+#[derive(Debug, Clone, Copy)]
+enum ChromaSamples {
+    Together(Samples<2>),
+    Apart([Samples<1>; 2]),
 }
 
 impl TensorWriter {
@@ -99,65 +128,97 @@ impl TensorWriter {
         let sizes = (dimensions(source.size), dimensions(network));
         let grids = Grids::new(sizes.0, sizes.1);
         let plane = || Resampler::new(grids, sizes.0, sizes.1);
-        let chroma = || {
-            let size = sizes.0.map(|side| side.div_ceil(2));
-            Resampler::new(grids.of_chroma(source), size, sizes.1)
-        };
+        let depth = source.pixels.depth();
+        let colorimetry = source.colorimetry;
         let channels = [0, 1, 2];
-        let to_rgb = source.colorimetry.to_rgb();
-        let matrix = channels.map(|channel| normalization.fold(channel, to_rgb[channel]));
-
-        let path = if let Some(packed) = source.pixels.packed() {
-            Path::Packed {
-                interleaving: Interleaving {
-                    step: packed.bytes,
-                    offsets: packed.rgb,
-                },
-                resampler: plane(),
-                affine: channels.map(|channel| normalization.fold(channel, [1.0 / 255.0, 0.0])),
-            }
+        let affine = |folded: Normalization, affine| channels.map(|c| folded.fold(c, affine));
+        let light = ToneMap::new(colorimetry.transfer, colorimetry.primaries).map(|map| Light {
+            map,
+            affine: affine(normalization, [1.0, 0.0]),
+        });
+        // with it, what comes before is to give 0…1
+        let folded = if light.is_some() {
+            Normalization::NONE
         } else {
-            match source.pixels.planes() {
-                1 => {
-                    let (black, span) = source.colorimetry.luma_range();
-                    let affine = [1.0 / span, -black / span];
-                    Path::Luma {
-                        resampler: plane(),
-                        affine: channels.map(|channel| normalization.fold(channel, affine)),
-                    }
+            normalization
+        };
+
+        let path = match source.pixels.layout() {
+            Layout::Rgb(place) => Path::Rgb {
+                samples: Samples { place, depth },
+                resampler: plane(),
+                affine: affine(folded, [1.0 / depth.most(), 0.0]),
+            },
+            Layout::Luma(place) => {
+                let (black, span) = colorimetry.luma_range(depth);
+                Path::Luma {
+                    samples: Samples { place, depth },
+                    resampler: plane(),
+                    affine: affine(folded, [1.0 / span, -black / span]),
+                    limits: None,
                 }
-                2 => Path::SemiPlanar {
-                    luma: plane(),
-                    chroma: chroma(),
-                    interleaving: Interleaving {
-                        step: 2,
-                        offsets: if source.pixels == PixelFormat::Nv21 {
-                            [1, 0]
-                        } else {
-                            [0, 1]
-                        },
+            }
+            Layout::Yuv(yuv) => {
+                let [across, down] = yuv.subsampling;
+                let size = [sizes.0[0].div_ceil(across), sizes.0[1].div_ceil(down)];
+                let to_rgb = colorimetry.to_rgb(depth);
+                Path::Yuv {
+                    samples: Samples {
+                        place: yuv.luma,
+                        depth,
                     },
-                    matrix,
-                },
-                _ => Path::Planar {
                     luma: plane(),
-                    chroma: chroma(),
-                    chroma_planes: if source.pixels == PixelFormat::Yv12 {
-                        [2, 1]
-                    } else {
-                        [1, 2]
+                    chroma_samples: match yuv.chroma {
+                        Chroma::Together(place) => {
+                            ChromaSamples::Together(Samples { place, depth })
+                        }
+                        Chroma::Apart(places) => {
+                            ChromaSamples::Apart(places.map(|place| Samples { place, depth }))
+                        }
                     },
-                    matrix,
-                },
+                    chroma: Box::new(Resampler::new(
+                        grids.of_chroma(source, yuv.subsampling),
+                        size,
+                        sizes.1,
+                    )),
+                    matrix: channels.map(|channel| folded.fold(channel, to_rgb[channel])),
+                }
             }
         };
         Ok(Self {
             source: *source,
             network,
+            normalization,
             kernels: Kernels::detect(),
             bands: Bands::one(Scratch::new(&path, sizes.1[0])),
             path,
+            light,
         })
+    }
+
+    /// Shows grey of 16 bits with these levels from here on; does nothing for other formats. What is far beyond them
+    /// is held at a quarter of their span below black and above white.
+    pub fn set_levels(&mut self, levels: Levels) {
+        let Path::Luma { affine, limits, .. } = &mut self.path else {
+            return;
+        };
+        if self.source.pixels.depth().wide.is_none() || self.light.is_some() {
+            return;
+        }
+        let depth = self.source.pixels.depth();
+        let (black, span) = if levels == Levels::WHOLE {
+            self.source.colorimetry.luma_range(depth)
+        } else {
+            let black = f64::from(levels.black) * depth.most();
+            let white = f64::from(levels.white) * depth.most();
+            (black, (white - black).max(1.0))
+        };
+        *affine = [0, 1, 2].map(|channel| {
+            self.normalization
+                .fold(channel, [1.0 / span, -black / span])
+        });
+        *limits = (levels != Levels::WHOLE)
+            .then(|| [-0.25, 1.25].map(|share| (black + share * span) as f32));
     }
 
     /// Splits the rows of large frames over as many as `threads` cores; 0: all there are. Small frames are
@@ -219,6 +280,7 @@ impl TensorWriter {
         let Self {
             kernels,
             path,
+            light,
             bands,
             ..
         } = self;
@@ -233,6 +295,9 @@ impl TensorWriter {
                     .zip(blue.chunks_exact_mut(width));
                 for (y, ((red, green), blue)) in (first..).zip(rows) {
                     path.row(*kernels, frame, y, scratch, [red, green, blue]);
+                    if let Some(light) = &*light {
+                        light.row(*kernels, [red, green, blue]);
+                    }
                 }
             },
         );
@@ -252,11 +317,9 @@ struct Scratch {
 impl Scratch {
     fn new(path: &Path, width: usize) -> Self {
         let channels = match path {
-            Path::Packed { resampler, .. } => [(); 3].map(|()| resampler.row()),
+            Path::Rgb { resampler, .. } => [(); 3].map(|()| resampler.row()),
             Path::Luma { resampler, .. } => [resampler.row(), Vec::new(), Vec::new()],
-            Path::SemiPlanar { luma, chroma, .. } | Path::Planar { luma, chroma, .. } => {
-                [luma.row(), chroma.row(), chroma.row()]
-            }
+            Path::Yuv { luma, chroma, .. } => [luma.row(), chroma.row(), chroma.row()],
         };
         Self {
             channels,
@@ -275,44 +338,62 @@ impl Path {
         scratch: &mut Scratch,
         out: RgbRows<'_>,
     ) {
-        let planes = &frame.planes;
         let [a, b, c] = &mut scratch.channels;
         match self {
-            Self::Packed {
-                interleaving,
+            Self::Rgb {
+                samples,
                 resampler,
                 affine,
             } => {
-                resampler.blend(kernels, &planes[0], *interleaving, y, [a, b, c]);
+                resampler.blend(kernels, frame, *samples, y, [a, b, c]);
                 kernels.columns_to_rgb([a, b, c], &resampler.across, affine, out);
             }
-            Self::Luma { resampler, affine } => {
-                resampler.blend(kernels, &planes[0], Interleaving::NONE, y, [a]);
+            Self::Luma {
+                samples,
+                resampler,
+                affine,
+                limits,
+            } => {
+                resampler.blend(kernels, frame, *samples, y, [a]);
                 kernels.columns(a, &resampler.across, &mut scratch.luma);
+                if let Some([low, high]) = limits {
+                    for value in &mut scratch.luma {
+                        *value = value.clamp(*low, *high);
+                    }
+                }
                 kernels.luma_to_rgb(&scratch.luma, affine, out);
             }
-            Self::SemiPlanar {
+            Self::Yuv {
+                samples,
                 luma,
+                chroma_samples,
                 chroma,
-                interleaving,
                 matrix,
             } => {
-                luma.blend(kernels, &planes[0], Interleaving::NONE, y, [a]);
-                chroma.blend(kernels, &planes[1], *interleaving, y, [b, c]);
+                luma.blend(kernels, frame, *samples, y, [a]);
+                match chroma_samples {
+                    ChromaSamples::Together(samples) => {
+                        chroma.blend(kernels, frame, *samples, y, [b, c]);
+                    }
+                    ChromaSamples::Apart([u, v]) => {
+                        chroma.blend(kernels, frame, *u, y, [b]);
+                        chroma.blend(kernels, frame, *v, y, [c]);
+                    }
+                }
                 let taps = [&luma.across, &chroma.across];
                 kernels.columns_yuv_to_rgb([a, b, c], taps, matrix, out);
             }
-            Self::Planar {
-                luma,
-                chroma,
-                chroma_planes: [u, v],
-                matrix,
-            } => {
-                luma.blend(kernels, &planes[0], Interleaving::NONE, y, [a]);
-                chroma.blend(kernels, &planes[*u], Interleaving::NONE, y, [b]);
-                chroma.blend(kernels, &planes[*v], Interleaving::NONE, y, [c]);
-                let taps = [&luma.across, &chroma.across];
-                kernels.columns_yuv_to_rgb([a, b, c], taps, matrix, out);
+        }
+    }
+}
+
+impl Light {
+    /// Finishes a row.
+    fn row(&self, kernels: Kernels, [red, green, blue]: RgbRows<'_>) {
+        kernels.tone_map(&self.map, [red, green, blue]);
+        for (row, [factor, summand]) in [red, green, blue].into_iter().zip(self.affine) {
+            for value in row {
+                *value = *value * factor + summand;
             }
         }
     }
@@ -337,12 +418,16 @@ impl Grids {
         }
     }
 
-    fn of_chroma(self, source: &FrameFormat) -> Self {
-        let shift = |cosited| if cosited { 0.0 } else { 0.5 };
+    fn of_chroma(self, source: &FrameFormat, subsampling: [usize; 2]) -> Self {
         let site = source.chroma_site;
+        let of = |grid: Grid, luma_samples, cosited| match luma_samples {
+            1 => grid,
+            _ => grid.of_chroma(if cosited { 0.0 } else { 0.5 }),
+        };
+        let [across, down] = subsampling;
         Self {
-            across: self.across.of_chroma(shift(site.horizontally_cosited)),
-            down: self.down.of_chroma(shift(site.vertically_cosited)),
+            across: of(self.across, across, site.horizontally_cosited),
+            down: of(self.down, down, site.vertically_cosited),
         }
     }
 }
@@ -375,20 +460,33 @@ impl Resampler {
     fn blend<const CHANNELS: usize>(
         &self,
         kernels: Kernels,
-        plane: &Plane<'_>,
-        interleaving: Interleaving<CHANNELS>,
+        frame: &Frame<'_>,
+        samples: Samples<CHANNELS>,
         y: usize,
         mut out: [&mut Vec<f32>; CHANNELS],
     ) {
         let [width, height] = self.source;
-        let bytes = width * interleaving.step;
+        let Samples { place, depth } = samples;
+        let interleaving = Interleaving {
+            step: place.step,
+            offsets: place.offsets,
+        };
+        let plane = &frame.planes[place.plane];
+        let bytes = width * place.step * depth.bytes();
         let rows = self
             .down
             .clamped(y, height)
             .map(|row| plane.row(row, bytes));
         let inner = PADDING..PADDING + width;
         let channels = out.each_mut().map(|row| &mut row[inner.clone()]);
-        kernels.blend_rows(rows, interleaving, self.down.weights()[y], channels);
+        let weights = self.down.weights()[y];
+        match depth.wide {
+            None => kernels.blend_rows(rows, interleaving, weights, channels),
+            Some(order) => {
+                let big_endian = order == ByteOrder::Big;
+                kernels.blend_wide_rows(rows, interleaving, big_endian, weights, channels);
+            }
+        }
         for row in out {
             let (first, last) = (row[inner.start], row[inner.end - 1]);
             row[..inner.start].fill(first);

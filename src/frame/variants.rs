@@ -107,6 +107,25 @@ fn tensors_of_every_colorimetry_and_site() {
 }
 
 #[test]
+fn tensors_of_high_dynamic_range() {
+    let mut seen: Vec<Vec<f32>> = Vec::new();
+    for pixels in [PixelFormat::P010, PixelFormat::I422P10, PixelFormat::Argb64] {
+        for transfer in [Transfer::Standard, Transfer::Pq, Transfer::Hlg] {
+            let format = FrameFormat {
+                size: Size::new(57, 43),
+                pixels,
+                colorimetry: Colorimetry::bt2020(false).with_light(transfer, Primaries::BT2020),
+                chroma_site: ChromaSite::TOP_LEFT,
+            };
+            seen.push(tensor(&format, Size::new(42, 28), 3));
+        }
+    }
+    for (index, tensor) in seen.iter().enumerate() {
+        assert!(!seen[..index].contains(tensor), "{index}");
+    }
+}
+
+#[test]
 fn samples_of_every_size_and_stride() {
     let sizes = [(1, 1), (2, 3), (14, 14), (77, 28), (300, 5)];
     let outputs = [(1, 1), (3, 2), (17, 40), (131, 9), (640, 3), (33, 70)];

@@ -135,39 +135,42 @@ pub(crate) fn postprocess(
         .collect()
 }
 
-/// Weights of R and B in luma, and whether samples use the whole byte.
+/// Weights of R and B in luma, whether samples use all codes, and how many bits they have.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix {
     pub(crate) kr: f64,
     pub(crate) kb: f64,
     pub(crate) full: bool,
+    pub(crate) bits: i32,
 }
 
 impl Matrix {
-    /// (offset, span) of luma, span of chroma.
-    fn quantization(&self) -> (f64, f64, f64) {
+    /// (offset, span) of luma, (offset, span) of chroma.
+    fn quantization(&self) -> (f64, f64, f64, f64) {
+        let step = 2.0_f64.powi(self.bits - 8);
+        let most = 2.0_f64.powi(self.bits) - 1.0;
         if self.full {
-            (0.0, 255.0, 255.0)
+            (0.0, most, 128.0 * step, most)
         } else {
-            (16.0, 219.0, 224.0)
+            (16.0 * step, 219.0 * step, 128.0 * step, 224.0 * step)
         }
     }
 
-    /// Bytes (with fractions) of Y, Cb and Cr for R, G, B in 0…1.
+    /// Codes (with fractions) of Y, Cb and Cr for R, G, B in 0…1.
     pub(crate) fn encode(&self, [r, g, b]: [f64; 3]) -> [f64; 3] {
-        let (black, luma, chroma) = self.quantization();
+        let (black, luma, none, chroma) = self.quantization();
         let y = self.kr * r + (1.0 - self.kr - self.kb) * g + self.kb * b;
         let cb = (b - y) / (2.0 - 2.0 * self.kb);
         let cr = (r - y) / (2.0 - 2.0 * self.kr);
-        [black + luma * y, 128.0 + chroma * cb, 128.0 + chroma * cr]
+        [black + luma * y, none + chroma * cb, none + chroma * cr]
     }
 
     pub(crate) fn decode(&self, [y, cb, cr]: [f64; 3]) -> [f64; 3] {
-        let (black, luma, chroma) = self.quantization();
+        let (black, luma, none, chroma) = self.quantization();
         let (y, cb, cr) = (
             (y - black) / luma,
-            (cb - 128.0) / chroma,
-            (cr - 128.0) / chroma,
+            (cb - none) / chroma,
+            (cr - none) / chroma,
         );
         let r = y + (2.0 - 2.0 * self.kr) * cr;
         let b = y + (2.0 - 2.0 * self.kb) * cb;
@@ -176,16 +179,27 @@ impl Matrix {
     }
 }
 
-/// Y, Cb and Cr as 8-bit 4:2:0 has them, chroma at half size; `site`: place of the first chroma sample.
+/// Y, Cb and Cr as video has them; `site`: place of the first chroma sample; `subsampling`: luma samples to a chroma
+/// sample, across and down.
 pub(crate) struct Yuv {
     pub(crate) planes: [Image; 3],
     pub(crate) matrix: Matrix,
     pub(crate) site: [f64; 2],
+    pub(crate) subsampling: [usize; 2],
 }
 
 impl Yuv {
     /// Subsamples chroma by interpolating it where its samples sit, after an average over two luma samples.
-    pub(crate) fn encode(rgb: &[Image; 3], matrix: Matrix, site: [f64; 2]) -> Self {
+    pub(crate) fn encode(
+        rgb: &[Image; 3],
+        matrix: Matrix,
+        site: [f64; 2],
+        subsampling: [usize; 2],
+    ) -> Self {
+        // where there are as many samples, they sit on one another
+        let site = [0, 1].map(|d| if subsampling[d] == 2 { site[d] } else { 0.0 });
+        let around = subsampling.map(|luma| if luma == 2 { [-0.5, 0.5] } else { [0.0; 2] });
+        let [across, down] = subsampling;
         let (width, height) = (rgb[0].width, rgb[0].height);
         let full = [0, 1, 2].map(|component| {
             Image::from_fn(width, height, |x, y| {
@@ -193,14 +207,17 @@ impl Yuv {
                 matrix.encode([0, 1, 2].map(|c| rgb[c].samples[index]))[component]
             })
         });
-        let byte = |value: f64| value.round().clamp(0.0, 255.0);
+        let byte = |value: f64| {
+            let most = 2.0_f64.powi(matrix.bits) - 1.0;
+            value.round().clamp(0.0, most)
+        };
         let subsampled = |image: &Image| {
-            Image::from_fn(width.div_ceil(2), height.div_ceil(2), |x, y| {
-                let x = 2.0 * x as f64 + site[0];
-                let y = 2.0 * y as f64 + site[1];
+            Image::from_fn(width.div_ceil(across), height.div_ceil(down), |x, y| {
+                let x = (across * x) as f64 + site[0];
+                let y = (down * y) as f64 + site[1];
                 let mut sum = 0.0;
-                for dx in [-0.5, 0.5] {
-                    for dy in [-0.5, 0.5] {
+                for dx in around[0] {
+                    for dy in around[1] {
                         sum += image.linear(x + dx, y + dy) / 4.0;
                     }
                 }
@@ -212,17 +229,21 @@ impl Yuv {
             planes: [luma, subsampled(&full[1]), subsampled(&full[2])],
             matrix,
             site,
+            subsampling,
         }
+    }
+
+    /// Where a luma position is among the chroma samples.
+    fn chroma(&self, x: f64, y: f64) -> (f64, f64) {
+        let [across, down] = self.subsampling.map(|luma| luma as f64);
+        ((x - self.site[0]) / across, (y - self.site[1]) / down)
     }
 
     /// What a video converter would make of it: chroma interpolated to full size, RGB clamped to 0…1.
     pub(crate) fn to_rgb(&self) -> [Image; 3] {
         let [luma, cb, cr] = &self.planes;
         self.rgb(luma.width, luma.height, true, |x, y| {
-            let (cx, cy) = (
-                (x as f64 - self.site[0]) / 2.0,
-                (y as f64 - self.site[1]) / 2.0,
-            );
+            let (cx, cy) = self.chroma(x as f64, y as f64);
             [
                 luma.at(x as i64, y as i64),
                 cb.linear(cx, cy),
@@ -239,7 +260,7 @@ impl Yuv {
         self.rgb(width, height, false, |x, y| {
             let x = (x as f64 + 0.5) * scale_x - 0.5;
             let y = (y as f64 + 0.5) * scale_y - 0.5;
-            let (cx, cy) = ((x - self.site[0]) / 2.0, (y - self.site[1]) / 2.0);
+            let (cx, cy) = self.chroma(x, y);
             [luma.cubic(x, y), cb.cubic(cx, cy), cr.cubic(cx, cy)]
         })
     }

@@ -4,13 +4,13 @@ mod anchors;
 mod formulas;
 mod pictures;
 
-use formulas::{Image, Yuv, normalize, postprocess, preprocess};
+use formulas::{Image, Matrix, Yuv, normalize, postprocess, preprocess};
 use gstdepthanything::frame::{
     ByteOrder, ChromaSite, Colorimetry, Frame, FrameFormat, Gray16Writer, Mapping, Normalization,
     PixelFormat, Plane, TensorWriter,
 };
 use gstdepthanything::geometry::{Size, network_size};
-use pictures::{Random, SITES, Stored, drawn, format, matrices, noise, photographs};
+use pictures::{Random, SITES, Stored, drawn, format, kind, matrices, noise, photographs};
 
 const RGB_FORMATS: [PixelFormat; 10] = [
     PixelFormat::Rgb,
@@ -25,11 +25,28 @@ const RGB_FORMATS: [PixelFormat; 10] = [
     PixelFormat::Abgr,
 ];
 
-const YUV_FORMATS: [PixelFormat; 4] = [
+const YUV_FORMATS: [PixelFormat; 21] = [
     PixelFormat::Nv12,
     PixelFormat::Nv21,
     PixelFormat::I420,
     PixelFormat::Yv12,
+    PixelFormat::Nv16,
+    PixelFormat::Nv61,
+    PixelFormat::I422,
+    PixelFormat::I444,
+    PixelFormat::Yuy2,
+    PixelFormat::Yvyu,
+    PixelFormat::Uyvy,
+    PixelFormat::Vyuy,
+    PixelFormat::P010,
+    PixelFormat::P012,
+    PixelFormat::P016,
+    PixelFormat::I420P10,
+    PixelFormat::I422P10,
+    PixelFormat::I444P10,
+    PixelFormat::I420P12,
+    PixelFormat::I422P12,
+    PixelFormat::I444P12,
 ];
 
 /// Rounding of single precision, in units of the standard deviation: values reach ±4 and gather some ten
@@ -161,7 +178,8 @@ fn assert_planes(
 ) {
     let (matrix, colorimetry) = matrices()[matrix];
     let (site, chroma_site) = SITES[site];
-    let yuv = Yuv::encode(rgb, matrix, site);
+    let (bits, subsampling) = kind(pixels);
+    let yuv = Yuv::encode(rgb, Matrix { bits, ..matrix }, site, subsampling);
     let format = format(&rgb[0], pixels, colorimetry, chroma_site);
     let tensor = write_tensor(&format, &Stored::yuv(&yuv, pixels, padding), network);
     let (width, height) = (network.width as usize, network.height as usize);
@@ -200,17 +218,15 @@ fn grey_is_luma_with_neutral_chroma() {
     let grey = drawn(47, 33)[1].clone();
     let picture = [grey.clone(), grey.clone(), grey];
     for (matrix, colorimetry) in matrices() {
-        let yuv = Yuv::encode(&picture, matrix, [0.5, 0.5]);
-        let format = format(
-            &picture[0],
-            PixelFormat::Gray8,
-            colorimetry,
-            ChromaSite::CENTER,
-        );
-        let stored = Stored::yuv(&yuv, PixelFormat::Gray8, 3);
-        let tensor = write_tensor(&format, &stored, Size::new(28, 14));
-        let (most, _) = difference(&tensor, &normalize(&yuv.resize_planes(28, 14)));
-        assert!(most < ROUNDING, "{colorimetry:?}: {most}");
+        for pixels in [PixelFormat::Gray8, PixelFormat::Gray16Le] {
+            let (bits, subsampling) = kind(pixels);
+            let yuv = Yuv::encode(&picture, Matrix { bits, ..matrix }, [0.5, 0.5], subsampling);
+            let format = format(&picture[0], pixels, colorimetry, ChromaSite::CENTER);
+            let stored = Stored::yuv(&yuv, pixels, 3);
+            let tensor = write_tensor(&format, &stored, Size::new(28, 14));
+            let (most, _) = difference(&tensor, &normalize(&yuv.resize_planes(28, 14)));
+            assert!(most < ROUNDING, "{pixels:?} {colorimetry:?}: {most}");
+        }
     }
 }
 
@@ -221,7 +237,7 @@ fn planes_agree_with_conversion_at_full_size() {
     for (name, rgb) in photographs(2) {
         let size = Size::new(rgb[0].width as u32, rgb[0].height as u32);
         for (site, chroma_site) in SITES {
-            let yuv = Yuv::encode(&rgb, matrix, site);
+            let yuv = Yuv::encode(&rgb, matrix, site, [2, 2]);
             let network = network_size(size, (1, 1), 266, 14).unwrap();
             let reference = preprocess(
                 &yuv.to_rgb(),

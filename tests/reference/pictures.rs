@@ -130,23 +130,88 @@ impl Stored {
         Self::new(&[&channels], padding)
     }
 
-    /// 4:2:0, or luma alone.
+    /// With chroma, or luma alone.
     pub(crate) fn yuv(yuv: &Yuv, pixels: PixelFormat, padding: usize) -> Self {
         let [y, u, v] = yuv.planes.clone();
+        let two_pixels = |order: &str| {
+            let packed = Image::from_fn(4 * u.width, y.height, |byte, row| {
+                let pair = byte / 4;
+                match order.as_bytes()[byte % 4] {
+                    b'u' => u.samples[row * u.width + pair],
+                    b'v' => v.samples[row * v.width + pair],
+                    // the second of a pair may be beyond the last pixel
+                    _ => match 2 * pair + usize::from(byte % 4 > 1) {
+                        x if x < y.width => y.samples[row * y.width + x],
+                        _ => 77.0,
+                    },
+                }
+            });
+            Self::new(&[&[packed]], padding)
+        };
+        let wide = |planes: &[&[&Image]], shift: u32| {
+            let planes: Vec<Image> = planes
+                .iter()
+                .map(|channels| {
+                    let (width, count) = (channels[0].width, channels.len());
+                    Image::from_fn(2 * width * count, channels[0].height, |byte, row| {
+                        let sample = byte / 2;
+                        let channel = channels[sample % count];
+                        let value = channel.samples[row * width + sample / count] as u16;
+                        f64::from((value << shift).to_le_bytes()[byte % 2])
+                    })
+                })
+                .collect();
+            let planes: Vec<&[Image]> = planes.iter().map(std::slice::from_ref).collect();
+            Self::new(&planes, padding)
+        };
+        use PixelFormat as P;
         match pixels {
-            PixelFormat::Gray8 => Self::new(&[&[y]], padding),
-            PixelFormat::Nv12 => Self::new(&[&[y], &[u, v]], padding),
-            PixelFormat::Nv21 => Self::new(&[&[y], &[v, u]], padding),
-            PixelFormat::I420 => Self::new(&[&[y], &[u], &[v]], padding),
-            PixelFormat::Yv12 => Self::new(&[&[y], &[v], &[u]], padding),
+            P::Gray8 => Self::new(&[&[y]], padding),
+            P::Gray16Le => wide(&[&[&y]], 0),
+            P::Nv12 | P::Nv16 => Self::new(&[&[y], &[u, v]], padding),
+            P::Nv21 | P::Nv61 => Self::new(&[&[y], &[v, u]], padding),
+            P::I420 | P::I422 | P::I444 => Self::new(&[&[y], &[u], &[v]], padding),
+            P::Yv12 => Self::new(&[&[y], &[v], &[u]], padding),
+            P::Yuy2 => two_pixels("yuyv"),
+            P::Yvyu => two_pixels("yvyu"),
+            P::Uyvy => two_pixels("uyvy"),
+            P::Vyuy => two_pixels("vyuy"),
+            P::P010 => wide(&[&[&y], &[&u, &v]], 6),
+            P::P012 => wide(&[&[&y], &[&u, &v]], 4),
+            P::P016 => wide(&[&[&y], &[&u, &v]], 0),
+            P::I420P10 | P::I422P10 | P::I444P10 | P::I420P12 | P::I422P12 | P::I444P12 => {
+                wide(&[&[&y], &[&u], &[&v]], 0)
+            }
             other => panic!("{other:?} is not YUV"),
         }
     }
 }
 
+/// Bits of a sample, and luma samples to a chroma sample across and down, as the format's name says.
+pub(crate) fn kind(pixels: PixelFormat) -> (i32, [usize; 2]) {
+    let name = format!("{pixels:?}");
+    let bits = match &name {
+        name if name.ends_with("P10") || name == "P010" => 10,
+        name if name.ends_with("P12") || name == "P012" => 12,
+        name if name == "P016" || name.starts_with("Gray16") => 16,
+        _ => 8,
+    };
+    let subsampling = match &name[..4.min(name.len())] {
+        "I444" => [1, 1],
+        "I422" | "Nv16" | "Nv61" | "Yuy2" | "Yvyu" | "Uyvy" | "Vyuy" => [2, 1],
+        _ => [2, 2],
+    };
+    (bits, subsampling)
+}
+
 /// The same matrix as the tests and as the crate write it.
 pub(crate) fn matrices() -> [(Matrix, Colorimetry); 5] {
-    let matrix = |kr, kb, full| Matrix { kr, kb, full };
+    let matrix = |kr, kb, full| Matrix {
+        kr,
+        kb,
+        full,
+        bits: 8,
+    };
     [
         (matrix(0.299, 0.114, false), Colorimetry::bt601(false)),
         (matrix(0.299, 0.114, true), Colorimetry::bt601(true)),

@@ -1,7 +1,8 @@
 //! The luma of a frame: what leads the depth to the edges of the picture.
 
 use crate::error::Error;
-use crate::frame::{Frame, FrameFormat};
+use crate::frame::format::{Layout, Place};
+use crate::frame::{ByteOrder, Frame, FrameFormat, Plane};
 use crate::geometry::Size;
 
 /// The luma of one frame, kept as long as its depth is shown.
@@ -22,15 +23,38 @@ impl Guide {
         frame.check(format)?;
         let (width, height) = (format.size.width as usize, format.size.height as usize);
         self.luma.resize(width * height, 0);
-        let plane = frame.planes[0];
         let rows = self.luma.chunks_exact_mut(width).enumerate();
-        match format.pixels.packed() {
-            None => rows.for_each(|(y, out)| out.copy_from_slice(plane.row(y, width))),
-            Some(packed) => {
-                let row = |y| plane.row(y, width * packed.bytes);
-                match packed.bytes {
-                    3 => rows.for_each(|(y, out)| luma_of::<3>(row(y), packed.rgb, out)),
-                    _ => rows.for_each(|(y, out)| luma_of::<4>(row(y), packed.rgb, out)),
+        let depth = format.pixels.depth();
+        // the upper eight bits of those that count
+        let shift = depth.shift + depth.bits - 8;
+        match (format.pixels.layout(), depth.wide) {
+            (Layout::Luma(place), None) => take_bytes(rows, frame.planes[0], place),
+            (Layout::Yuv(yuv), None) => take_bytes(rows, frame.planes[0], yuv.luma),
+            (Layout::Rgb(place), None) => {
+                let row = |y| frame.planes[0].row(y, width * place.step);
+                match place.step {
+                    3 => rows.for_each(|(y, out)| luma_of::<3>(row(y), place.offsets, out)),
+                    _ => rows.for_each(|(y, out)| luma_of::<4>(row(y), place.offsets, out)),
+                }
+            }
+            (Layout::Rgb(place), Some(order)) => {
+                for (y, out) in rows {
+                    let row = frame.planes[0].row(y, 2 * width * place.step);
+                    for (out, pixel) in out.iter_mut().zip(row.chunks_exact(2 * place.step)) {
+                        let [red, green, blue] = place.offsets.map(|offset| {
+                            u32::from(sample(order, [pixel[2 * offset], pixel[2 * offset + 1]]))
+                        });
+                        *out = ((red + 2 * green + blue) >> (2 + shift)) as u8;
+                    }
+                }
+            }
+            // luma of two bytes has a plane of its own
+            (Layout::Luma(_) | Layout::Yuv(_), Some(order)) => {
+                for (y, out) in rows {
+                    let row = frame.planes[0].row(y, 2 * width).as_chunks::<2>().0;
+                    for (out, bytes) in out.iter_mut().zip(row) {
+                        *out = (sample(order, *bytes) >> shift).min(255) as u8;
+                    }
                 }
             }
         }
@@ -53,6 +77,32 @@ impl Guide {
     pub(super) fn row(&self, y: usize) -> &[u8] {
         let width = self.size.width as usize;
         &self.luma[y * width..][..width]
+    }
+}
+
+fn take_bytes<'a>(
+    rows: impl Iterator<Item = (usize, &'a mut [u8])>,
+    plane: Plane<'_>,
+    place: Place<1>,
+) {
+    let [offset] = place.offsets;
+    for (y, out) in rows {
+        let row = plane.row(y, out.len() * place.step);
+        match place.step {
+            1 => out.copy_from_slice(row),
+            _ => {
+                for (out, pixel) in out.iter_mut().zip(row.as_chunks::<2>().0) {
+                    *out = pixel[offset];
+                }
+            }
+        }
+    }
+}
+
+fn sample(order: ByteOrder, bytes: [u8; 2]) -> u16 {
+    match order {
+        ByteOrder::Little => u16::from_le_bytes(bytes),
+        ByteOrder::Big => u16::from_be_bytes(bytes),
     }
 }
 

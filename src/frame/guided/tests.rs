@@ -251,7 +251,18 @@ fn every_format_gives_its_luma() {
             .map(|(bytes, rows)| {
                 let stride = bytes + 3;
                 // grey 100 in every channel; chroma and alpha are something else
-                (vec![100; stride * (rows - 1) + bytes], stride)
+                let depth = pixels.depth();
+                let sample = match depth.bits {
+                    bits if depth.shift == 0 && (9..16).contains(&bits) => {
+                        (100_u16 << (bits - 8)).to_le_bytes()
+                    }
+                    _ => [100; 2],
+                };
+                let mut row: Vec<u8> = (0..bytes).map(|byte| sample[byte % 2]).collect();
+                row.resize(stride, 7);
+                let mut plane = row.repeat(rows);
+                plane.truncate(stride * (rows - 1) + bytes);
+                (plane, stride)
             })
             .collect();
         let mut frame = Frame::default();

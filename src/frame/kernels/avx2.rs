@@ -4,6 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::{ChannelAffine, ColourMatrix, Interleaving, RgbRows, SLACK, SampleMapping, plain};
+use crate::frame::light::ToneMap;
 use crate::frame::taps::{CubicTaps, LinearTaps};
 
 /// Proof that this machine has AVX2.
@@ -32,6 +33,7 @@ with_avx2! {
     luma_to_rgb(luma: &[f32], affine: &ChannelAffine, out: RgbRows<'_>);
     map_rows(rows: [&[f32]; 2], fraction: f32, mapping: SampleMapping, out: &mut [f32]);
     count_non_finite(values: &[f32]) -> usize;
+    tone_map(map: &ToneMap, rows: RgbRows<'_>);
 }
 
 impl Avx2 {
@@ -49,6 +51,18 @@ impl Avx2 {
     ) {
         // SAFETY: `self` is only made where AVX2 was detected
         unsafe { blend_rows(rows, interleaving, weights, out) }
+    }
+
+    pub(super) fn blend_wide_rows<const CHANNELS: usize>(
+        self,
+        rows: [&[u8]; 4],
+        interleaving: Interleaving<CHANNELS>,
+        big_endian: bool,
+        weights: [f32; 4],
+        out: [&mut [f32]; CHANNELS],
+    ) {
+        // SAFETY: `self` is only made where AVX2 was detected
+        unsafe { blend_wide_rows(rows, interleaving, big_endian, weights, out) }
     }
 
     pub(super) fn columns_to_samples<const BIG_ENDIAN: bool>(
@@ -77,6 +91,22 @@ fn map_rows(rows: [&[f32]; 2], fraction: f32, mapping: SampleMapping, out: &mut 
 #[target_feature(enable = "avx2")]
 fn count_non_finite(values: &[f32]) -> usize {
     plain::count_non_finite(values)
+}
+
+#[target_feature(enable = "avx2")]
+fn tone_map(map: &ToneMap, rows: RgbRows<'_>) {
+    plain::tone_map(map, rows);
+}
+
+#[target_feature(enable = "avx2")]
+fn blend_wide_rows<const CHANNELS: usize>(
+    rows: [&[u8]; 4],
+    interleaving: Interleaving<CHANNELS>,
+    big_endian: bool,
+    weights: [f32; 4],
+    out: [&mut [f32]; CHANNELS],
+) {
+    plain::blend_wide_rows(rows, interleaving, big_endian, weights, out);
 }
 
 #[target_feature(enable = "avx2")]

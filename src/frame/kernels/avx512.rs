@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::avx2::{Avx2, pick_channel};
 use super::{ChannelAffine, ColourMatrix, Interleaving, RgbRows, SLACK, SampleMapping, plain};
+use crate::frame::light::ToneMap;
 use crate::frame::taps::{BLOCK, CubicTaps, LinearTaps, Quad, Quads, Window};
 
 /// Proof that this machine has AVX-512.
@@ -31,6 +32,23 @@ impl Avx512 {
     ) {
         // SAFETY: `self` is only made where AVX-512 was detected
         unsafe { blend_rows(rows, interleaving, weights, out) }
+    }
+
+    pub(super) fn blend_wide_rows<const CHANNELS: usize>(
+        self,
+        rows: [&[u8]; 4],
+        interleaving: Interleaving<CHANNELS>,
+        big_endian: bool,
+        weights: [f32; 4],
+        out: [&mut [f32]; CHANNELS],
+    ) {
+        // SAFETY: as above
+        unsafe { blend_wide_rows(rows, interleaving, big_endian, weights, out) }
+    }
+
+    pub(super) fn tone_map(self, map: &ToneMap, rows: RgbRows<'_>) {
+        // SAFETY: as above
+        unsafe { tone_map(map, rows) }
     }
 
     pub(super) fn columns(self, row: &[f32], taps: &CubicTaps, out: &mut [f32]) {
@@ -351,6 +369,22 @@ fn columns_yuv_to_rgb(
 }
 
 // These vectorise by themselves.
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn blend_wide_rows<const CHANNELS: usize>(
+    rows: [&[u8]; 4],
+    interleaving: Interleaving<CHANNELS>,
+    big_endian: bool,
+    weights: [f32; 4],
+    out: [&mut [f32]; CHANNELS],
+) {
+    plain::blend_wide_rows(rows, interleaving, big_endian, weights, out);
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn tone_map(map: &ToneMap, rows: RgbRows<'_>) {
+    plain::tone_map(map, rows);
+}
 
 #[target_feature(enable = "avx512f")]
 fn map_rows(rows: [&[f32]; 2], fraction: f32, mapping: SampleMapping, out: &mut [f32]) {

@@ -11,6 +11,7 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
+use super::light::ToneMap;
 use super::taps::{CubicTaps, LinearTaps};
 
 /// R, G and B, one row of each.
@@ -25,18 +26,10 @@ pub(super) type ColourMatrix = [[f32; 4]; 3];
 /// How the samples that are looked at lie in a row of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interleaving<const CHANNELS: usize> {
-    /// Bytes from a pixel to the next, 1 to 4.
+    /// Samples from a pixel to the next, 1 to 4.
     pub(super) step: usize,
     /// Offset of each channel in a pixel, below `step`.
     pub(super) offsets: [usize; CHANNELS],
-}
-
-impl Interleaving<1> {
-    /// One channel alone.
-    pub(super) const NONE: Self = Self {
-        step: 1,
-        offsets: [0],
-    };
 }
 
 /// Depth value → sample: `(value − pivot) · gain + bias`.
@@ -143,6 +136,26 @@ impl Kernels {
             self,
             blend_rows::<CHANNELS>(rows, interleaving, weights, out)
         )
+    }
+
+    /// The same of samples of two bytes, in which `interleaving` counts, of 1, 2 or 4 to a pixel.
+    pub(super) fn blend_wide_rows<const CHANNELS: usize>(
+        self,
+        rows: [&[u8]; 4],
+        interleaving: Interleaving<CHANNELS>,
+        big_endian: bool,
+        weights: [f32; 4],
+        out: [&mut [f32]; CHANNELS],
+    ) {
+        dispatch!(
+            self,
+            blend_wide_rows::<CHANNELS>(rows, interleaving, big_endian, weights, out)
+        )
+    }
+
+    /// Rows of R′, G′ and B′ of high dynamic range → those of a standard picture.
+    pub(super) fn tone_map(self, map: &ToneMap, rows: RgbRows<'_>) {
+        dispatch!(self, tone_map(map, rows))
     }
 
     /// Resamples a padded row.

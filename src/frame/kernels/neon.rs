@@ -7,7 +7,9 @@ use std::arch::aarch64::*;
 use super::{ChannelAffine, ColourMatrix, RgbRows, SLACK, plain};
 use crate::frame::taps::{CubicTaps, LinearTaps};
 
-pub(super) use super::plain::{blend_rows, count_non_finite, luma_to_rgb, map_rows};
+pub(super) use super::plain::{
+    blend_rows, blend_wide_rows, count_non_finite, luma_to_rgb, map_rows, tone_map,
+};
 
 /// Outputs made at a time.
 const LANES: usize = 4;

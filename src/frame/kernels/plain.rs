@@ -3,6 +3,7 @@
 //! Sums are bracketed as the variants take them, so that all give the same bits.
 
 use super::{ChannelAffine, ColourMatrix, Interleaving, MAPPED_LIMIT, RgbRows, SampleMapping};
+use crate::frame::light::ToneMap;
 use crate::frame::taps::{CubicTaps, LinearTaps};
 
 #[inline(always)]
@@ -52,6 +53,58 @@ fn blend_channel<const STEP: usize>(
         *out = (f32::from(a[offset]) * weights[0] + f32::from(b[offset]) * weights[1])
             + (f32::from(c[offset]) * weights[2] + f32::from(d[offset]) * weights[3]);
     }
+}
+
+#[inline(always)]
+pub(super) fn blend_wide_rows<const CHANNELS: usize>(
+    rows: [&[u8]; 4],
+    interleaving: Interleaving<CHANNELS>,
+    big_endian: bool,
+    weights: [f32; 4],
+    out: [&mut [f32]; CHANNELS],
+) {
+    for (out, offset) in out.into_iter().zip(interleaving.offsets) {
+        // constants are what lets the compiler vectorise
+        match (interleaving.step, big_endian) {
+            (1, false) => blend_wide_channel::<2, false>(rows, offset, weights, out),
+            (2, false) => blend_wide_channel::<4, false>(rows, offset, weights, out),
+            (4, false) => blend_wide_channel::<8, false>(rows, offset, weights, out),
+            (1, true) => blend_wide_channel::<2, true>(rows, offset, weights, out),
+            (2, true) => blend_wide_channel::<4, true>(rows, offset, weights, out),
+            (4, true) => blend_wide_channel::<8, true>(rows, offset, weights, out),
+            (step, _) => unreachable!("pixels of {step} samples"),
+        }
+    }
+}
+
+#[inline(always)]
+fn blend_wide_channel<const BYTES: usize, const BIG_ENDIAN: bool>(
+    rows: [&[u8]; 4],
+    offset: usize,
+    weights: [f32; 4],
+    out: &mut [f32],
+) {
+    assert!(2 * offset + 1 < BYTES);
+    let outputs = out.len();
+    let [a, b, c, d] = rows.map(|row| &row.as_chunks::<BYTES>().0[..outputs]);
+    let sample = |pixel: &[u8; BYTES]| {
+        let bytes = [pixel[2 * offset], pixel[2 * offset + 1]];
+        f32::from(if BIG_ENDIAN {
+            u16::from_be_bytes(bytes)
+        } else {
+            u16::from_le_bytes(bytes)
+        })
+    };
+    let pixels = a.iter().zip(b).zip(c).zip(d);
+    for (out, (((a, b), c), d)) in out.iter_mut().zip(pixels) {
+        *out = (sample(a) * weights[0] + sample(b) * weights[1])
+            + (sample(c) * weights[2] + sample(d) * weights[3]);
+    }
+}
+
+#[inline(always)]
+pub(super) fn tone_map(map: &ToneMap, rows: RgbRows<'_>) {
+    map.rows(rows);
 }
 
 /// One output sample.

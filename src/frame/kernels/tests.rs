@@ -125,6 +125,67 @@ fn blends() {
 }
 
 #[test]
+fn wide_blends() {
+    let mut rubbish = Rubbish(5);
+    let weights = [-0.07, 0.61, 0.52, -0.06];
+    for width in (0..70).chain([131]) {
+        for step in [1, 2, 4] {
+            let bytes = [(); 4].map(|()| rubbish.bytes(2 * width * step));
+            let rows = [0, 1, 2, 3].map(|row| &bytes[row][..]);
+            for big_endian in [false, true] {
+                let offsets = [step - 1, 0];
+                let interleaving = Interleaving { step, offsets };
+                let what = format!("blend_wide_rows, {width} pixels of {step} samples");
+                same(&what, |kernels| {
+                    let mut out = [(); 2].map(|()| vec![0.0; width]);
+                    let channels = out.each_mut().map(|row| &mut row[..]);
+                    kernels.blend_wide_rows(rows, interleaving, big_endian, weights, channels);
+                    bits(out.concat())
+                });
+            }
+        }
+    }
+    // and it is the sum of these bytes
+    let rows = [[1, 2], [3, 4], [5, 6], [7, 8]];
+    for (big_endian, samples) in [
+        (false, [513.0, 1027.0, 1541.0, 2055.0]),
+        (true, [258.0, 772.0, 1286.0, 1800.0]),
+    ] {
+        let mut out = [0.0];
+        let interleaving = Interleaving {
+            step: 1,
+            offsets: [0],
+        };
+        let rows = rows.each_ref().map(|row| &row[..]);
+        Kernels::Plain.blend_wide_rows(rows, interleaving, big_endian, weights, [&mut out]);
+        let expected: f32 = samples.iter().zip(weights).map(|(a, b)| a * b).sum();
+        assert!((out[0] - expected).abs() < 1e-3, "{out:?} {expected}");
+    }
+}
+
+#[test]
+fn tone_maps() {
+    use crate::frame::light::{Primaries, ToneMap, Transfer};
+    let mut rubbish = Rubbish(6);
+    for transfer in [Transfer::Pq, Transfer::Hlg] {
+        let map = ToneMap::new(transfer, Primaries::BT2020).expect("high dynamic range");
+        for width in 0..70 {
+            let mut signal = || -> Vec<f32> {
+                let floats = rubbish.floats(width);
+                floats.iter().map(|value| value / 48_000.0 + 0.14).collect()
+            };
+            let rows = [signal(), signal(), signal()];
+            same("tone_map", |kernels| {
+                let mut rows = rows.clone();
+                let [red, green, blue] = &mut rows;
+                kernels.tone_map(&map, [red, green, blue]);
+                bits(rows.concat())
+            });
+        }
+    }
+}
+
+#[test]
 fn columns() {
     let mut rubbish = Rubbish(2);
     let affine = [[0.017, -2.1], [0.018, -2.0], [0.019, -1.8]];
