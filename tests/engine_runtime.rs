@@ -29,6 +29,10 @@ fn open_with(variables: &[(&str, &Path)]) -> String {
 #[test]
 #[ignore = "run by the others in a process of its own"]
 fn opens_twice() {
+    // SAFETY: asks for a number
+    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        println!("RAISED");
+    }
     // a failure must neither panic nor spoil the next attempt
     for _ in 0..2 {
         let config = config(ModelSource::Builtin, ExecutionProvider::Cpu);
@@ -152,6 +156,97 @@ fn the_loaders_path_and_virtual_environments_are_searched() {
         assert_eq!(text.matches("OPENED").count(), 2, "{text}");
         let real = library.canonicalize().expect("path");
         assert!(text.contains(&real.display().to_string()), "{text}");
+    }
+}
+
+#[test]
+fn a_bare_name_is_not_the_file_in_the_current_folder() {
+    let folder = tempfile::tempdir().expect("folder");
+    let name = "libonnxruntime-of-nobody.so";
+    let library = library_file(&plain_library());
+    std::os::unix::fs::symlink(library, folder.path().join(name)).expect("link");
+    let open = |path: &str| {
+        let mut command = command_in_own_process("opens_twice", &[]);
+        let output = command
+            .env("ORT_DYLIB_PATH", path)
+            .current_dir(folder.path())
+            .output();
+        printed(&output.expect("this test again"))
+    };
+    let text = open(name);
+    assert_eq!(text.matches("REFUSED").count(), 2, "{text}");
+    assert!(text.contains(&format!("./{name}")), "{text}");
+    let text = open(&format!("./{name}"));
+    assert_eq!(text.matches("OPENED").count(), 2, "{text}");
+}
+
+#[test]
+fn a_relative_environment_is_not_followed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let capi = folder
+        .path()
+        .join("venv/lib/python3.12/site-packages/onnxruntime/capi");
+    std::fs::create_dir_all(&capi).expect("folder");
+    let library = library_file(&plain_library());
+    std::os::unix::fs::symlink(&library, capi.join(library.file_name().expect("name")))
+        .expect("link");
+    let open = |venv: &Path| {
+        let variables = [("VIRTUAL_ENV", venv), ("HOME", folder.path())];
+        let mut command = command_in_own_process("opens_twice", &variables);
+        printed(
+            &command
+                .current_dir(folder.path())
+                .output()
+                .expect("this test again"),
+        )
+    };
+    let real = library.canonicalize().expect("path").display().to_string();
+    assert!(!open(Path::new("venv")).contains(&real));
+    // not for want of one there
+    let text = open(&folder.path().join("venv"));
+    assert!(text.contains(&real) || !text.contains("REFUSED"), "{text}");
+}
+
+/// A program that is set-user-ID gets its environment from somebody with less rights.
+#[test]
+fn with_raised_rights_the_environment_is_not_followed() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    // SAFETY: asks for a number
+    if unsafe { libc::geteuid() } != 0 {
+        println!("left out: only root can make a program set-user-ID root");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("mode");
+    };
+    mode(folder.path(), 0o755);
+    let program = folder.path().join("program");
+    std::fs::copy(std::env::current_exe().expect("this test"), &program).expect("program");
+    mode(&program, 0o4755);
+    let library = library_file(&plain_library());
+    let output = Command::new(&program)
+        .args(["opens_twice", "--exact", "--ignored", "--nocapture"])
+        .env("ORT_DYLIB_PATH", &library)
+        .env("VIRTUAL_ENV", folder.path())
+        .uid(65534)
+        .output()
+        .expect("this test again");
+    let text = printed(&output);
+    if !text.contains("RAISED") {
+        println!("left out: set-user-ID has no effect here (nosuid, no_new_privs)");
+        return;
+    }
+    assert!(!text.contains(&library.display().to_string()), "{text}");
+    if text.contains("REFUSED") {
+        for name in ["ORT_DYLIB_PATH", "VIRTUAL_ENV"] {
+            assert!(
+                text.contains(&format!("{name} (environment): not followed")),
+                "{text}"
+            );
+        }
     }
 }
 

@@ -4,11 +4,11 @@
 mod diagnosis;
 pub(super) mod nvidia;
 mod placement;
+mod registration;
 
 use std::fmt;
 
-use ort::ep::ExecutionProviderDispatch;
-use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProvider as _};
+use ort::ep::{self, ExecutionProvider as _};
 
 use super::Config;
 use super::precision::Precision;
@@ -19,6 +19,7 @@ use crate::model::ModelFacts;
 pub(super) use diagnosis::{provider_error, trimmed};
 pub(super) use nvidia::EngineShape;
 pub use placement::{Placement, Share};
+pub(super) use registration::{Registration, register};
 
 /// What runs the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -116,9 +117,9 @@ pub(super) fn registrations(
     config: &Config,
     threads: usize,
     engine: Option<&EngineShape<'_>>,
-) -> Result<Vec<ExecutionProviderDispatch>, Error> {
+) -> Result<Vec<Registration>, Error> {
     let device = config.device.trim();
-    let registrations = match provider {
+    Ok(match provider {
         ExecutionProvider::Auto => Vec::new(),
         ExecutionProvider::Cpu => {
             if !device.is_empty() && !device.eq_ignore_ascii_case("cpu") {
@@ -135,11 +136,7 @@ pub(super) fn registrations(
             vec![nvidia::tensorrt(device, engine), nvidia::cuda(device)]
         }
         ExecutionProvider::Openvino => vec![openvino(device, precision, threads)?],
-    };
-    Ok(registrations
-        .into_iter()
-        .map(ExecutionProviderDispatch::error_on_failure)
-        .collect())
+    })
 }
 
 /// As OpenVINO spells it: `CPU`, `GPU.1`, `AUTO:GPU,CPU`.
@@ -159,11 +156,7 @@ pub(super) fn openvino_kind(device: &str) -> &str {
 pub(super) const OPENVINO_KINDS: [&str; 7] =
     ["CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH"];
 
-fn openvino(
-    device: &str,
-    precision: Precision,
-    threads: usize,
-) -> Result<ExecutionProviderDispatch, Error> {
+fn openvino(device: &str, precision: Precision, threads: usize) -> Result<Registration, Error> {
     let device = openvino_device(device);
     // a name that OpenVINO does not know is not refused, it just runs nothing
     let kind = openvino_kind(&device);
@@ -176,10 +169,13 @@ fn openvino(
             ),
         });
     }
-    Ok(ep::OpenVINO::default()
-        .with_arbitrary_config("load_config", openvino_config(kind, precision, threads))
-        .with_device_type(device)
-        .build())
+    Ok(Registration::new(
+        ExecutionProvider::Openvino,
+        [
+            ("load_config", openvino_config(kind, precision, threads)),
+            ("device_type", device),
+        ],
+    ))
 }
 
 /// OpenVINO's own settings as JSON text, which is what `load_config` takes: not the path of a file.
@@ -239,11 +235,11 @@ mod tests {
         }
     }
 
-    fn names(provider: ExecutionProvider, device: &str) -> Vec<&'static str> {
+    fn names(provider: ExecutionProvider, device: &str) -> Vec<ExecutionProvider> {
         registrations(provider, Precision::Fp32, &config(device), 2, None)
             .expect("device")
             .iter()
-            .map(ExecutionProviderDispatch::name)
+            .map(|registration| registration.provider)
             .collect()
     }
 
@@ -271,13 +267,10 @@ mod tests {
         use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
         assert!(names(Cpu, "").is_empty());
         assert!(names(Cpu, "CPU").is_empty());
-        assert_eq!(names(Cuda, "1"), ["CUDAExecutionProvider"]);
-        assert_eq!(
-            names(Tensorrt, ""),
-            ["TensorrtExecutionProvider", "CUDAExecutionProvider"]
-        );
+        assert_eq!(names(Cuda, "1"), [Cuda]);
+        assert_eq!(names(Tensorrt, ""), [Tensorrt, Cuda]);
         for device in ["", "cpu", "GPU", "GPU.1", "AUTO:GPU,CPU", "HETERO:GPU,CPU"] {
-            assert_eq!(names(Openvino, device), ["OpenVINOExecutionProvider"]);
+            assert_eq!(names(Openvino, device), [Openvino]);
         }
     }
 

@@ -1,9 +1,22 @@
 //! ONNX Runtime, found and loaded at run time, once per process.
 //!
-//! [`load`] goes through the places of `runtime/search.rs` in order, asks each library found there whether it
-//! serves (`runtime/probe.rs`), and hands the first that does to `ort`. `ort` itself panics on a library it can't
-//! use, so nothing reaches it that was not probed.
+//! [`load`] goes through the places of `runtime/search.rs` in order, opens each library found there, asks it whether it
+//! serves (`runtime/probe.rs`), and hands the functions of the first that does to `ort` (`runtime/api.rs`).
 
+mod api;
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod exceptions;
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod image;
+mod library;
 mod log;
 mod probe;
 mod search;
@@ -81,14 +94,19 @@ fn load_with(places: impl FnOnce() -> search::Places) -> Result<&'static Runtime
 
     RUNTIME.get_or_try_init(|| {
         let library = LIBRARY.get_or_try_init(|| {
-            let library = places().find()?;
-            ort::init_from(&library.path)
-                .map_err(|error| library.rejected(&error))
-                .map(|_| library)
+            let found = places().find()?;
+            let library = Library {
+                path: found.path,
+                version: found.library.version,
+                origin: found.origin,
+            };
+            let api = found.library.into_api().ok_or("its API is gone");
+            let api = api.map_err(|reason| library.rejected(&reason))?;
+            // false where there is one already, which this being in a `OnceCell` rules out
+            ort::set_api(api);
+            Ok::<_, Error>(library)
         })?;
-        // a second `init_from` hands out a builder for the library that is already loaded
-        let environment = ort::init_from(&library.path)
-            .map_err(|error| library.rejected(&error))?
+        let environment = ort::init()
             .with_name("depthanything")
             .with_telemetry(false)
             .with_logger(Arc::new(|level, category, _id, _location, message| {

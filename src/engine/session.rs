@@ -399,13 +399,8 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
         }
         ort::Result::Ok(builder)
     };
-    let (builder, logged) = capture(|| {
-        builder().map(|builder| {
-            builder
-                .with_execution_providers(registrations)
-                .map_err(ort::Error::<()>::from)
-        })
-    });
+    let (builder, logged) =
+        capture(|| builder().map(|builder| provider::register(&registrations, builder)));
     builder
         .map_err(|error| failure::load(provider, facts, runtime, &error, &logged))?
         .map_err(|error| failure::provider(provider, &error, &logged))

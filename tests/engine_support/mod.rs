@@ -137,13 +137,18 @@ pub(crate) fn noise(count: usize) -> Vec<f32> {
 
 /// Runs the ignored test `name` of this binary in a process of its own, with these environment variables.
 pub(crate) fn in_own_process(name: &str, variables: &[(&str, &Path)]) -> Output {
+    command_in_own_process(name, variables)
+        .output()
+        .expect("this test again")
+}
+
+/// What [`in_own_process`] runs.
+pub(crate) fn command_in_own_process(name: &str, variables: &[(&str, &Path)]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command.args([name, "--exact", "--ignored", "--nocapture"]);
     for variable in ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"] {
         command.env_remove(variable);
     }
+    command.envs(variables.iter().copied());
     command
-        .envs(variables.iter().copied())
-        .output()
-        .expect("this test again")
 }

@@ -2,9 +2,7 @@
 
 use std::ffi::c_int;
 
-use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
-
-use super::ExecutionProvider;
+use super::{ExecutionProvider, Registration};
 use crate::engine::cache::Places;
 use crate::error::Error;
 
@@ -52,15 +50,8 @@ fn cuda_options(device: i32) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub(super) fn cuda(device: i32) -> ExecutionProviderDispatch {
-    let provider = ep::CUDA::default();
-    let options = cuda_options(device);
-    options
-        .into_iter()
-        .fold(provider, |provider, (name, value)| {
-            provider.with_arbitrary_config(name, value)
-        })
-        .build()
+pub(super) fn cuda(device: i32) -> Registration {
+    Registration::new(ExecutionProvider::Cuda, cuda_options(device))
 }
 
 /// The options that decide what is in an engine.
@@ -96,17 +87,12 @@ fn cache_options(places: &Places<'_>) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub(super) fn tensorrt(device: i32, shape: Option<&EngineShape<'_>>) -> ExecutionProviderDispatch {
+pub(super) fn tensorrt(device: i32, shape: Option<&EngineShape<'_>>) -> Registration {
     let mut options = engine_options(device, shape);
     if let Some(places) = shape.and_then(|shape| shape.places) {
         options.extend(cache_options(&places));
     }
-    options
-        .into_iter()
-        .fold(ep::TensorRT::default(), |provider, (name, value)| {
-            provider.with_arbitrary_config(name, value)
-        })
-        .build()
+    Registration::new(ExecutionProvider::Tensorrt, options)
 }
 
 /// `image:1x3x518x924`

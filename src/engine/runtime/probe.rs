@@ -4,7 +4,8 @@ use std::ffi::{CStr, OsStr};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use libloading::{Library, Symbol};
+use super::api;
+use super::library::Library;
 
 /// Version of ONNX Runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,10 +18,10 @@ pub struct Version {
     pub patch: u32,
 }
 
-/// The oldest version that serves: the one whose API `ort` was built for.
+/// The oldest version that serves.
 pub const MINIMUM: Version = Version {
     major: 1,
-    minor: ort::MINOR_VERSION,
+    minor: 21,
     patch: 0,
 };
 
@@ -45,24 +46,39 @@ impl fmt::Display for Version {
     }
 }
 
+/// A library that serves.
+#[derive(Debug)]
+pub(super) struct Probed {
+    pub(super) version: Version,
+    library: Library,
+    base: &'static ort::sys::OrtApiBase,
+}
+
+impl Probed {
+    /// The table of its functions, for as long as the process lives; none if it has lost the API that it had.
+    pub(super) fn into_api(self) -> Option<ort::sys::OrtApi> {
+        let api = api::table(self.base, self.version)?;
+        self.library.keep();
+        Some(api)
+    }
+}
+
 /// Opens `file` and asks it for the API this plugin needs.
 ///
 /// # Errors
 /// Why it does not serve, as the end of a sentence.
-pub(super) fn probe_file(file: &Path) -> Result<Version, String> {
+pub(super) fn probe_file(file: &Path) -> Result<Probed, String> {
     check_image(file)?;
-    let library = open(file.as_os_str())?;
-    ask(&library)
+    ask(Library::open(file.as_os_str())?)
 }
 
 /// As [`probe_file`] for a bare name that the dynamic loader finds by itself; also says where it did.
-pub(super) fn probe_name(name: &str) -> Result<(PathBuf, Version), String> {
-    let library = open(OsStr::new(name))?;
-    let version = ask(&library)?;
-    let symbol = symbol(&library)?;
-    let path = file_of_symbol(*symbol as *const ())
+pub(super) fn probe_name(name: &str) -> Result<(PathBuf, Probed), String> {
+    let probed = ask(Library::open(OsStr::new(name))?)?;
+    let address = std::ptr::from_ref(probed.base).cast();
+    let path = file_of_symbol(address)
         .ok_or("it was loaded, but its path can't be found; set ORT_DYLIB_PATH to it")?;
-    Ok((path, version))
+    Ok((path, probed))
 }
 
 /// The file that holds the code or data at `address`.
@@ -88,42 +104,17 @@ pub(super) fn file_of_symbol(_address: *const ()) -> Option<PathBuf> {
     None
 }
 
-fn open(name: &OsStr) -> Result<Library, String> {
-    // SAFETY: loading runs the library's initialisers. It is a file that calls itself ONNX Runtime, from a place that
-    // the user or the system set up for it, and a whole ELF image of this machine (`check_image`).
-    unsafe { Library::new(name) }.map_err(|error| short(&error, name))
-}
-
-/// The loader's words without the path, which the caller names anyway.
-fn short(error: &libloading::Error, name: &OsStr) -> String {
-    let text = match std::error::Error::source(error) {
-        Some(source) => source.to_string(),
-        None => error.to_string(),
-    };
-    let name = name.to_string_lossy();
-    let text = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text);
-    // only the loader's search fails like this; a file that is missing does not get here
-    if text.starts_with("cannot open shared object file: No such file") {
-        "not found".to_owned()
-    } else {
-        text.to_owned()
-    }
-}
-
 type GetApiBase = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
 
-fn symbol(library: &Library) -> Result<Symbol<'_, GetApiBase>, String> {
+fn ask(library: Library) -> Result<Probed, String> {
     // SAFETY: the type is that of ONNX Runtime's only entry point, unchanged since its first release
-    unsafe { library.get(b"OrtGetApiBase\0") }
-        .map_err(|_| "it is not ONNX Runtime (no OrtGetApiBase in it)".to_owned())
-}
-
-fn ask(library: &Library) -> Result<Version, String> {
-    let get_api_base = symbol(library)?;
+    let get_api_base = unsafe { library.get::<GetApiBase>(b"OrtGetApiBase\0") }
+        .ok_or("it is not ONNX Runtime (no OrtGetApiBase in it)")?;
     // SAFETY: takes nothing and returns a pointer to a static
     let base = unsafe { get_api_base() };
-    // SAFETY: null or a pointer to a static of the library, which is kept open by `library`
-    let base = unsafe { base.as_ref() }.ok_or("OrtGetApiBase gave nothing")?;
+    // SAFETY: null or a pointer to a static of the library, which is used only while `library` is open
+    let base: &'static ort::sys::OrtApiBase =
+        unsafe { base.as_ref() }.ok_or("OrtGetApiBase gave nothing")?;
 
     // SAFETY: takes nothing and returns a pointer to a static string
     let text = unsafe { (base.GetVersionString)() };
@@ -139,15 +130,13 @@ fn ask(library: &Library) -> Result<Version, String> {
             MINIMUM.major, MINIMUM.minor
         ));
     }
-    // SAFETY: takes a number and returns null or a pointer to a static table
-    let api = unsafe { (base.GetApi)(ort::sys::ORT_API_VERSION) };
-    if api.is_null() {
-        return Err(format!(
-            "version {version} does not offer API {}",
-            ort::sys::ORT_API_VERSION
-        ));
-    }
-    Ok(version)
+    api::is_offered(base, version)
+        .map_err(|level| format!("version {version} does not offer API {level}"))?;
+    Ok(Probed {
+        version,
+        library,
+        base,
+    })
 }
 
 /// Refuses what must not reach the dynamic loader: it maps a file by its headers, and touching a page that a

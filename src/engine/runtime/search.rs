@@ -1,13 +1,26 @@
 //! Where ONNX Runtime is looked for, and in which order.
 
+mod process;
+mod pythons;
+mod trust;
+
 use std::collections::HashSet;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::Library;
-use super::probe::{Version, file_of_symbol, probe_file, probe_name};
+use super::probe::{Probed, Version, file_of_symbol, probe_file, probe_name};
 use crate::error::{Error, RuntimeCandidate};
+use pythons::{Homes, Place, Python, pythons};
+
+/// A library that serves.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    /// Where the path came from.
+    pub(super) origin: String,
+    pub(super) library: Probed,
+}
 
 /// The places to look in, in order.
 #[derive(Debug, Clone, Default)]
@@ -18,18 +31,22 @@ pub(super) struct Places {
     plugin: Option<PathBuf>,
     /// Names for the dynamic loader's own search.
     names: Vec<String>,
-    /// `site-packages` folders of one Python installation or group of them each.
-    python: Vec<Python>,
+    /// The folders of Python packages that are imported in this process.
+    imported: Vec<PathBuf>,
+    /// Python installations, and places that are not looked in and why.
+    python: Vec<Place>,
+    /// Environment variables that are set and not followed.
+    ignored: Vec<&'static str>,
 }
 
-#[derive(Debug, Clone)]
-struct Python {
-    origin: &'static str,
-    /// What was looked through, for the error: `~/.local/lib/python3.*/site-packages`.
-    pattern: PathBuf,
-    /// The folders that exist, newest Python first.
-    folders: Vec<PathBuf>,
-}
+/// The variables that say where to look.
+const VARIABLES: [&str; 5] = [
+    "ORT_DYLIB_PATH",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "PYTHONUSERBASE",
+    "PYENV_ROOT",
+];
 
 /// Versions of a loader's name: what a system package installs.
 const NAMES: [&str; 2] = [".1", ""];
@@ -37,25 +54,47 @@ const NAMES: [&str; 2] = [".1", ""];
 impl Places {
     /// Those of this process and user.
     pub(super) fn of_this_process() -> Self {
-        let variable = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-        let folder = |name| variable(name).map(PathBuf::from);
         let plugin = file_of_symbol(Self::of_this_process as fn() -> Self as *const ())
             .and_then(|file| file.parent().map(Path::to_owned));
+        let names = NAMES
+            .iter()
+            .map(|version| format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}{version}"))
+            .collect();
+        let root = PathBuf::from("/");
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+        if trust::has_raised_rights() {
+            return Self {
+                plugin,
+                names,
+                python: pythons(&Homes {
+                    root,
+                    ..Homes::default()
+                }),
+                ignored: VARIABLES
+                    .into_iter()
+                    .filter(|name| variable(name).is_some())
+                    .collect(),
+                ..Self::default()
+            };
+        }
+        let folder = |name: &str| variable(name).map(PathBuf::from);
+        let [explicit, virtual_env, conda_prefix, user_base, pyenv] = VARIABLES.map(folder);
         Self {
-            explicit: folder("ORT_DYLIB_PATH"),
+            explicit,
             plugin,
-            names: NAMES
-                .iter()
-                .map(|version| format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}{version}"))
-                .collect(),
+            names,
+            imported: process::imported_runtimes(),
             python: pythons(&Homes {
-                virtual_env: folder("VIRTUAL_ENV"),
-                conda_prefix: folder("CONDA_PREFIX"),
-                user_base: folder("PYTHONUSERBASE"),
-                pyenv: folder("PYENV_ROOT"),
+                running: process::running_python(),
+                virtual_env,
+                conda_prefix,
+                user_base,
+                pyenv,
                 home: std::env::home_dir(),
-                root: PathBuf::from("/"),
+                root,
             }),
+            ignored: Vec::new(),
         }
     }
 
@@ -71,7 +110,7 @@ impl Places {
     ///
     /// # Errors
     /// [`Error::Runtime`] with every place looked in and why it did not serve.
-    pub(super) fn find(&self) -> Result<Library, Error> {
+    pub(super) fn find(&self) -> Result<Found, Error> {
         let mut rejected = Rejected::default();
         if let Some(path) = &self.explicit {
             // who names a library wants that one: another would be a silent surprise
@@ -83,11 +122,15 @@ impl Places {
             .ok_or(Error::Runtime(rejected.candidates))
     }
 
-    fn find_explicit(&self, path: &Path, rejected: &mut Rejected) -> Option<Library> {
+    fn find_explicit(&self, path: &Path, rejected: &mut Rejected) -> Option<Found> {
         const ORIGIN: &str = "ORT_DYLIB_PATH";
-        let is_bare_name = path.components().count() == 1 && !path.exists();
-        if is_bare_name {
-            return rejected.try_name(&path.to_string_lossy(), ORIGIN);
+        // as for the dynamic loader, a name without a / is never a file in the folder that happens to be the current one
+        if !path
+            .as_os_str()
+            .to_string_lossy()
+            .contains(['/', std::path::MAIN_SEPARATOR])
+        {
+            return rejected.try_bare_name(path, ORIGIN);
         }
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         if !path.is_dir() {
@@ -106,7 +149,7 @@ impl Places {
             .find_map(|file| rejected.try_file(file, ORIGIN))
     }
 
-    fn find_in_places(&self, rejected: &mut Rejected) -> Option<Library> {
+    fn find_in_places(&self, rejected: &mut Rejected) -> Option<Found> {
         if let Some(folder) = &self.plugin {
             const ORIGIN: &str = "beside the plugin";
             let files = libraries_in(folder);
@@ -128,14 +171,46 @@ impl Places {
         if let Some(library) = by_name(rejected) {
             return Some(library);
         }
-        self.python.iter().find_map(|python| python.find(rejected))
+        let around = self.plugin.as_deref().and_then(pythons::around);
+        if let Some(packages) = around {
+            let origin = "the Python packages around the plugin";
+            let python = Python {
+                origin,
+                pattern: packages.clone(),
+                folders: vec![packages],
+            };
+            if let Some(library) = python.find(rejected) {
+                return Some(library);
+            }
+        }
+        for folder in &self.imported {
+            let origin = "imported by this process's Python";
+            let files = libraries_in(folder);
+            if files.is_empty() {
+                rejected.add(folder, origin, NOTHING_IN_FOLDER);
+            }
+            if let Some(library) = files
+                .iter()
+                .find_map(|file| rejected.try_file(file, origin))
+            {
+                return Some(library);
+            }
+        }
+        for name in &self.ignored {
+            let reason = "not followed: this program runs with more rights than who started it, and the environment is theirs";
+            rejected.add(Path::new(name), "environment", reason);
+        }
+        self.python.iter().find_map(|place| match place {
+            Ok(python) => python.find(rejected),
+            Err((origin, path, reason)) => rejected.note(path, origin, reason),
+        })
     }
 }
 
 const NOTHING_IN_FOLDER: &str = "no ONNX Runtime in this folder";
 
 impl Python {
-    fn find(&self, rejected: &mut Rejected) -> Option<Library> {
+    fn find(&self, rejected: &mut Rejected) -> Option<Found> {
         if self.folders.is_empty() {
             return rejected.note(&self.pattern, self.origin, "no such folder");
         }
@@ -171,33 +246,50 @@ impl Rejected {
         });
     }
 
-    fn note(&mut self, path: &Path, origin: &str, reason: &str) -> Option<Library> {
+    fn note(&mut self, path: &Path, origin: &str, reason: &str) -> Option<Found> {
         self.add(path, origin, reason);
         None
     }
 
-    fn try_file(&mut self, file: &Path, origin: &str) -> Option<Library> {
+    fn try_file(&mut self, file: &Path, origin: &str) -> Option<Found> {
         // links to one file, a folder reached in two ways
         let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
         if !self.seen.insert(path.clone()) {
             return None;
         }
-        match probe_file(&path) {
-            Ok(version) => Some(Library {
+        // the way that was given, too: a link on it may lie where everybody can replace it
+        match trust::check(file).and_then(|()| probe_file(&path)) {
+            Ok(library) => Some(Found {
                 path,
-                version,
                 origin: origin.to_owned(),
+                library,
             }),
             Err(reason) => self.note(file, origin, &reason),
         }
     }
 
-    fn try_name(&mut self, name: &str, origin: &str) -> Option<Library> {
+    /// A name that `ORT_DYLIB_PATH` gives.
+    fn try_bare_name(&mut self, name: &Path, origin: &str) -> Option<Found> {
+        let found = self.try_name(&name.to_string_lossy(), origin);
+        if found.is_none()
+            && name.exists()
+            && let Some(candidate) = self.candidates.last_mut()
+        {
+            candidate.reason = format!(
+                "{} on the dynamic loader's path; for the one in the current folder give ./{}",
+                candidate.reason,
+                name.display()
+            );
+        }
+        found
+    }
+
+    fn try_name(&mut self, name: &str, origin: &str) -> Option<Found> {
         match probe_name(name) {
-            Ok((path, version)) => Some(Library {
+            Ok((path, library)) => Some(Found {
                 path,
-                version,
                 origin: origin.to_owned(),
+                library,
             }),
             Err(reason) => self.note(Path::new(name), origin, &reason),
         }
@@ -245,103 +337,6 @@ fn version_in_name(path: &Path) -> Option<Version> {
     let name = path.file_name()?.to_string_lossy();
     let digits = name.find(|c: char| c.is_ascii_digit())?;
     Version::parse(&name[digits..])
-}
-
-/// Where Python installations are, apart from fixed places.
-#[derive(Debug, Clone, Default)]
-struct Homes {
-    virtual_env: Option<PathBuf>,
-    conda_prefix: Option<PathBuf>,
-    user_base: Option<PathBuf>,
-    pyenv: Option<PathBuf>,
-    home: Option<PathBuf>,
-    /// `/`, except in tests.
-    root: PathBuf,
-}
-
-fn pythons(homes: &Homes) -> Vec<Python> {
-    let home = |below: &str| homes.home.as_ref().map(|home| home.join(below));
-    let root = |below: &str| Some(homes.root.join(below));
-    let user = homes.user_base.clone().or_else(|| home(".local"));
-    let pyenv = homes.pyenv.clone().or_else(|| home(".pyenv"));
-
-    let mut pythons = Vec::new();
-    for (origin, prefix) in [
-        ("Python of VIRTUAL_ENV", homes.virtual_env.clone()),
-        ("Python of CONDA_PREFIX", homes.conda_prefix.clone()),
-        ("the user's Python packages", user),
-        ("pyenv", pyenv.map(|pyenv| pyenv.join("versions/*"))),
-        ("Miniconda", home("miniconda3")),
-        ("Miniforge", home("miniforge3")),
-        ("Anaconda", home("anaconda3")),
-        ("the system's Python", root("usr/local")),
-        ("the system's Python", root("usr")),
-        ("Conda", root("opt/conda")),
-    ] {
-        let Some(prefix) = prefix else { continue };
-        let folders = site_packages(&prefix);
-        // the places that are named or that every system has are worth a line in the error even when empty
-        let expected = ["VIRTUAL_ENV", "CONDA_PREFIX", "user", "system"]
-            .iter()
-            .any(|word| origin.contains(word));
-        if expected || !folders.is_empty() {
-            pythons.push(Python {
-                origin,
-                pattern: prefix.join("lib/python3*/site-packages"),
-                folders,
-            });
-        }
-    }
-    pythons
-}
-
-/// `site-packages` and `dist-packages` below `prefix`, newest Python first. A last component `*` stands for every
-/// folder there.
-fn site_packages(prefix: &Path) -> Vec<PathBuf> {
-    if prefix.ends_with("*") {
-        let parent = prefix.parent().unwrap_or(prefix);
-        return subfolders(parent)
-            .iter()
-            .flat_map(|prefix| site_packages(prefix))
-            .collect();
-    }
-    let mut found = Vec::new();
-    for library in ["lib", "lib64"] {
-        let mut pythons: Vec<_> = subfolders(&prefix.join(library))
-            .into_iter()
-            .filter_map(|folder| {
-                let name = folder.file_name()?.to_string_lossy().into_owned();
-                let version = name.strip_prefix("python3")?.to_owned();
-                let minor = version
-                    .strip_prefix('.')
-                    .map_or(0, |v| v.parse().unwrap_or(0));
-                Some((minor, folder))
-            })
-            .collect();
-        pythons.sort_by_key(|(minor, _): &(u32, PathBuf)| std::cmp::Reverse(*minor));
-        for (_, folder) in pythons {
-            for packages in ["site-packages", "dist-packages"] {
-                let folder = folder.join(packages);
-                if folder.is_dir() {
-                    found.push(folder);
-                }
-            }
-        }
-    }
-    found
-}
-
-fn subfolders(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut folders: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
-    folders.sort();
-    folders
 }
 
 #[cfg(test)]

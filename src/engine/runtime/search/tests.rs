@@ -1,6 +1,7 @@
 use std::fs;
 use std::process::Command;
 
+use super::pythons::site_packages;
 use super::*;
 
 /// A shared library that says it is ONNX Runtime `version` and offers an API from 1.21 on.
@@ -168,7 +169,7 @@ fn a_named_folder_may_be_a_release_or_a_package() {
         let found = explicit(folder.path()).find().expect(below);
         assert_eq!(found.path, library.canonicalize().expect("path"));
         assert_eq!(found.origin, "ORT_DYLIB_PATH");
-        assert_eq!(found.version.to_string(), "1.30.0");
+        assert_eq!(found.library.version.to_string(), "1.30.0");
     }
 }
 
@@ -183,7 +184,6 @@ fn places_are_gone_through_in_order() {
     fake(&user, "1.29.0");
 
     let places = Places {
-        explicit: None,
         plugin: Some(plugin.clone()),
         names: vec!["libonnxruntime-of-no-system.so.1".to_owned()],
         python: pythons(&Homes {
@@ -192,6 +192,7 @@ fn places_are_gone_through_in_order() {
             root: folder.path().join("root"),
             ..Homes::default()
         }),
+        ..Places::default()
     };
     let found = places.find().expect("user");
     assert_eq!(found.path, user.canonicalize().expect("path"));
@@ -245,14 +246,17 @@ fn newest_of_one_installation_first() {
     );
 
     let places = Places {
-        python: vec![Python {
+        python: vec![Ok(Python {
             origin: "test",
             pattern: lib,
             folders,
-        }],
+        })],
         ..Places::default()
     };
-    assert_eq!(places.find().expect("newest").version.to_string(), "1.31.0");
+    assert_eq!(
+        places.find().expect("newest").library.version.to_string(),
+        "1.31.0"
+    );
 }
 
 #[test]
@@ -266,4 +270,232 @@ fn a_file_reached_twice_is_told_once() {
         reason(&explicit(folder.path())),
         "version 1.17.0 is older than 1.21"
     );
+}
+
+/// Places of one Python whose packages have an ONNX Runtime 1.30.
+fn with_package(prefix: &Path) -> PathBuf {
+    let packages = prefix.join("lib/python3.11/site-packages");
+    let library = packages.join("onnxruntime/capi").join(file(".1.30.0"));
+    fake(&library, "1.30.0");
+    library.canonicalize().expect("path")
+}
+
+#[cfg(unix)]
+fn mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("mode");
+}
+
+#[test]
+fn relative_homes_are_not_followed() {
+    let homes = |path: &str| Homes {
+        virtual_env: Some(path.into()),
+        conda_prefix: Some(path.into()),
+        user_base: Some(path.into()),
+        pyenv: Some(path.into()),
+        home: Some(path.into()),
+        running: None,
+        root: PathBuf::from("/nowhere"),
+    };
+    // each of these would be found in the current folder, were it looked at
+    for path in [".", "venv", "../venv"] {
+        let places = Places {
+            python: pythons(&homes(path)),
+            ..Places::default()
+        };
+        let Err(Error::Runtime(candidates)) = places.find() else {
+            panic!("{path} was followed");
+        };
+        for origin in [
+            "Python of VIRTUAL_ENV",
+            "Python of CONDA_PREFIX",
+            "the user's Python packages",
+            "pyenv",
+        ] {
+            let told = candidates.iter().find(|c| c.origin == origin);
+            let told = told.unwrap_or_else(|| panic!("{origin} is not in {candidates:?}"));
+            assert!(told.reason.contains("absolute"), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_bare_name_is_for_the_loader_only() {
+    // there is such a file: in the folder that tests run in, the project's root
+    for name in ["Cargo.toml", "src"] {
+        let reason = reason(&explicit(name));
+        assert!(
+            reason.starts_with("not found on the dynamic loader's path")
+                && reason.contains(&format!("./{name}")),
+            "{reason}"
+        );
+    }
+    assert_eq!(
+        reason(&explicit("./Cargo.toml")),
+        "it is not a shared library"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn where_everybody_may_write_nothing_is_taken_from() {
+    let folder = tempfile::tempdir().expect("folder");
+    let venv = folder.path().join("open/venv");
+    let library = with_package(&venv);
+    let places = Places {
+        python: pythons(&Homes {
+            virtual_env: Some(venv.clone()),
+            root: folder.path().join("root"),
+            ..Homes::default()
+        }),
+        ..Places::default()
+    };
+    assert_eq!(places.find().expect("private").path, library);
+
+    let refused = |open: &Path| {
+        for places in [&places, &explicit(&library)] {
+            let Err(Error::Runtime(candidates)) = places.find() else {
+                panic!(
+                    "it was taken although everybody may write to {}",
+                    open.display()
+                );
+            };
+            let told = candidates
+                .iter()
+                .find(|c| c.reason.starts_with("everybody may write to"))
+                .unwrap_or_else(|| panic!("{candidates:?}"));
+            assert!(
+                told.reason.contains(&open.display().to_string()),
+                "{told:?}"
+            );
+            assert!(told.reason.contains("chmod o-w"), "{told:?}");
+        }
+    };
+    let capi = library.parent().expect("folder");
+    for open in [folder.path().join("open").as_path(), &venv, capi, &library] {
+        let before = fs::metadata(open).expect("mode").permissions();
+        mode(open, 0o777);
+        refused(open);
+        fs::set_permissions(open, before).expect("mode");
+    }
+    places.find().expect("private again");
+
+    // in a folder like /tmp only what is one's own can be touched
+    mode(&folder.path().join("open"), 0o1777);
+    places.find().expect("one's own in a folder like /tmp");
+    mode(&folder.path().join("open"), 0o755);
+
+    // a link through such a folder, to a private library
+    let open = folder.path().join("public");
+    fs::create_dir(&open).expect("folder");
+    std::os::unix::fs::symlink(capi, open.join("runtime")).expect("link");
+    let through = explicit(open.join("runtime"));
+    through.find().expect("private");
+    mode(&open, 0o777);
+    let reason = reason(&through);
+    assert!(reason.contains("everybody may write to"), "{reason}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_a_circle_end() {
+    let folder = tempfile::tempdir().expect("folder");
+    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+    std::os::unix::fs::symlink(&one, &two).expect("link");
+    std::os::unix::fs::symlink(&two, &one).expect("link");
+    assert!(!reason(&explicit(one.join("x"))).is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_environment_that_nobody_activated() {
+    let folder = tempfile::tempdir().expect("folder");
+    let base = folder.path().join("base");
+    fs::create_dir_all(base.join("bin")).expect("folder");
+    fs::write(base.join("bin/python3"), "").expect("file");
+    let venv = folder.path().join("venv");
+    fs::create_dir_all(venv.join("bin")).expect("folder");
+    std::os::unix::fs::symlink(base.join("bin/python3"), venv.join("bin/python")).expect("link");
+    let settings = format!("home = {}\nversion = 3.11.2\n", base.join("bin").display());
+    fs::write(venv.join("pyvenv.cfg"), settings).expect("file");
+
+    let places = || Places {
+        python: pythons(&Homes {
+            running: Some(venv.join("bin/python")),
+            root: folder.path().join("root"),
+            ..Homes::default()
+        }),
+        ..Places::default()
+    };
+    let Err(Error::Runtime(candidates)) = places().find() else {
+        panic!("there is none");
+    };
+    let told = candidates
+        .iter()
+        .filter(|c| c.origin == "the Python of this process")
+        .count();
+    assert_eq!(told, 2, "{candidates:?}");
+
+    let of_base = with_package(&base);
+    let found = places().find().expect("that of the Python it is based on");
+    assert_eq!(found.path, of_base);
+    let own = with_package(&venv);
+    let found = places().find().expect("its own");
+    assert_eq!(
+        (found.path, found.origin.as_str()),
+        (own, "the Python of this process")
+    );
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn what_python_has_imported_is_found_wherever_it_lies() {
+    let folder = tempfile::tempdir().expect("folder");
+    let capi = folder.path().join("anywhere/onnxruntime/capi");
+    let module = capi.join("onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so");
+    build(&module, "int PyInit_onnxruntime_pybind11_state;");
+    let imported = || Places::of_this_process().imported;
+    assert!(!imported().contains(&capi));
+    // SAFETY: made above, and runs nothing
+    let module = unsafe { libloading::Library::new(&module) }.expect("module");
+    assert!(imported().contains(&capi), "{:?}", imported());
+
+    // its version counts, as everywhere
+    let places = || Places {
+        imported: imported(),
+        ..Places::default()
+    };
+    let library = capi.join(file(".1.20.0"));
+    fake(&library, "1.20.0");
+    assert_eq!(reason(&places()), "version 1.20.0 is older than 1.21");
+    let library = capi.join(file(".1.23.2"));
+    fake(&library, "1.23.2");
+    assert_eq!(
+        places().find().expect("its own").path,
+        library.canonicalize().expect("path")
+    );
+    drop(module);
+}
+
+#[test]
+fn the_packages_that_the_plugin_lies_in() {
+    let folder = tempfile::tempdir().expect("folder");
+    let packages = folder.path().join("venv/lib/python3.12/site-packages");
+    let plugin = packages.join("gst_depthanything/plugins");
+    fs::create_dir_all(&plugin).expect("folder");
+    let library = packages.join("onnxruntime/capi").join(file(".1.30.0"));
+    fake(&library, "1.30.0");
+    let other = folder.path().join("other");
+    with_package(&other);
+    let places = Places {
+        plugin: Some(plugin),
+        python: pythons(&Homes {
+            virtual_env: Some(other),
+            ..Homes::default()
+        }),
+        ..Places::default()
+    };
+    let found = places.find().expect("around");
+    assert_eq!(found.path, library.canonicalize().expect("path"));
+    assert_eq!(found.origin, "the Python packages around the plugin");
 }
