@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::text::Printable as Show;
+
 /// A place where ONNX Runtime was looked for, and why it did not serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeCandidate {
@@ -25,7 +27,7 @@ pub enum Error {
     Runtime(Vec<RuntimeCandidate>),
 
     /// The model file can't be opened or read.
-    #[error("can't read the model {path}: {reason}", path = .path.display())]
+    #[error("can't read the model {}: {}", Show(.path.display()), Show(.reason))]
     ModelFile {
         /// The file (or its external data).
         path: PathBuf,
@@ -34,7 +36,7 @@ pub enum Error {
     },
 
     /// The file was read but is not an ONNX model, or is damaged.
-    #[error("{model} is not a usable ONNX model: {reason}")]
+    #[error("{} is not a usable ONNX model: {}", Show(.model), Show(.reason))]
     ModelInvalid {
         /// The model's path or name.
         model: String,
@@ -43,7 +45,7 @@ pub enum Error {
     },
 
     /// A sound ONNX model, but not a monocular depth network of the form this element runs.
-    #[error("{model} can't be used here: found {found}; wanted {wanted}")]
+    #[error("{} can't be used here: found {}; wanted {wanted}", Show(.model), Show(.found))]
     ModelUnsupported {
         /// The model's path or name.
         model: String,
@@ -54,7 +56,7 @@ pub enum Error {
     },
 
     /// The execution provider asked for does not work here.
-    #[error("execution provider {provider} does not work here: {reason}")]
+    #[error("execution provider {provider} does not work here: {}", Show(.reason))]
     Provider {
         /// The provider's short name, as the property spells it.
         provider: String,
@@ -79,7 +81,7 @@ pub enum Error {
     },
 
     /// A run failed.
-    #[error("inference at {size} failed: {reason}")]
+    #[error("inference at {size} failed: {}", Show(.reason))]
     Inference {
         /// The network size of the run, as text.
         size: String,
@@ -88,13 +90,17 @@ pub enum Error {
     },
 
     /// A run failed for want of memory.
-    #[error("out of memory at {size}: {reason}. Lower `resolution`")]
+    #[error("out of memory at {size}: {}. Lower `resolution`", Show(.reason))]
     OutOfMemory {
         /// The network size of the run, as text.
         size: String,
         /// ONNX Runtime's words.
         reason: String,
     },
+
+    /// Somebody ended it from outside: the element is stopped.
+    #[error("loading was cancelled")]
+    Cancelled,
 }
 
 fn runtime_text(candidates: &[RuntimeCandidate]) -> String {
@@ -136,6 +142,7 @@ impl Error {
             Self::OutOfMemory { .. } => {
                 gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{self}"))
             }
+            Self::Cancelled => gst::error_msg!(gst::ResourceError::Busy, ("{self}")),
         }
     }
 }

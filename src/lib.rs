@@ -20,6 +20,7 @@ mod mapping;
 pub mod model;
 pub mod range;
 mod sync;
+mod text;
 
 pub use plugin::plugin_register_static;
 

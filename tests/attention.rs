@@ -14,10 +14,11 @@ use gstdepthanything::model::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
     ValueInfoProto,
 };
-use gstdepthanything::model::rewrite::{fuse_attention, refer_to_file, separate_resizes};
+use gstdepthanything::model::rewrite::{fuse_attention, separate_resizes, take_out};
 use half::f16;
 use ort::environment::Environment;
 use ort::session::Session;
+use ort::session::builder::SessionBuilder;
 use ort::value::{Tensor, TensorElementType, ValueType};
 use prost::Message;
 
@@ -62,19 +63,15 @@ fn read(path: &Path) -> (ModelProto, bytes::Bytes) {
     (ModelProto::decode(bytes.clone()).expect("model"), bytes)
 }
 
-fn session(bytes: &[u8]) -> Session {
-    let builder = Session::builder(environment())
+fn builder() -> SessionBuilder {
+    Session::builder(environment())
         .expect("builder")
         .with_intra_threads(1)
-        .expect("threads");
-    builder
-        .with_config_entry(
-            "session.model_external_initializers_file_folder_path",
-            folder().to_str().expect("path"),
-        )
-        .expect("folder")
-        .commit_from_memory(bytes)
-        .expect("session")
+        .expect("threads")
+}
+
+fn session(bytes: &[u8]) -> Session {
+    builder().commit_from_memory(bytes).expect("session")
 }
 
 /// Runs on noise of this shape; numbers of each output come back as one list.
@@ -214,18 +211,24 @@ fn what_is_left_says_why() {
 }
 
 #[test]
-fn weights_can_stay_in_the_file() {
+fn weights_can_stay_beside_the_graph() {
     let name = "transformers-eager";
-    let path = folder().join(format!("{name}.onnx"));
-    let (model, bytes) = read(&path);
+    let (model, bytes) = read(&folder().join(format!("{name}.onnx")));
     let (mut fused, _) = fuse_attention(model);
     let whole = fused.encoded_len();
-    let referred = refer_to_file(&mut fused, &bytes, &format!("{name}.onnx"));
+    let weights = take_out(&mut fused);
+    let taken: usize = weights.iter().map(|(_, bytes)| bytes.len()).sum();
     let rest = fused.encode_to_vec();
-    assert!(referred > 4096, "nothing large enough: {referred}");
-    assert!(rest.len() < whole - referred / 2);
+    assert!(taken > 4096, "nothing large enough: {taken}");
+    assert!(rest.len() < whole - taken / 2);
+    let mut builder = builder();
+    for (name, bytes) in weights {
+        builder = builder
+            .with_external_initializer_file_in_memory(name, std::sync::Arc::from(&bytes[..]))
+            .expect("weights");
+    }
     let mut plain = session(&bytes);
-    let mut fused = session(&rest);
+    let mut fused = builder.commit_from_memory(&rest).expect("session");
     for shape in shapes(name) {
         is_same(
             name,

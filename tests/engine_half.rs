@@ -6,14 +6,15 @@ use engine_support::*;
 use gstdepthanything::engine::ExecutionProvider;
 use gstdepthanything::engine::network::InputSize;
 use gstdepthanything::geometry::Size;
-use gstdepthanything::model::ModelSource;
 use gstdepthanything::model::proto::ModelProto;
 use gstdepthanything::model::proto::tensor_proto::DataType;
 use gstdepthanything::model::rewrite::{fuse_attention, to_half};
+use gstdepthanything::model::{Budget, Model, ModelSource};
 use prost::Message;
 
 fn decode(source: &ModelSource) -> ModelProto {
-    ModelProto::decode(source.bytes().expect("bytes")).expect("a model")
+    let model = Model::read(source, &Budget::default()).expect("a model");
+    model.proto().clone()
 }
 
 /// The model at `source` in half precision, in a file.
@@ -22,8 +23,7 @@ fn halved(source: &ModelSource, fuse: bool) -> (tempfile::TempDir, ModelSource) 
     if fuse {
         model = fuse_attention(model).0;
     }
-    let folder = source.path().and_then(std::path::Path::parent);
-    let model = to_half(model, folder).expect("half precision");
+    let model = to_half(model).expect("half precision");
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("half.onnx");
     std::fs::write(&path, model.encode_to_vec()).expect("file");
@@ -132,7 +132,7 @@ fn what_can_not_be_followed_is_told() {
         ("int8-qdq", "operator"),
         ("q4", "operator MatMulNBits"),
     ] {
-        let error = to_half(decode(&zoo(name)), None).expect_err(name);
+        let error = to_half(decode(&zoo(name))).expect_err(name);
         assert!(error.contains(words), "{name}: {error}");
     }
 }

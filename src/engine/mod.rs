@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::model::{self, ModelSource};
+use crate::model::{Budget, Cancel, Model, ModelSource};
 
 pub use network::Network;
 pub use precision::Precision;
@@ -129,8 +129,26 @@ pub fn open(
     config: &Config,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Box<dyn Network>, Error> {
+    open_model(config, &read(config, Cancel::default())?, progress)
+}
+
+/// Reads the model of `config`, within what memory the machine has.
+///
+/// # Errors
+/// As [`Model::read`].
+fn read(config: &Config, cancel: Cancel) -> Result<Model, Error> {
+    let memory = planner::available().unwrap_or(u64::MAX);
+    Model::read(&config.model, &Budget::new(cancel).with_memory(memory))
+}
+
+/// As [`open`], with the model read already.
+fn open_model(
+    config: &Config,
+    model: &Model,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Box<dyn Network>, Error> {
     let start = Instant::now();
-    let facts = model::inspect(&config.model)?;
+    let facts = model.facts();
     let runtime = runtime::load()?;
     if config.provider != ExecutionProvider::Auto {
         provider::check_built_in(config.provider, runtime)?;
@@ -139,7 +157,7 @@ pub fn open(
         provider: config.provider,
         precision: config.precision,
         device: &config.device,
-        facts: &facts,
+        facts,
         cpu_has_bf16: precision::cpu_has_bf16(),
     };
     let attempts = choice.attempts(&provider::built_in())?;
@@ -162,7 +180,8 @@ pub fn open(
         let setup = Setup {
             runtime,
             config,
-            facts: &facts,
+            model,
+            facts,
             provider,
             precision,
             engine: None,

@@ -5,12 +5,14 @@ mod arena;
 mod compiled;
 mod failure;
 mod fusion;
+mod graph;
 mod half;
 mod tensors;
 mod trial;
 
 use ::half::f16;
 use arena::Arena;
+use graph::{Graph, Weights};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::TensorRef;
@@ -21,13 +23,14 @@ use super::precision::Precision;
 use super::provider::{self, EngineShape, ExecutionProvider, Placement};
 use super::runtime::{Runtime, Version, capture};
 use crate::error::Error;
-use crate::model::{self, DepthOutput, ElementType, ImageInput, ModelFacts, ModelSource, Outlet};
+use crate::model::{self, DepthOutput, ElementType, ImageInput, Model, ModelFacts, Outlet};
 
 /// What a session is made of.
 #[derive(Clone, Copy)]
 pub(super) struct Setup<'a> {
     pub(super) runtime: &'static Runtime,
     pub(super) config: &'a Config,
+    pub(super) model: &'a Model,
     pub(super) facts: &'a ModelFacts,
     pub(super) provider: ExecutionProvider,
     pub(super) precision: Precision,
@@ -50,6 +53,9 @@ pub(super) fn open(setup: Setup<'_>, fallbacks: &[String]) -> Result<Box<dyn Net
 /// A session, its input and output, and the buffers that its runs need.
 pub(super) struct SessionNetwork {
     session: Session,
+    /// After the session, which reads them: it goes first.
+    #[expect(dead_code, reason = "kept for the session")]
+    weights: Weights,
     input: ImageInput,
     outputs: Vec<Outlet>,
     /// Index of the depth in `outputs`.
@@ -105,7 +111,7 @@ impl SessionNetwork {
             precision,
             ..
         } = setup;
-        let session = load(setup, graph, profile)?;
+        let (session, weights) = load(setup, graph, profile)?;
         let inputs = tensors::outlets(session.inputs());
         let outputs = tensors::outlets(session.outputs());
         let input = model::select_input(facts, &inputs)?;
@@ -132,6 +138,7 @@ impl SessionNetwork {
         };
         let network = Self {
             session,
+            weights,
             input,
             depth: output.index,
             outputs,
@@ -327,19 +334,6 @@ impl Options {
     }
 }
 
-/// What is handed to ONNX Runtime.
-enum Graph {
-    /// The model's own.
-    AsItIs,
-    /// Another that computes the same.
-    Rewritten {
-        /// Serialised.
-        bytes: Vec<u8>,
-        /// Where its external data lies.
-        folder: Option<String>,
-    },
-}
-
 /// The folder for the profile of the trial runs; none for the CPU, which always runs everything it is given.
 struct Profile {
     folder: Option<tempfile::TempDir>,
@@ -380,6 +374,7 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
         provider,
         precision,
         engine,
+        ..
     } = setup;
     let threads = threads(config.threads);
     let registrations = provider::registrations(provider, precision, config, threads, engine)?;
@@ -406,35 +401,15 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
         .map_err(|error| failure::provider(provider, &error, &logged))
 }
 
-fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, Error> {
+fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<(Session, Weights), Error> {
     let Setup {
         runtime,
-        config,
         facts,
         provider,
         ..
     } = setup;
     let mut builder = session_builder(setup, profile)?;
-    if let Graph::Rewritten {
-        folder: Some(folder),
-        ..
-    } = graph
-    {
-        let entry = "session.model_external_initializers_file_folder_path";
-        builder = builder
-            .with_config_entry(entry, folder)
-            .map_err(|error| failure::load(provider, facts, runtime, &error.into(), &[]))?;
-    }
-    let embedded = match &config.model {
-        ModelSource::Builtin => config.model.bytes()?,
-        ModelSource::File(_) => bytes::Bytes::new(),
-    };
-    let (session, logged) = capture(|| match (graph, &config.model) {
-        (Graph::Rewritten { bytes, .. }, _) => builder.commit_from_memory(bytes),
-        (Graph::AsItIs, ModelSource::Builtin) => builder.commit_from_memory(&embedded),
-        // from the file, so that its external data is found beside it
-        (Graph::AsItIs, ModelSource::File(path)) => builder.commit_from_file(path),
-    });
+    let (session, logged) = capture(|| graph.commit(provider, &mut builder));
     session.map_err(|error| failure::load(provider, facts, runtime, &error, &logged))
 }
 

@@ -92,6 +92,7 @@ fn walk(graph: &Graph<'_>, mut value: Value, mut scaling: Scaling, steps: u32) -
                 .branches
                 .iter()
                 .filter_map(|branch| branch.get(output))
+                .take_while(|_| graph.spend(1))
                 .map(|&value| walk(graph, value, scaling, (steps - step) / 2));
             let other = Ending::Other("If".to_owned());
             return endings

@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use prost::Message;
 
+use super::budget::Budget;
 use super::ending::{self, Ending};
-use super::external;
-use super::format;
 use super::graph::{Graph, fed_inputs};
+use super::limits::{MAX_OUTLETS, MAX_PATCH};
+use super::loaded::Model;
 use super::outlet::Outlet;
 use super::patch::{self, FALLBACK_PATCH};
 use super::proto::ModelProto;
 use super::proto::tensor_proto::DataType;
 use super::{DepthKind, ModelSource};
 use crate::error::Error;
+use crate::text;
 
 /// An output, and what the graph tells about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,14 +93,12 @@ impl ModelFacts {
     }
 }
 
-/// Reads what a model file says of itself. Its weights are neither read nor copied.
+/// Reads what a model file says of itself.
 ///
 /// # Errors
-/// - [`Error::ModelFile`]: the file, or one that holds its weights, is missing, unreadable, too short or outside
-///   the model's folder.
-/// - [`Error::ModelInvalid`]: not an ONNX model, or a damaged one.
+/// As [`Model::read`].
 pub fn inspect(source: &ModelSource) -> Result<ModelFacts, Error> {
-    inspect_bytes(source, source.bytes()?)
+    Ok(Model::read(source, &Budget::default())?.into_facts())
 }
 
 /// As [`inspect`], of bytes that are there already ([`ModelSource::bytes`]). External data is looked for beside the
@@ -108,9 +107,17 @@ pub fn inspect(source: &ModelSource) -> Result<ModelFacts, Error> {
 /// # Errors
 /// As [`inspect`].
 pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, Error> {
-    let model = decode(source, bytes)?;
-    let external_data = external::check(&model, source.path())?;
-    let graph = Graph::new(&model, source.path().map(external::folder));
+    Ok(Model::of(source, bytes, &Budget::default())?.into_facts())
+}
+
+/// What `model`, which came from `source` with these files beside it, says of itself.
+pub(super) fn of(
+    source: &ModelSource,
+    model: &ModelProto,
+    external_data: Vec<PathBuf>,
+    budget: &Budget,
+) -> Result<ModelFacts, Error> {
+    let graph = Graph::new(model, budget);
     let invalid = |reason: String| Error::ModelInvalid {
         model: source.label(),
         reason,
@@ -122,6 +129,16 @@ pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, E
         .flat_map(fed_inputs)
         .map(Outlet::from_onnx)
         .collect();
+    let results = declared.map_or(0, |graph| graph.output.len());
+    for (count, what) in [(inputs.len(), "inputs"), (results, "outputs")] {
+        if count > MAX_OUTLETS {
+            return Err(Error::ModelUnsupported {
+                model: source.label(),
+                found: format!("{count} {what}"),
+                wanted: "one image input and a depth output".to_owned(),
+            });
+        }
+    }
     let outputs = declared
         .into_iter()
         .flat_map(|graph| &graph.output)
@@ -129,9 +146,12 @@ pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, E
         .map(|(info, (name, value))| {
             let value = value.ok_or_else(|| {
                 invalid(format!(
-                    "nothing in it makes its output `{name}`; export it again"
+                    "nothing in it makes its output `{}`; export it again",
+                    text::name(name)
                 ))
-            })?;
+            });
+            // nothing is made beyond the budget
+            let value = budget.check(&source.label()).and(value)?;
             Ok(OutputFacts {
                 outlet: Outlet::from_onnx(info),
                 ending: ending::of(&graph, value),
@@ -145,6 +165,13 @@ pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, E
         .map(|&(_, value)| patch::stem(&graph, value))
         .find(|stem| stem.channels.is_some() || stem.patch.is_some())
         .unwrap_or_default();
+    if let Some(patch) = stem.patch.filter(|&patch| patch > MAX_PATCH) {
+        return Err(Error::ModelUnsupported {
+            model: source.label(),
+            found: format!("patches of {patch} pixels"),
+            wanted: format!("patches of at most {MAX_PATCH}"),
+        });
+    }
 
     let mut facts = ModelFacts {
         name: source.name(),
@@ -153,11 +180,12 @@ pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, E
         patch: stem.patch.unwrap_or(FALLBACK_PATCH),
         has_patch_embedding: stem.patch.is_some(),
         channels: stem.channels,
-        producer: format!("{} {}", model.producer_name(), model.producer_version())
-            .trim()
-            .to_owned(),
+        producer: text::printable(
+            format!("{} {}", model.producer_name(), model.producer_version()).trim(),
+        )
+        .into_owned(),
         ir_version: model.ir_version(),
-        opsets: opsets(&model),
+        opsets: opsets(model),
         contrib_operators: contrib_operators(&graph),
         quantized: graph.nodes.iter().any(|node| is_quantized(node.op())),
         half_precision: is_half(&graph),
@@ -174,39 +202,8 @@ pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, E
     if let Ok(output) = super::select_output(&facts, &declared) {
         facts.kind = facts.kind_of(&declared[output.index].name);
     }
+    budget.check(&facts.label)?;
     Ok(facts)
-}
-
-/// The model as a protobuf; large byte fields are slices of `bytes`.
-pub(super) fn decode(source: &ModelSource, bytes: Bytes) -> Result<ModelProto, Error> {
-    let invalid = |reason: String| Error::ModelInvalid {
-        model: source.label(),
-        reason,
-    };
-    if let Some(reason) = format::mistaken(&bytes) {
-        return Err(invalid(reason));
-    }
-    // every exporter begins with the format's version
-    let begins_like_onnx = bytes.first() == Some(&0x08);
-    let model = ModelProto::decode(bytes).map_err(|error| {
-        invalid(if begins_like_onnx {
-            format!("it is damaged or was cut short ({error}); download it again")
-        } else {
-            "this is not an ONNX file".to_owned()
-        })
-    })?;
-    match &model.graph {
-        None => Err(invalid(
-            "it has no graph; it is not an ONNX model, or was cut short".to_owned(),
-        )),
-        Some(graph) if graph.node.is_empty() || graph.output.is_empty() => Err(invalid(
-            "its graph is empty; it is not an ONNX model, or was cut short".to_owned(),
-        )),
-        Some(_) if model.opset_import.is_empty() => Err(invalid(
-            "it names no operator set; it was cut short, download it again".to_owned(),
-        )),
-        Some(_) => Ok(model),
-    }
 }
 
 /// The two names of ONNX's own operator set are one.
@@ -218,7 +215,10 @@ fn opsets(model: &ModelProto) -> Vec<(String, i64)> {
     model
         .opset_import
         .iter()
-        .map(|opset| (own_domain(opset.domain()).to_owned(), opset.version()))
+        .map(|opset| {
+            let domain = text::name(own_domain(opset.domain()));
+            (domain.into_owned(), opset.version())
+        })
         .collect()
 }
 
@@ -228,7 +228,7 @@ fn contrib_operators(graph: &Graph<'_>) -> BTreeSet<String> {
         .iter()
         .map(|node| (own_domain(node.proto.domain()), node.op()))
         .filter(|(domain, _)| !domain.is_empty())
-        .map(|(domain, op)| format!("{domain}:{op}"))
+        .map(|(domain, op)| format!("{}:{}", text::name(domain), text::name(op)))
         .collect()
 }
 
@@ -267,37 +267,4 @@ fn is_quantized(op: &str) -> bool {
             | "MatMulIntegerToFloat"
             | "QAttention"
     ) || op.starts_with("QLinear")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decoding_copies_no_weights_and_loses_nothing() {
-        let bytes = ModelSource::Builtin.bytes().unwrap();
-        let file = bytes.as_ptr_range();
-        let model = decode(&ModelSource::Builtin, bytes.clone()).unwrap();
-        let weights = &model.graph.as_ref().unwrap().initializer;
-        assert!(
-            weights
-                .iter()
-                .any(|tensor| tensor.raw_data().len() > 100_000)
-        );
-        for tensor in weights
-            .iter()
-            .filter(|tensor| !tensor.raw_data().is_empty())
-        {
-            assert!(
-                file.contains(&tensor.raw_data().as_ptr()),
-                "{} was copied",
-                tensor.name()
-            );
-        }
-        assert_eq!(model.encoded_len(), bytes.len());
-        assert_eq!(
-            ModelProto::decode(model.encode_to_vec().as_slice()).unwrap(),
-            model
-        );
-    }
 }

@@ -2,10 +2,12 @@
 //! conditionals opened, so that it can be walked without minding scopes.
 
 mod flatten;
+pub(super) mod order;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
+use super::budget::Budget;
 use super::number;
 use super::proto::tensor_proto::DataType;
 use super::proto::{
@@ -60,12 +62,15 @@ pub(super) struct Graph<'a> {
     /// Node and number of its output, by value.
     producers: Vec<Option<(usize, usize)>>,
     constants: HashMap<Value, &'a TensorProto>,
-    folder: Option<&'a Path>,
+    /// Numbers that were asked for.
+    scalars: RefCell<HashMap<Value, Option<f64>>>,
+    budget: &'a Budget,
 }
 
 impl<'a> Graph<'a> {
-    /// Flattens a model whose external data lies in `folder`.
-    pub(super) fn new(model: &'a ModelProto, folder: Option<&'a Path>) -> Self {
+    /// Flattens a model. This, and every walk over the graph, takes its steps from `budget`; what is beyond it is not
+    /// found.
+    pub(super) fn new(model: &'a ModelProto, budget: &'a Budget) -> Self {
         flatten::flatten(
             model,
             Self {
@@ -74,15 +79,25 @@ impl<'a> Graph<'a> {
                 outputs: Vec::new(),
                 producers: Vec::new(),
                 constants: HashMap::new(),
-                folder,
+                scalars: RefCell::default(),
+                budget,
             },
         )
     }
 
-    /// The node that makes `value`, and as which of its outputs.
+    /// The node that makes `value`, and as which of its outputs. Nothing makes anything when the budget is used up, so
+    /// that a walk from value to value ends there.
     pub(super) fn producer(&self, value: Value) -> Option<(&Node<'a>, usize)> {
+        if !self.budget.spend(1) {
+            return None;
+        }
         let (node, output) = self.producers.get(value).copied().flatten()?;
         Some((&self.nodes[node], output))
+    }
+
+    /// Takes steps for a walk over the list of nodes. `false`: it has to end.
+    pub(super) fn spend(&self, steps: usize) -> bool {
+        self.budget.spend(steps)
     }
 
     /// The constant tensor behind `value`, through casts and the like.
@@ -126,22 +141,41 @@ impl<'a> Graph<'a> {
 
     /// The one number behind `value`, if it is a constant of one element.
     pub(super) fn scalar(&self, value: Value) -> Option<f64> {
-        self.scalar_within(value, MAX_CHAIN)
+        self.scalar_within(value, MAX_CHAIN).unwrap_or(None)
     }
 
-    fn scalar_within(&self, value: Value, depth: u32) -> Option<f64> {
-        let depth = depth.checked_sub(1)?;
+    /// As [`Graph::scalar`], through so many nodes. What was found is remembered, so that a graph in which each node
+    /// takes the one before it twice is walked once.
+    ///
+    /// # Errors
+    /// [`TooFar`].
+    fn scalar_within(&self, value: Value, depth: u32) -> Result<Option<f64>, TooFar> {
+        if let Some(&known) = self.scalars.borrow().get(&value) {
+            return Ok(known);
+        }
+        let number = self.find_scalar(value, depth.checked_sub(1).ok_or(TooFar)?)?;
+        self.scalars.borrow_mut().insert(value, number);
+        Ok(number)
+    }
+
+    fn find_scalar(&self, value: Value, depth: u32) -> Result<Option<f64>, TooFar> {
         let Some((node, _)) = self.producer(value) else {
-            return number::scalar(self.constants.get(&value)?, self.folder);
+            return Ok(self
+                .constants
+                .get(&value)
+                .and_then(|tensor| number::scalar(tensor)));
         };
-        let number = |index| self.scalar_within(node.input(index)?, depth);
-        match node.op() {
+        let number = |index| match node.input(index) {
+            Some(value) => self.scalar_within(value, depth),
+            None => Ok(None),
+        };
+        Ok(match node.op() {
             "Constant" => {
                 node.proto
                     .attribute
                     .iter()
                     .find_map(|attribute| match attribute.name() {
-                        "value" => number::scalar(attribute.t.as_ref()?, self.folder),
+                        "value" => number::scalar(attribute.t.as_ref()?),
                         "value_float" => attribute.f.map(f64::from),
                         "value_int" => attribute.i.map(|number| number as f64),
                         "value_floats" => match attribute.floats[..] {
@@ -152,20 +186,23 @@ impl<'a> Graph<'a> {
                     })
             }
             // its numbers stand for others
-            "DequantizeLinear" => Some((number(0)? - number(2).unwrap_or(0.0)) * number(1)?),
+            "DequantizeLinear" => {
+                let (stored, scale, zero) = (number(0)?, number(1)?, number(2)?);
+                (stored.zip(scale)).map(|(stored, scale)| (stored - zero.unwrap_or(0.0)) * scale)
+            }
             "Cast" | "CastLike" | "Identity" | "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten"
-            | "Expand" => number(0),
+            | "Expand" => number(0)?,
             _ => None,
-        }
+        })
     }
 }
 
+/// A number was looked for through more nodes than lie before one in a sound model.
+#[derive(Debug, Clone, Copy)]
+struct TooFar;
+
 /// Inputs that have to be fed: up to IR version 3 initializers are declared among them.
 pub(super) fn fed_inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {
-    graph.input.iter().filter(|info| {
-        !graph
-            .initializer
-            .iter()
-            .any(|tensor| tensor.name() == info.name())
-    })
+    let initializers: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+    (graph.input.iter()).filter(move |info| !initializers.contains(info.name()))
 }

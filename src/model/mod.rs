@@ -5,12 +5,15 @@
 //! ([`Outlet`]), as an inference runtime reports them, which of them are the image and the depth. Nothing here goes
 //! by names, except to choose between two outputs that are alike in everything else.
 
+mod budget;
 mod ending;
 mod external;
 mod facts;
 mod format;
 mod graph;
 mod input;
+mod limits;
+mod loaded;
 mod number;
 mod outlet;
 mod output;
@@ -18,10 +21,15 @@ mod patch;
 pub mod proto;
 pub mod rewrite;
 mod source;
+mod tensors;
+mod wire;
 
+pub use budget::{Budget, Cancel};
 pub use ending::Ending;
 pub use facts::{ModelFacts, OutputFacts, inspect, inspect_bytes};
 pub use input::{ImageInput, select_input};
+pub(crate) use limits::MAX_FIXED_PIXELS;
+pub use loaded::Model;
 pub use outlet::{Dim, ElementType, Outlet};
 pub use output::{DepthOutput, depth_size, select_output, settle_output};
 pub use patch::FALLBACK_PATCH;

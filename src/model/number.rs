@@ -1,50 +1,44 @@
 //! Constants as numbers.
 
-use std::path::Path;
-
 use half::{bf16, f16};
 
-use super::external;
 use super::proto::TensorProto;
 use super::proto::tensor_proto::DataType;
 
-/// The one element of a tensor as a number; external data lies in `folder`.
-pub(super) fn scalar(tensor: &TensorProto, folder: Option<&Path>) -> Option<f64> {
+/// The one element of a tensor as a number.
+pub(super) fn scalar(tensor: &TensorProto) -> Option<f64> {
     if tensor.dims.iter().any(|&side| side != 1) {
         return None;
     }
-    let raw = match external::small(tensor, folder) {
-        Some(read) => read,
-        None => tensor.raw_data().to_vec(),
-    };
+    let raw = tensor.raw_data();
     let kind = DataType::try_from(tensor.data_type()).ok()?;
     // small types are kept in `int32_data` when they are not raw
     let word = || tensor.int32_data.first().copied();
     Some(match kind {
-        DataType::Float => first(&raw)
+        DataType::Float => first(raw)
             .map(f32::from_le_bytes)
             .or_else(|| tensor.float_data.first().copied())?
             .into(),
-        DataType::Double => first(&raw)
+        DataType::Double => first(raw)
             .map(f64::from_le_bytes)
             .or_else(|| tensor.double_data.first().copied())?,
-        DataType::Float16 => first(&raw)
+        DataType::Float16 => first(raw)
             .map(f16::from_le_bytes)
             .or_else(|| Some(f16::from_bits(word()? as u16)))?
             .into(),
-        DataType::Bfloat16 => first(&raw)
+        DataType::Bfloat16 => first(raw)
             .map(bf16::from_le_bytes)
             .or_else(|| Some(bf16::from_bits(word()? as u16)))?
             .into(),
-        DataType::Int64 => first(&raw)
+        DataType::Int64 => first(raw)
             .map(i64::from_le_bytes)
             .or_else(|| tensor.int64_data.first().copied())? as f64,
-        DataType::Int32 => first(&raw).map(i32::from_le_bytes).or_else(word)?.into(),
-        DataType::Int8 => first(&raw)
+        DataType::Int32 => first(raw).map(i32::from_le_bytes).or_else(word)?.into(),
+        DataType::Int8 => first(raw)
             .map(i8::from_le_bytes)
             .or_else(|| Some(word()? as i8))?
             .into(),
-        DataType::Uint8 => first(&raw)
+        DataType::Uint8 => first(raw)
             .map(u8::from_le_bytes)
             .or_else(|| Some(word()? as u8))?
             .into(),
@@ -111,7 +105,7 @@ mod tests {
         }
         for tensor in tensors {
             assert_eq!(
-                scalar(&tensor, None),
+                scalar(&tensor),
                 Some(20.0),
                 "data type {}",
                 tensor.data_type()
@@ -127,7 +121,7 @@ mod tests {
             ..tensor(DataType::Float)
         };
         for tensor in [two, tensor(DataType::Float), tensor(DataType::String)] {
-            assert_eq!(scalar(&tensor, None), None);
+            assert_eq!(scalar(&tensor), None);
         }
     }
 }

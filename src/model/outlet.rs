@@ -2,7 +2,12 @@
 
 use std::fmt;
 
+use crate::text;
+
 use super::proto::{self, tensor_proto::DataType, tensor_shape_proto::dimension, type_proto};
+
+/// Sides that are shown of one input or output.
+const MOST_SHOWN: usize = 16;
 
 /// Element type of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -80,7 +85,7 @@ impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fixed(length) => write!(f, "{length}"),
-            Self::Symbolic(name) => f.write_str(name),
+            Self::Symbolic(name) => f.write_str(&text::name(name)),
             Self::Unknown => f.write_str("?"),
         }
     }
@@ -132,10 +137,13 @@ impl Outlet {
 
 impl fmt::Display for Outlet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {} [", self.name, self.element)?;
-        for (index, dim) in self.dims.iter().enumerate() {
+        write!(f, "`{}` {} [", text::name(&self.name), self.element)?;
+        for (index, dim) in self.dims.iter().take(MOST_SHOWN).enumerate() {
             let separator = if index == 0 { "" } else { ", " };
             write!(f, "{separator}{dim}")?;
+        }
+        if self.dims.len() > MOST_SHOWN {
+            write!(f, ", … {} sides", self.dims.len())?;
         }
         f.write_str("]")
     }

@@ -22,6 +22,9 @@ pub(super) struct Stem {
 pub(super) fn stem(graph: &Graph<'_>, image: Value) -> Stem {
     let mut stem = Stem::default();
     let mut reached = std::collections::HashSet::from([image]);
+    if !graph.spend(graph.nodes.len()) {
+        return stem;
+    }
     for node in &graph.nodes {
         let touched = node
             .inputs
@@ -44,7 +47,7 @@ pub(super) fn stem(graph: &Graph<'_>, image: Value) -> Stem {
                 && kernel >= [MIN_PATCH; 2]
                 && kernel[0] == kernel[1]
             {
-                stem.patch = u32::try_from(kernel[0]).ok();
+                stem.patch = Some(u32::try_from(kernel[0]).unwrap_or(u32::MAX));
                 return stem;
             }
             continue; // what comes out of a convolution is features
@@ -54,7 +57,7 @@ pub(super) fn stem(graph: &Graph<'_>, image: Value) -> Stem {
                 .attribute("blocksize")
                 .map_or(0, |attribute| attribute.i());
             if block >= MIN_PATCH {
-                stem.patch = u32::try_from(block).ok();
+                stem.patch = Some(u32::try_from(block).unwrap_or(u32::MAX));
                 return stem;
             }
         }

@@ -1,13 +1,20 @@
 //! Where a model comes from, and its bytes.
 
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::budget::Budget;
+use super::limits::MAX_FILE;
 use crate::error::Error;
 
 static BUILTIN: &[u8] = include_bytes!("../../models/builtin.onnx");
+
+/// Bytes that are read at a time; between two, it is seen whether reading was cancelled.
+const CHUNK: u64 = 8 << 20;
 
 /// A model to run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,41 +54,138 @@ impl ModelSource {
         }
     }
 
-    /// The bytes of the model file, without those of its external data. A file is mapped, not read: a model of a
-    /// gigabyte costs nothing until it is looked at.
+    /// The bytes of the model file, without those of its external data. A file is read, not mapped: what another
+    /// process does to it afterwards does not reach this one.
     ///
     /// # Errors
-    /// [`Error::ModelFile`] when the file is missing, can't be read, or is no regular file.
+    /// [`Error::ModelFile`] when the file is missing, can't be read, is no regular file, or too large.
     pub fn bytes(&self) -> Result<Bytes, Error> {
+        self.read(&Budget::default())
+    }
+
+    /// As [`ModelSource::bytes`].
+    ///
+    /// # Errors
+    /// As [`ModelSource::bytes`], and [`Error::Cancelled`].
+    pub(super) fn read(&self, budget: &Budget) -> Result<Bytes, Error> {
         match self {
             Self::Builtin => Ok(Bytes::from_static(BUILTIN)),
-            Self::File(path) => map(path).map_err(|reason| Error::ModelFile {
-                path: path.clone(),
-                reason,
-            }),
+            Self::File(path) => {
+                let read = || {
+                    let mut file = RegularFile::open(path)?;
+                    let length = file.length();
+                    if length > MAX_FILE {
+                        return Err(format!(
+                            "it has {length} bytes, and a model file can't have more than {MAX_FILE}: more goes in files \
+                             beside it"
+                        ));
+                    }
+                    let bytes = file.read(0..length, budget)?;
+                    file.check_unchanged()?;
+                    Ok(bytes)
+                };
+                read().map_err(|reason| match budget.is_cancelled() {
+                    true => Error::Cancelled,
+                    false => Error::ModelFile {
+                        path: path.clone(),
+                        reason,
+                    },
+                })
+            }
         }
     }
 }
 
-fn map(path: &Path) -> Result<Bytes, String> {
-    // asked before opening: to open a FIFO would wait for its other end
-    let metadata = std::fs::metadata(path).map_err(|error| io_reason(&error))?;
-    if metadata.is_dir() {
-        return Err("it is a folder; give the .onnx file in it".to_owned());
-    }
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let file = File::open(path).map_err(|error| io_reason(&error))?;
-    if metadata.len() == 0 {
-        return Ok(Bytes::new()); // an empty file can't be mapped
-    }
-    // SAFETY: the mapping is private and read-only, and the file is not written by this process. Should another
-    // process cut the file short while it is being inspected, touching the lost pages would raise SIGBUS; as with
-    // shared libraries, a model is to be replaced by renaming, not rewritten in place.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|error| io_reason(&error))?;
-    Ok(Bytes::from_owner(map))
+/// A file that is open, and no pipe, device or folder. Its errors are sentences.
+pub(super) struct RegularFile {
+    file: File,
+    /// When it was opened.
+    metadata: Metadata,
 }
+
+impl RegularFile {
+    /// Opens it without waiting: a pipe would wait for its other end.
+    pub(super) fn open(path: &Path) -> Result<Self, String> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC,
+        );
+        let file = options.open(path).map_err(|error| io_reason(&error))?;
+        let metadata = file.metadata().map_err(|error| io_reason(&error))?;
+        if metadata.is_dir() {
+            return Err("it is a folder; give the .onnx file in it".to_owned());
+        }
+        if !metadata.is_file() {
+            return Err("it is not a regular file".to_owned());
+        }
+        Ok(Self { file, metadata })
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.metadata.len()
+    }
+
+    /// Whether this is what `metadata` is of.
+    pub(super) fn is_that_of(&self, metadata: &Metadata) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            (self.metadata.dev(), self.metadata.ino()) == (metadata.dev(), metadata.ino())
+        }
+        #[cfg(not(unix))]
+        {
+            self.metadata.len() == metadata.len()
+        }
+    }
+
+    /// The bytes of `range`, which has to lie in the file.
+    pub(super) fn read(&mut self, range: Range<u64>, budget: &Budget) -> Result<Bytes, String> {
+        let length = range.end.saturating_sub(range.start);
+        let too_large = || format!("there is no memory for {length} bytes of it");
+        if !budget.take_memory(length) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        usize::try_from(length)
+            .ok()
+            .and_then(|length| bytes.try_reserve_exact(length).ok())
+            .ok_or_else(too_large)?;
+        let failed = |error: std::io::Error| io_reason(&error);
+        self.file
+            .seek(SeekFrom::Start(range.start))
+            .map_err(failed)?;
+        let mut left = length;
+        while left > 0 {
+            if budget.is_cancelled() {
+                return Err("reading was cancelled".to_owned());
+            }
+            let part = left.min(CHUNK);
+            let read = (&mut self.file).take(part).read_to_end(&mut bytes);
+            if read.map_err(failed)? as u64 != part {
+                return Err(CHANGED.to_owned());
+            }
+            left -= part;
+        }
+        Ok(bytes.into())
+    }
+
+    /// Whether somebody has written to it meanwhile, and what was read may be half of this and half of that.
+    pub(super) fn check_unchanged(&self) -> Result<(), String> {
+        let now = self.file.metadata().map_err(|error| io_reason(&error))?;
+        let [before, after] =
+            [&self.metadata, &now].map(|metadata| (metadata.len(), metadata.modified().ok()));
+        if before == after {
+            return Ok(());
+        }
+        Err(CHANGED.to_owned())
+    }
+}
+
+const CHANGED: &str =
+    "it was changed while it was read; wait until it is whole, and replace a model by renaming";
 
 /// An input/output error with what to do about it.
 pub(super) fn io_reason(error: &std::io::Error) -> String {
@@ -96,6 +200,8 @@ pub(super) fn io_reason(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -120,5 +226,54 @@ mod tests {
     fn folder_is_refused_with_advice() {
         let error = ModelSource::File(std::env::temp_dir()).bytes().unwrap_err();
         assert!(error.to_string().contains("it is a folder"), "{error}");
+    }
+
+    #[test]
+    fn what_others_do_to_a_file_does_not_reach_what_was_read() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&[7; 100_000]).unwrap();
+        let bytes = ModelSource::File(file.path().to_owned()).bytes().unwrap();
+        file.as_file().set_len(0).unwrap();
+        assert!(
+            bytes.iter().all(|&byte| byte == 7),
+            "a mapping would end in SIGBUS"
+        );
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&[7; 100]).unwrap();
+        let mut opened = RegularFile::open(file.path()).unwrap();
+        assert_eq!(opened.read(10..30, &Budget::default()).unwrap().len(), 20);
+        opened.check_unchanged().unwrap();
+        file.as_file().set_len(20).unwrap();
+        assert!(opened.read(10..30, &Budget::default()).is_err());
+        assert!(opened.check_unchanged().is_err());
+    }
+
+    #[test]
+    fn reading_is_cancelled() {
+        let cancel = super::super::Cancel::default();
+        cancel.cancel();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"more than nothing").unwrap();
+        let source = ModelSource::File(file.path().to_owned());
+        let result = source.read(&Budget::new(cancel));
+        assert!(matches!(result, Err(Error::Cancelled)));
+    }
+
+    #[test]
+    fn a_file_beyond_all_limits_is_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // takes no room on the disk
+        file.as_file().set_len(MAX_FILE + 1).unwrap();
+        let error = ModelSource::File(file.path().to_owned())
+            .bytes()
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("can't have more than"),
+            "{error}"
+        );
     }
 }

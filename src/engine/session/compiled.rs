@@ -13,7 +13,7 @@ use crate::engine::runtime::Runtime;
 use crate::engine::sized::SizedNetwork;
 use crate::error::Error;
 use crate::geometry::Size;
-use crate::model::{ImageInput, ModelFacts, ModelSource};
+use crate::model::{ImageInput, Model};
 
 /// In patches: the first engine, which shows that it works and what it gives.
 const FIRST: (u32, u32) = (18, 13);
@@ -22,7 +22,7 @@ const FIRST: (u32, u32) = (18, 13);
 struct Recipe {
     runtime: &'static Runtime,
     config: Config,
-    facts: ModelFacts,
+    model: Model,
     provider: ExecutionProvider,
     precision: Precision,
     graph: Graph,
@@ -61,15 +61,15 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SizedNetwork, Error> {
     let graph = if half::is_wanted(setup) {
         half::graph(setup, false)?.0
     } else {
-        Graph::AsItIs
+        Graph::of(setup.model)
     };
     let recipe = Arc::new(Recipe {
         runtime: setup.runtime,
         config: setup.config.clone(),
-        facts: setup.facts.clone(),
+        model: setup.model.clone(),
         provider: setup.provider,
         precision: setup.precision,
-        digest: digest(&graph, &setup.config.model, setup.facts)?,
+        digest: graph.digest(),
         graph,
         cache: Cache::new(setup.config.engine_cache.as_deref()),
         input,
@@ -142,7 +142,8 @@ impl Recipe {
         let setup = Setup {
             runtime: self.runtime,
             config: &self.config,
-            facts: &self.facts,
+            model: &self.model,
+            facts: self.model.facts(),
             provider: self.provider,
             precision: self.precision,
             engine: Some(shape),
@@ -156,7 +157,8 @@ impl Recipe {
         network.description.notes.clone_from(&self.settled.notes);
         network.select(self.settled.depth, self.provider)?;
         network.description.kind = self
-            .facts
+            .model
+            .facts()
             .kind_of(&network.outputs[self.settled.depth].name);
         // what is left to compile is compiled by the first run
         let values = picture(batch, size);
@@ -169,22 +171,4 @@ impl Recipe {
         network.check_placement(self.provider, profile)?;
         Ok(network)
     }
-}
-
-/// Of what is compiled: the graph and its weights, those in files beside it too.
-fn digest(graph: &Graph, source: &ModelSource, facts: &ModelFacts) -> Result<[u8; 32], Error> {
-    let mut hash = blake3::Hasher::new();
-    match graph {
-        Graph::Rewritten { bytes, .. } => hash.update(bytes),
-        Graph::AsItIs => hash.update(&source.bytes()?),
-    };
-    for path in &facts.external_data {
-        let unreadable = |error: std::io::Error| Error::ModelFile {
-            path: path.clone(),
-            reason: error.to_string(),
-        };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        hash.update_reader(file).map_err(unreadable)?;
-    }
-    Ok(hash.finalize().into())
 }

@@ -1,21 +1,14 @@
 //! The graph rewritten at load, where the provider takes it and the numbers stay the same: attention fused, tables
 //! resized by matrix products.
 
-use std::path::{Path, PathBuf};
-
-use bytes::Bytes;
-use prost::Message;
-
 use super::trial::picture;
 use super::{Graph, Profile, SessionNetwork, Setup};
 use crate::engine::network::{DepthMaps, Description, Images, InputSize, Network as _};
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::geometry::Size;
-use crate::model::ModelSource;
-use crate::model::proto::ModelProto;
-use crate::model::proto::tensor_proto::DataLocation;
-use crate::model::rewrite::{fuse_attention, refer_to_file, separate_resizes};
+use crate::model::Model;
+use crate::model::rewrite::{fuse_attention, separate_resizes};
 
 /// Largest difference to the plain network, in units of the range of its depth.
 const TOLERANCE: f32 = 1e-4;
@@ -35,11 +28,11 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
     // TensorRT can't take the operator, and OpenVINO fuses by itself
     let takes_it = matches!(provider, ExecutionProvider::Cpu | ExecutionProvider::Cuda);
     let graphs = (takes_it && config.rewrite)
-        .then(|| Graphs::of(&config.model, provider))
+        .then(|| Graphs::of(setup.model, provider))
         .flatten();
     match graphs {
         Some(graphs) => open_either(setup, &graphs),
-        None => SessionNetwork::open_graph(setup, &Graph::AsItIs),
+        None => SessionNetwork::open_graph(setup, &Graph::of(setup.model)),
     }
 }
 
@@ -56,7 +49,7 @@ fn open_either(setup: Setup<'_>, graphs: &Graphs) -> Result<SessionNetwork, Erro
             Ok(network)
         }
         Err(error) => {
-            let mut network = SessionNetwork::open_graph(setup, &Graph::AsItIs)?;
+            let mut network = SessionNetwork::open_graph(setup, &graphs.plain)?;
             network.description.notes.push(format!(
                 "its graph is run as it is, which takes more memory and time: rewritten, {error}"
             ));
@@ -65,7 +58,7 @@ fn open_either(setup: Setup<'_>, graphs: &Graphs) -> Result<SessionNetwork, Erro
     }
 }
 
-/// A model rewritten, and as it is, in the same form.
+/// A model rewritten, and as it is.
 struct Graphs {
     rewritten: Graph,
     plain: Graph,
@@ -78,60 +71,23 @@ struct Graphs {
 
 impl Graphs {
     /// `None` when there is nothing to rewrite.
-    fn of(source: &ModelSource, provider: ExecutionProvider) -> Option<Self> {
-        let file = source.bytes().ok()?;
-        let mut plain = ModelProto::decode(file.clone()).ok()?;
-        let (rewritten, report) = fuse_attention(plain.clone());
+    fn of(model: &Model, provider: ExecutionProvider) -> Option<Self> {
+        let (rewritten, report) = fuse_attention(model.proto().clone());
         // a GPU resizes faster than it waits for the CPU to make the matrices
-        let (mut rewritten, tables) = match provider {
+        let (rewritten, tables) = match provider {
             ExecutionProvider::Cpu => separate_resizes(rewritten),
             _ => (rewritten, 0),
         };
         if report.fused == 0 && tables == 0 {
             return None;
         }
-        let folder = source
-            .path()
-            .and_then(|path| leave_weights(&mut [&mut plain, &mut rewritten], &file, path));
-        let graph = |model: ModelProto| Graph::Rewritten {
-            bytes: model.encode_to_vec(),
-            folder: folder.clone(),
-        };
         Some(Self {
-            rewritten: graph(rewritten),
-            plain: graph(plain),
+            rewritten: Graph::new(rewritten),
+            plain: Graph::of(model),
             attentions: report.fused,
             tables,
         })
     }
-}
-
-/// Leaves the weights in the file at `path`, so that they are mapped and not copied. Returns the folder in which they,
-/// and those that lay outside before, are found.
-fn leave_weights(models: &mut [&mut ModelProto], file: &Bytes, path: &Path) -> Option<String> {
-    let has_external = models.iter().any(|model| {
-        let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
-        initializers
-            .into_iter()
-            .any(|tensor| tensor.data_location() == DataLocation::External)
-    });
-    // newer versions of ONNX Runtime don't follow links out of the folder, as download caches have them
-    let path = match path.canonicalize() {
-        Ok(real) if !has_external => real,
-        _ => std::path::absolute(path).ok()?,
-    };
-    let folder = path
-        .parent()
-        .map(PathBuf::from)?
-        .into_os_string()
-        .into_string()
-        .ok()?;
-    if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
-        for model in models {
-            refer_to_file(model, file, name);
-        }
-    }
-    Some(folder)
 }
 
 /// Runs both on the same picture.
@@ -202,11 +158,13 @@ fn difference(expected: &[f32], found: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::engine::precision::Precision;
     use crate::engine::{Config, runtime};
-    use crate::model;
     use crate::model::proto::NodeProto;
+    use crate::model::{Budget, ModelSource};
 
     #[test]
     fn differences_are_of_the_range() {
@@ -221,19 +179,13 @@ mod tests {
 
     /// `graph` with its fused attentions changed.
     fn changed(graph: &Graph, change: impl Fn(&mut NodeProto)) -> Graph {
-        let Graph::Rewritten { bytes, folder } = graph else {
-            panic!("it is rewritten");
-        };
-        let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
+        let mut model = graph.proto().clone();
         let nodes = &mut model.graph.as_mut().unwrap().node;
         nodes
             .iter_mut()
             .filter(|node| node.op_type() == "MultiHeadAttention")
             .for_each(change);
-        Graph::Rewritten {
-            bytes: model.encode_to_vec(),
-            folder: folder.clone(),
-        }
+        Graph::new(model)
     }
 
     #[test]
@@ -244,15 +196,17 @@ mod tests {
             provider: ExecutionProvider::Cpu,
             ..Config::new(source)
         };
+        let model = Model::read(&config.model, &Budget::default()).unwrap();
         let setup = Setup {
             runtime: runtime::load_from(&root.join(".runtime/onnxruntime")).unwrap(),
             config: &config,
-            facts: &model::inspect(&config.model).unwrap(),
+            model: &model,
+            facts: model.facts(),
             provider: ExecutionProvider::Cpu,
             precision: Precision::Fp32,
             engine: None,
         };
-        let mut graphs = Graphs::of(&config.model, ExecutionProvider::Cpu).unwrap();
+        let mut graphs = Graphs::of(&model, ExecutionProvider::Cpu).unwrap();
         let network = open_either(setup, &graphs).unwrap();
         assert_eq!(network.description.fused_attentions, 4);
         let notes = network.description.notes.join(" ");
@@ -286,9 +240,11 @@ mod tests {
     #[test]
     fn what_has_no_attention_is_not_rewritten() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
-        let of = |name, provider| Graphs::of(&ModelSource::File(folder.join(name)), provider);
+        let of = |name, provider| {
+            let source = ModelSource::File(folder.join(name));
+            Graphs::of(&Model::read(&source, &Budget::default()).unwrap(), provider)
+        };
         assert!(of("pixel-values.onnx", ExecutionProvider::Cpu).is_none());
-        assert!(of("missing.onnx", ExecutionProvider::Cpu).is_none());
         let model = "attention/transformers-eager.onnx";
         for (provider, tables) in [(ExecutionProvider::Cpu, 1), (ExecutionProvider::Cuda, 0)] {
             let graphs = of(model, provider).expect("attention");

@@ -1,12 +1,9 @@
 //! Half precision on providers that compute in the types of the graph.
 
-use prost::Message;
-
 use super::{Graph, SessionNetwork, Setup, agreement};
 use crate::engine::precision::Precision;
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
-use crate::model::proto::ModelProto;
 use crate::model::rewrite::{fuse_attention, to_half};
 
 /// Whether the graph has to be rewritten for `setup`.
@@ -54,27 +51,17 @@ fn open_graph(setup: Setup<'_>, graph: &Graph) -> Result<SessionNetwork, Error> 
 /// # Errors
 /// [`Error::Provider`] when its graph can't be followed.
 pub(super) fn graph(setup: Setup<'_>, fuse: bool) -> Result<(Graph, usize), Error> {
-    let source = &setup.config.model;
     let unfit = |reason: String| Error::Provider {
         provider: setup.provider.name().to_owned(),
         reason: format!("this model can't be made fp16: {reason}"),
     };
-    let mut model =
-        ModelProto::decode(source.bytes()?).map_err(|error| unfit(error.to_string()))?;
+    let mut model = setup.model.proto().clone();
     let mut attentions = 0;
     if fuse {
         let (fused, report) = fuse_attention(model);
         model = fused;
         attentions = report.fused;
     }
-    let folder = match source.path().map(std::path::absolute) {
-        Some(Ok(path)) => path.parent().map(std::path::Path::to_owned),
-        _ => None,
-    };
-    let model = to_half(model, folder.as_deref()).map_err(unfit)?;
-    let graph = Graph::Rewritten {
-        bytes: model.encode_to_vec(),
-        folder: folder.and_then(|folder| folder.into_os_string().into_string().ok()),
-    };
-    Ok((graph, attentions))
+    let model = to_half(model).map_err(unfit)?;
+    Ok((Graph::new(model), attentions))
 }

@@ -2,10 +2,11 @@
 
 use super::{Options, SessionNetwork, failure};
 use crate::engine::network::{Images, InputSize};
+use crate::engine::planner;
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::geometry::Size;
-use crate::model::{self, DepthOutput, ModelFacts};
+use crate::model::{self, DepthOutput, MAX_FIXED_PIXELS, ModelFacts};
 
 /// Two small sizes in patches, of different shape and area, so that a side that only seems open shows.
 const SIZES: [(u32, u32); 2] = [(13, 9), (9, 10)];
@@ -67,9 +68,25 @@ impl Trial<'_> {
             ));
         }
         match self.network.description.input_size {
-            InputSize::Fixed(size) => self.at(size, self.images()).map(drop),
+            InputSize::Fixed(size) => {
+                self.check_fixed(size)?;
+                self.at(size, self.images()).map(drop)
+            }
             InputSize::Any => self.any_size(),
         }
+    }
+
+    /// A model that fixes its size, and how many images there are in a run, could fix them at anything.
+    fn check_fixed(&self, size: Size) -> Result<(), Error> {
+        let batch = self.network.input.batch.unwrap_or(1);
+        if (batch as u64).saturating_mul(size.area() as u64) <= MAX_FIXED_PIXELS {
+            return Ok(());
+        }
+        Err(Error::ModelUnsupported {
+            model: self.facts.label.clone(),
+            found: format!("{batch} images of {size} in each run"),
+            wanted: format!("at most {} megapixels together", MAX_FIXED_PIXELS >> 20),
+        })
     }
 
     /// Images of a run: as many as the model wants.
@@ -172,6 +189,7 @@ impl Trial<'_> {
     /// One run: a depth map for each image has to come back, whose size this gives. Of several outputs that could be
     /// the depth, what comes back decides.
     fn at(&mut self, size: Size, batch: usize) -> Result<Size, Error> {
+        check_memory(size, batch)?;
         let values = picture(batch, size);
         let images = Images {
             values: &values,
@@ -209,6 +227,23 @@ impl Trial<'_> {
                 .to_owned(),
         })
     }
+}
+
+/// Whether the machine has room for the images of a run, and as much again for what is made of them.
+fn check_memory(size: Size, batch: usize) -> Result<(), Error> {
+    let images = (batch as u64).saturating_mul(12 * size.area() as u64);
+    let left = planner::available().unwrap_or(u64::MAX);
+    if images.saturating_mul(2) <= left {
+        return Ok(());
+    }
+    Err(Error::OutOfMemory {
+        size: size.to_string(),
+        reason: format!(
+            "the images of a run alone take {} MB, and there are {} MB left",
+            images >> 20,
+            left >> 20
+        ),
+    })
 }
 
 /// A picture with something in it: a slope, a brighter box, a corner, normalised as photographs are.

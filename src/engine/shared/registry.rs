@@ -1,57 +1,36 @@
 //! The engines of this process, by content and configuration.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError, Weak};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::{Engine, lock};
 use crate::engine::planner::{MemoryModel, resident};
 use crate::engine::{self, Config, Progress};
 use crate::error::Error;
-use crate::model::{self, ModelSource};
+use crate::model::{Cancel, Model, ModelSource};
 
 /// What decides whether two elements can share an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    /// Of the model file.
+    /// Of the model, weights beside its file included.
     content: [u8; 32],
-    /// The model file's.
+    /// Its bytes.
     length: u64,
-    /// Files with weights beside it, too large to be read for this, with their length and time.
-    beside: Vec<(PathBuf, u64, Option<SystemTime>)>,
     /// All but the model.
     config: Config,
 }
 
 impl Key {
-    /// # Errors
-    /// When the model can't be read.
-    fn of(config: &Config) -> Result<Self, Error> {
-        let facts = model::inspect(&config.model)?;
-        let beside = facts.external_data.iter().map(|path| {
-            let metadata = std::fs::metadata(path);
-            let length = metadata.as_ref().map_or(0, std::fs::Metadata::len);
-            let time = metadata.ok().and_then(|metadata| metadata.modified().ok());
-            (path.canonicalize().unwrap_or(path.clone()), length, time)
-        });
-        let bytes = config.model.bytes()?;
-        Ok(Self {
-            content: blake3::hash(&bytes).into(),
-            length: bytes.len() as u64,
-            beside: beside.collect(),
+    fn of(config: &Config, model: &Model) -> Self {
+        Self {
+            content: model.digest(),
+            length: model.length(),
             config: Config {
                 model: ModelSource::Builtin,
                 ..config.clone()
             },
-        })
-    }
-}
-
-impl Key {
-    /// Bytes of the model, weights beside it included.
-    fn length(&self) -> u64 {
-        self.length + self.beside.iter().map(|(_, length, _)| length).sum::<u64>()
+        }
     }
 }
 
@@ -174,7 +153,7 @@ fn part(key: Key) -> Part {
 
 /// See [`super::offer`].
 pub(super) fn offer(config: &Config, engine: &Arc<Engine>) -> Result<(), Error> {
-    let key = Key::of(config)?;
+    let key = Key::of(config, &engine::read(config, Cancel::default())?);
     lock(&ENGINES).insert(key, Entry::Ready(Arc::downgrade(engine)));
     Ok(())
 }
@@ -200,25 +179,32 @@ pub(super) fn open(
             other => other,
         });
     };
-    match part(Key::of(config)?) {
+    let before = resident();
+    let model = engine::read(config, Cancel::default())?;
+    match part(Key::of(config, &model)) {
         Part::Join(engine) => {
+            drop(model);
             engine.story.iter().cloned().for_each(&mut since_asked);
             Ok(engine)
         }
-        Part::Wait(load) => load.follow(&mut since_asked),
+        Part::Wait(load) => {
+            drop(model);
+            load.follow(&mut since_asked)
+        }
         Part::Lead(loading) => {
-            let before = resident();
-            let opened = engine::open(config, &mut |event| {
+            let opened = engine::open_model(config, &model, &mut |event| {
                 loading.load.tell(event.clone());
                 progress(event);
             });
+            // what of it is needed, the network has
+            drop(model);
             let result = opened.map(|network| {
                 let story = lock(&loading.load.state).story.clone();
                 let loaded = before
                     .zip(resident())
                     .map(|(before, after)| after.saturating_sub(before));
                 let fused = network.description().fuses_attention();
-                let memory = MemoryModel::new(loading.key.length(), fused, loaded);
+                let memory = MemoryModel::new(loading.key.length, fused, loaded);
                 Engine::new(network, memory, story)
             });
             loading.end(result.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::order::sorted;
 use super::{Graph, Node, Value, fed_inputs};
 use crate::model::proto::{FunctionProto, GraphProto, ModelProto, NodeProto};
 
@@ -9,8 +10,6 @@ type Scope<'a> = HashMap<&'a str, Value>;
 
 /// Functions call each other and conditionals nest only so deep in sound models.
 const MAX_NESTING: u32 = 32;
-/// More nodes and calls than any depth network has; stops a crafted file whose functions double at each level.
-const MAX_STEPS: usize = 1 << 18;
 
 /// Fills an empty graph from `model`.
 pub(super) fn flatten<'a>(model: &'a ModelProto, graph: Graph<'a>) -> Graph<'a> {
@@ -23,7 +22,6 @@ pub(super) fn flatten<'a>(model: &'a ModelProto, graph: Graph<'a>) -> Graph<'a> 
             .iter()
             .map(|function| (key(function), function))
             .collect(),
-        steps: 0,
     };
     if let Some(main) = &model.graph {
         let mut scopes = vec![Scope::new()];
@@ -44,8 +42,6 @@ pub(super) fn flatten<'a>(model: &'a ModelProto, graph: Graph<'a>) -> Graph<'a> 
 struct Builder<'a> {
     graph: Graph<'a>,
     functions: HashMap<(&'a str, &'a str, &'a str), &'a FunctionProto>,
-    /// Nodes and calls so far.
-    steps: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -61,6 +57,10 @@ impl<'a> Builder<'a> {
         scopes: &mut Vec<Scope<'a>>,
         depth: u32,
     ) -> Vec<Option<Value>> {
+        let budget = self.graph.budget;
+        if !budget.spend(graph.initializer.len() + graph.input.len() + graph.output.len()) {
+            return Vec::new();
+        }
         for tensor in &graph.initializer {
             let value = self.value();
             self.graph.constants.insert(value, tensor);
@@ -79,9 +79,9 @@ impl<'a> Builder<'a> {
     }
 
     fn add_nodes(&mut self, nodes: &'a [NodeProto], scopes: &mut Vec<Scope<'a>>, depth: u32) {
-        for proto in sorted(nodes) {
-            self.steps += 1;
-            if self.steps > MAX_STEPS {
+        let budget = self.graph.budget;
+        for proto in sorted(nodes, budget) {
+            if !budget.spend(1 + proto.input.len() + proto.output.len()) {
                 return;
             }
             let inputs: Vec<_> = proto.input.iter().map(|name| find(scopes, name)).collect();
@@ -142,6 +142,9 @@ impl<'a> Builder<'a> {
         inputs: &[Option<Value>],
         depth: u32,
     ) -> Vec<Option<Value>> {
+        if !(self.graph.budget).spend(function.input.len() + function.output.len()) {
+            return Vec::new();
+        }
         let bound = function
             .input
             .iter()
@@ -155,54 +158,6 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|name| find(&scopes, name))
             .collect()
-    }
-}
-
-/// Nodes in an order in which each comes after those that make its inputs. They should be so in the file, but
-/// converters append casts at the end, and runtimes sort for themselves.
-fn sorted(nodes: &[NodeProto]) -> Vec<&NodeProto> {
-    let makers: HashMap<&str, usize> = nodes
-        .iter()
-        .enumerate()
-        .flat_map(|(index, node)| node.output.iter().map(move |name| (name.as_str(), index)))
-        .filter(|(name, _)| !name.is_empty())
-        .collect();
-    let mut order = Vec::with_capacity(nodes.len());
-    let mut entered = vec![false; nodes.len()];
-    for root in 0..nodes.len() {
-        // depth first; a node is listed when its pending makers are
-        let mut pending = vec![(root, false)];
-        while let Some((index, ready)) = pending.pop() {
-            if ready {
-                order.push(&nodes[index]);
-            } else if !std::mem::replace(&mut entered[index], true) {
-                pending.push((index, true));
-                each_used_name(&nodes[index], &mut |name| {
-                    if let Some(&maker) = makers.get(name)
-                        && !entered[maker]
-                    {
-                        pending.push((maker, false));
-                    }
-                });
-            }
-        }
-    }
-    order
-}
-
-/// Calls `visit` with the names that a node takes, also from inside its subgraphs.
-fn each_used_name<'a>(node: &'a NodeProto, visit: &mut impl FnMut(&'a str)) {
-    node.input.iter().for_each(|name| visit(name));
-    for graph in node
-        .attribute
-        .iter()
-        .filter_map(|attribute| attribute.g.as_ref())
-    {
-        graph
-            .node
-            .iter()
-            .for_each(|inner| each_used_name(inner, visit));
-        graph.output.iter().for_each(|output| visit(output.name()));
     }
 }
 
@@ -223,6 +178,7 @@ fn find(scopes: &[Scope<'_>], name: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::budget::{Budget, Stop};
     use super::super::super::proto::ValueInfoProto;
     use super::*;
 
@@ -258,8 +214,8 @@ mod tests {
             node("Neg", &["b"], "a"),
             node("Exp", &["x"], "b"),
         ];
-        let model = model(nodes);
-        let graph = Graph::new(&model, None);
+        let (model, budget) = (model(nodes), Budget::default());
+        let graph = Graph::new(&model, &budget);
         let order: Vec<_> = graph.nodes.iter().map(Node::op).collect();
         assert_eq!(order, ["Exp", "Neg", "Relu"]);
     }
@@ -279,8 +235,8 @@ mod tests {
             ));
         }
         nodes.push(node("Mul", &["l100000", "x"], "y"));
-        let model = model(nodes);
-        let graph = Graph::new(&model, None);
+        let (model, budget) = (model(nodes), Budget::default());
+        let graph = Graph::new(&model, &budget);
         let value = graph.outputs[0].1.unwrap();
         assert_eq!(graph.scalar(value), None);
         assert_eq!(
@@ -306,7 +262,9 @@ mod tests {
         };
         let mut model = model(function.node[1..].to_vec());
         model.functions = vec![function];
-        assert!(Graph::new(&model, None).nodes.len() <= MAX_STEPS);
+        let budget = Budget::default();
+        Graph::new(&model, &budget);
+        assert_eq!(budget.stopped(), Some(Stop::Steps));
 
         let call = |level: u32, output: &str| NodeProto {
             domain: Some("own".to_owned()),
@@ -328,6 +286,6 @@ mod tests {
         if let Some(graph) = &mut model.graph {
             graph.node = vec![call(0, "y")];
         }
-        assert!(Graph::new(&model, None).nodes.is_empty());
+        assert!(Graph::new(&model, &Budget::default()).nodes.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! Finds attention that is spelt out.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::emit::{Edit, Emitter, Key};
 use super::scope::{Scope, attribute, op};
@@ -10,6 +10,8 @@ use crate::model::proto::tensor_proto::DataType;
 
 /// The oldest operator set whose Gather takes negative indices.
 const OLDEST_OPSET: i64 = 11;
+/// Sides of a tensor, at most.
+const MAX_RANK: usize = 16;
 /// The last one in which Softmax flattens its input, by default from axis 1 on.
 const LAST_FLATTENING_OPSET: i64 = 12;
 
@@ -104,6 +106,10 @@ impl<'a> Before<'a> {
         let mut casts = 0;
         let mut value = input(&nodes[softmax], 0)?;
         loop {
+            // a graph may go in circles
+            if walked.len() > LONGEST_WALK {
+                return Err(TOO_LONG);
+            }
             if scope.only_consumer(value).is_none() {
                 return Err("a result in between is used elsewhere");
             }
@@ -163,6 +169,9 @@ impl<'a> Before<'a> {
     }
 }
 
+/// More nodes than stand between a softmax and its products.
+const LONGEST_WALK: usize = 32;
+const TOO_LONG: &str = "no matrix product stands near its softmax";
 const MASKED: &str = "it has a mask or a bias";
 const NOT_CONSTANT: &str = "its scale is no constant";
 
@@ -182,6 +191,9 @@ impl<'a> After<'a> {
         let mut shared = false;
         let mut weights = scope.nodes[softmax].output.first()?.as_str();
         loop {
+            if walked.len() > LONGEST_WALK {
+                return Some(Err(TOO_LONG));
+            }
             if let Some((replaced, nodes)) = mask::without_nan(scope, weights) {
                 walked.extend(nodes);
                 weights = replaced;
@@ -256,7 +268,11 @@ fn key<'a>(scope: &Scope<'a>, value: &'a str, transposed_by_product: bool) -> Ke
         if op(node) != "Transpose" {
             return None;
         }
-        let mut order = attribute(node, "perm")?.ints.clone();
+        let order = &attribute(node, "perm")?.ints;
+        if order.len() > MAX_RANK {
+            return None;
+        }
+        let mut order = order.clone();
         let last = order.len().checked_sub(1)?;
         order.swap(last, last.checked_sub(1)?);
         let source = node.input.first()?.as_str();
@@ -307,21 +323,22 @@ fn input(node: &NodeProto, index: usize) -> Result<&str, &'static str> {
 /// Drops what only the removed nodes used: ONNX Runtime would go on computing it.
 fn drop_unused(scope: &Scope<'_>, edit: &mut Edit) {
     let used_anew: HashSet<String> = edit.inserted_inputs().map(str::to_owned).collect();
-    let is_used = |name: &str, removed: &BTreeSet<usize>| {
-        used_anew.contains(name)
-            || scope.is_wanted(name)
-            || (scope.consumers(name).iter()).any(|consumer| !removed.contains(consumer))
+    let mut left = Uses {
+        scope,
+        used_anew: &used_anew,
+        gone: HashMap::new(),
     };
     let mut queue: Vec<usize> = edit.removed.iter().copied().collect();
+    queue.iter().for_each(|&index| left.remove(index));
     while let Some(index) = queue.pop() {
         for name in &scope.nodes[index].input {
-            if is_used(name, &edit.removed) {
+            if left.any(name) {
                 continue;
             }
             if let Some(producer) = scope.producer(name) {
                 let outputs = &scope.nodes[producer].output;
-                let idle = !(outputs.iter()).any(|output| is_used(output, &edit.removed));
-                if idle && edit.removed.insert(producer) {
+                if !outputs.iter().any(|output| left.any(output)) && edit.removed.insert(producer) {
+                    left.remove(producer);
                     queue.push(producer);
                 }
             } else if scope.is_initializer(name) {
@@ -329,11 +346,32 @@ fn drop_unused(scope: &Scope<'_>, edit: &mut Edit) {
             }
         }
     }
-    for &index in &edit.removed {
-        for name in &scope.nodes[index].output {
-            if !edit.makes(name) {
-                edit.unused.insert(name.clone());
-            }
+    let unused: Vec<&String> = (edit.removed.iter())
+        .flat_map(|&index| &scope.nodes[index].output)
+        .filter(|name| !edit.makes(name))
+        .collect();
+    edit.unused.extend(unused.into_iter().cloned());
+}
+
+/// Who still uses a value while nodes are removed.
+struct Uses<'s, 'a> {
+    scope: &'s Scope<'a>,
+    /// By nodes that come in the place of others.
+    used_anew: &'s HashSet<String>,
+    /// By name, how many uses went away with a removed node.
+    gone: HashMap<&'a str, usize>,
+}
+
+impl Uses<'_, '_> {
+    fn remove(&mut self, node: usize) {
+        for name in &self.scope.nodes[node].input {
+            *self.gone.entry(name).or_default() += 1;
         }
+    }
+
+    fn any(&self, name: &str) -> bool {
+        self.used_anew.contains(name)
+            || self.scope.is_wanted(name)
+            || self.scope.uses(name) > self.gone.get(name).copied().unwrap_or(0)
     }
 }

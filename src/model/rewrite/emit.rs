@@ -29,12 +29,16 @@ pub(super) struct Edit {
     pub(super) unused: HashSet<String>,
     /// Come in the place of a removed one.
     inserted: BTreeMap<usize, Vec<NodeProto>>,
+    /// What those make.
+    made: HashSet<String>,
     /// Come first.
     prepended: Vec<NodeProto>,
 }
 
 impl Edit {
     pub(super) fn insert(&mut self, place: usize, nodes: Vec<NodeProto>) {
+        let outputs = nodes.iter().flat_map(|node| &node.output);
+        self.made.extend(outputs.cloned());
         self.inserted.insert(place, nodes);
     }
 
@@ -57,10 +61,7 @@ impl Edit {
 
     /// Whether a new node makes `value`.
     pub(super) fn makes(&self, value: &str) -> bool {
-        self.inserted
-            .values()
-            .flatten()
-            .any(|node| node.output.iter().any(|output| output == value))
+        self.made.contains(value)
     }
 
     pub(super) fn apply(mut self, nodes: &mut Vec<NodeProto>) {

@@ -1,7 +1,6 @@
 //! A model in half precision, as GPUs like it: strongly typed, so that it needs no flag of a runtime to be so.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -9,9 +8,11 @@ use half::slice::HalfFloatSliceExt;
 use super::emit::{int, node, with};
 use super::operators::{Place, Result as ResultType, place, result};
 use super::scope::op;
-use crate::model::external;
-use crate::model::proto::tensor_proto::{DataLocation, DataType};
+use crate::model::budget::Budget;
+use crate::model::graph::order::sorted;
+use crate::model::proto::tensor_proto::DataType;
 use crate::model::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::text;
 
 /// What became of a value of the model that is a tensor of f32.
 #[derive(Debug, Clone, Default)]
@@ -28,21 +29,20 @@ struct Value {
 
 /// The same model with convolutions, matrix products, attention, and what lies between them, in f16. Inputs and outputs
 /// stay what they are, and so does what overflows or loses digits in f16: normalisations, softmax, powers, exponentials,
-/// reductions, resampling. `folder` holds its external data.
+/// reductions, resampling.
 ///
 /// # Errors
 /// In words: what the graph has that can't be followed.
-pub fn to_half(mut model: ModelProto, folder: Option<&Path>) -> Result<ModelProto, String> {
+pub fn to_half(mut model: ModelProto) -> Result<ModelProto, String> {
     if !model.functions.is_empty() {
         return Err("its graph is made of functions".to_owned());
     }
     let graph = model.graph.take().ok_or("it has no graph")?;
-    model.graph = Some(Rewrite::new(&graph, folder).run(graph)?);
+    model.graph = Some(Rewrite::new(&graph).run(graph)?);
     Ok(model)
 }
 
-struct Rewrite<'a> {
-    folder: Option<&'a Path>,
+struct Rewrite {
     /// Of values that are tensors of f32.
     values: HashMap<String, Value>,
     /// Values of other types.
@@ -54,14 +54,13 @@ struct Rewrite<'a> {
     initializers: Vec<TensorProto>,
 }
 
-impl<'a> Rewrite<'a> {
-    fn new(graph: &GraphProto, folder: Option<&'a Path>) -> Self {
+impl Rewrite {
+    fn new(graph: &GraphProto) -> Self {
         let names = graph
             .node
             .iter()
             .flat_map(|node| node.input.iter().chain(&node.output));
         let mut rewrite = Self {
-            folder,
             values: HashMap::new(),
             // an input that is left out has no name
             others: HashSet::from([String::new()]),
@@ -92,25 +91,17 @@ impl<'a> Rewrite<'a> {
     }
 
     fn run(mut self, mut graph: GraphProto) -> Result<GraphProto, String> {
-        // exporters write nodes in order; where they did not, some wait for others
-        let mut waiting = std::mem::take(&mut graph.node);
-        while !waiting.is_empty() {
-            let before = waiting.len();
-            let mut left = Vec::new();
-            for node in waiting {
-                if node.input.iter().all(|name| self.is_known(name)) {
-                    self.rewrite(node)?;
-                } else {
-                    left.push(node);
-                }
+        let budget = Budget::default();
+        let nodes = std::mem::take(&mut graph.node);
+        let order = sorted(&nodes, &budget);
+        if budget.stopped().is_some() {
+            return Err("its graph takes too many steps to follow".to_owned());
+        }
+        for node in order {
+            if let Some(missing) = node.input.iter().find(|name| !self.is_known(name)) {
+                return Err(format!("nothing makes the value `{}`", text::name(missing)));
             }
-            if left.len() == before {
-                return Err(format!(
-                    "nothing makes the value {:?}",
-                    left[0].input.concat()
-                ));
-            }
-            waiting = left;
+            self.rewrite(node.clone())?;
         }
         let used: HashSet<&str> = self
             .nodes
@@ -273,7 +264,7 @@ impl<'a> Rewrite<'a> {
         let half = unique(&mut self.taken, "half", name);
         match self.constants.get(name) {
             Some(tensor) => {
-                let tensor = convert(tensor, &half, self.folder)?;
+                let tensor = convert(tensor, &half)?;
                 self.initializers.push(tensor);
             }
             None => self.nodes.push(cast(name, &half, DataType::Float16)),
@@ -295,18 +286,17 @@ fn cast(from: &str, to: &str, kind: DataType) -> NodeProto {
 
 fn unique(taken: &mut HashSet<String>, prefix: &str, name: &str) -> String {
     let mut candidate = format!("{prefix}/{name}");
+    let mut number = taken.len();
     while !taken.insert(candidate.clone()) {
-        candidate.push('_');
+        candidate = format!("{prefix}/{number}/{name}");
+        number += 1;
     }
     candidate
 }
 
 /// A tensor of f32 in f16.
-fn convert(tensor: &TensorProto, name: &str, folder: Option<&Path>) -> Result<TensorProto, String> {
-    let unreadable = || format!("its weight {} can't be read", tensor.name());
-    let values: Vec<f32> = if tensor.data_location() == DataLocation::External {
-        singles(&external::bytes(tensor, folder).ok_or_else(unreadable)?)
-    } else if tensor.raw_data().is_empty() {
+fn convert(tensor: &TensorProto, name: &str) -> Result<TensorProto, String> {
+    let values: Vec<f32> = if tensor.raw_data().is_empty() {
         tensor.float_data.clone()
     } else {
         singles(tensor.raw_data())
@@ -316,8 +306,8 @@ fn convert(tensor: &TensorProto, name: &str, folder: Option<&Path>) -> Result<Te
         .fold(0.0, |largest: f32, value| largest.max(value.abs()));
     if largest > f16::MAX.to_f32() && largest.is_finite() {
         return Err(format!(
-            "its weight {} is too large: {largest}",
-            tensor.name()
+            "its weight `{}` is too large: {largest}",
+            text::name(tensor.name())
         ));
     }
     let mut half = vec![f16::ZERO; values.len()];

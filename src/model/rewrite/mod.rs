@@ -15,8 +15,11 @@ mod scope;
 mod weights;
 
 pub use half::to_half;
-pub use weights::refer_to_file;
+pub use weights::take_out;
 
+use std::collections::HashSet;
+
+use super::budget::Budget;
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 
 /// The domain of ONNX Runtime's own operators.
@@ -51,21 +54,22 @@ pub struct Left {
 ///
 /// The numbers are the same but for the order of summation. Weights are not copied. A scope of an operator set older than
 /// 11 is left alone, and so are attentions with a mask or bias, and those with a result in between that is used
-/// elsewhere.
+/// elsewhere. What would take more steps than any sound model is left alone, too.
 pub fn fuse_attention(mut model: ModelProto) -> (ModelProto, Report) {
+    let budget = Budget::default();
     let mut report = Report::default();
     let opset = version(&model.opset_import);
     if let Some(graph) = &mut model.graph {
-        fuse_graph(graph, opset, &mut report, 0);
+        fuse_graph(graph, opset, &mut report, 0, &budget);
     }
     for function in &mut model.functions {
         let fused = report.fused;
         let opset = version(&function.opset_import);
-        fuse_branches(&mut function.node, opset, &mut report, 0);
+        fuse_branches(&mut function.node, opset, &mut report, 0, &budget);
         let outputs = function.output.iter().map(String::as_str);
         let edit = {
-            let scope =
-                scope::Scope::new(&function.node, &[], outputs, &function.value_info, opset);
+            let infos = &function.value_info;
+            let scope = scope::Scope::new(&function.node, &[], outputs, infos, opset, &budget);
             attention::fuse(&scope, &function.input, &mut report)
         };
         edit.apply(&mut function.node);
@@ -85,16 +89,22 @@ pub fn fuse_attention(mut model: ModelProto) -> (ModelProto, Report) {
 /// The numbers are the same but for the order of summation, at any size.
 pub fn separate_resizes(mut model: ModelProto) -> (ModelProto, usize) {
     let opset = version(&model.opset_import);
-    let count = model
-        .graph
-        .as_mut()
-        .map_or(0, |graph| edit_graph(graph, opset, resize::separate));
+    let budget = Budget::default();
+    let count = model.graph.as_mut().map_or(0, |graph| {
+        edit_graph(graph, opset, &budget, resize::separate)
+    });
     (model, count)
 }
 
-fn fuse_graph(graph: &mut GraphProto, opset: i64, report: &mut Report, depth: u32) {
-    fuse_branches(&mut graph.node, opset, report, depth);
-    edit_graph(graph, opset, |scope, inputs| {
+fn fuse_graph(
+    graph: &mut GraphProto,
+    opset: i64,
+    report: &mut Report,
+    depth: u32,
+    budget: &Budget,
+) {
+    fuse_branches(&mut graph.node, opset, report, depth, budget);
+    edit_graph(graph, opset, budget, |scope, inputs| {
         (attention::fuse(scope, inputs, report), ())
     });
 }
@@ -103,6 +113,7 @@ fn fuse_graph(graph: &mut GraphProto, opset: i64, report: &mut Report, depth: u3
 fn edit_graph<T>(
     graph: &mut GraphProto,
     opset: i64,
+    budget: &Budget,
     plan: impl FnOnce(&scope::Scope<'_>, &[String]) -> (emit::Edit, T),
 ) -> T {
     let inputs: Vec<String> = graph
@@ -118,13 +129,15 @@ fn edit_graph<T>(
             outputs,
             &graph.value_info,
             opset,
+            budget,
         );
         plan(&scope, &inputs)
     };
     // up to IR version 3 initializers are inputs as well, and would have to be fed
-    graph.initializer.retain(|tensor| {
-        !edit.unused.contains(tensor.name()) || inputs.iter().any(|input| input == tensor.name())
-    });
+    let given: HashSet<&str> = inputs.iter().map(String::as_str).collect();
+    graph
+        .initializer
+        .retain(|tensor| !edit.unused.contains(tensor.name()) || given.contains(tensor.name()));
     graph
         .value_info
         .retain(|info| !edit.unused.contains(info.name()));
@@ -133,7 +146,13 @@ fn edit_graph<T>(
 }
 
 /// The graphs that nodes carry as attributes.
-fn fuse_branches(nodes: &mut [NodeProto], opset: i64, report: &mut Report, depth: u32) {
+fn fuse_branches(
+    nodes: &mut [NodeProto],
+    opset: i64,
+    report: &mut Report,
+    depth: u32,
+    budget: &Budget,
+) {
     if depth >= MAX_NESTING {
         return;
     }
@@ -142,7 +161,7 @@ fn fuse_branches(nodes: &mut [NodeProto], opset: i64, report: &mut Report, depth
         .flat_map(|node| &mut node.attribute)
         .flat_map(graphs_mut)
     {
-        fuse_graph(graph, opset, report, depth + 1);
+        fuse_graph(graph, opset, report, depth + 1, budget);
     }
 }
 

@@ -8,33 +8,31 @@ use super::scope::Scope;
 pub(super) struct Names<'a> {
     scope: &'a Scope<'a>,
     /// Given from outside the scope.
-    inputs: &'a [String],
+    inputs: HashSet<&'a str>,
     /// Before each name, and a slash.
     prefix: &'static str,
-    given: HashSet<String>,
+    /// Of the next name, unless that is taken.
+    number: usize,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn new(scope: &'a Scope<'a>, inputs: &'a [String], prefix: &'static str) -> Self {
         Self {
             scope,
-            inputs,
+            inputs: inputs.iter().map(String::as_str).collect(),
             prefix,
-            given: HashSet::new(),
+            number: 0,
         }
     }
 
     pub(super) fn give(&mut self, what: &str) -> String {
-        let mut number = self.given.len();
         loop {
-            let name = format!("{}/{what}_{number}", self.prefix);
-            if !self.scope.is_taken(&name)
-                && !self.inputs.contains(&name)
-                && self.given.insert(name.clone())
-            {
+            let name = format!("{}/{what}_{}", self.prefix, self.number);
+            // none is given twice, and none that is taken is looked at twice
+            self.number += 1;
+            if !self.scope.is_taken(&name) && !self.inputs.contains(name.as_str()) {
                 return name;
             }
-            number += 1;
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The nodes of one graph or function, and who makes and who uses their values.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::MAX_NESTING;
+use crate::model::budget::Budget;
 use crate::model::number;
 use crate::model::proto::tensor_proto::DataType;
 use crate::model::proto::type_proto::Value as TypeValue;
@@ -26,7 +28,21 @@ pub(super) struct Scope<'a> {
     /// Results, and what the graphs inside nodes use.
     wanted: HashSet<&'a str>,
     ranks: HashMap<&'a str, usize>,
+    /// Ranks, and lengths of lists, that were asked for, by the node that makes the value.
+    found: RefCell<HashMap<(usize, Asked), Option<usize>>>,
+    budget: &'a Budget,
 }
+
+/// What is asked of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Asked {
+    Rank,
+    Length,
+}
+
+/// A rank was looked for through more nodes than lie before one in a sound model.
+#[derive(Debug, Clone, Copy)]
+struct TooFar;
 
 impl<'a> Scope<'a> {
     pub(super) fn new(
@@ -35,6 +51,7 @@ impl<'a> Scope<'a> {
         outputs: impl Iterator<Item = &'a str>,
         infos: &'a [ValueInfoProto],
         opset: i64,
+        budget: &'a Budget,
     ) -> Self {
         let mut scope = Self {
             nodes,
@@ -50,6 +67,8 @@ impl<'a> Scope<'a> {
                 .iter()
                 .filter_map(|info| Some((info.name(), declared_rank(info)?)))
                 .collect(),
+            found: RefCell::default(),
+            budget,
         };
         for (index, node) in nodes.iter().enumerate() {
             for name in &node.output {
@@ -65,14 +84,25 @@ impl<'a> Scope<'a> {
         scope
     }
 
-    /// The node that makes `value`.
+    /// The node that makes `value`. Nothing makes anything when the budget is used up, so that a walk ends there.
     pub(super) fn producer(&self, value: &str) -> Option<usize> {
+        if !self.budget.spend(1) {
+            return None;
+        }
         self.producers.get(value).copied()
     }
 
-    /// Nodes that take `value`, once for each time they do.
+    /// Nodes that take `value`, once for each time they do. Nothing does when the budget is used up.
     pub(super) fn consumers(&self, value: &str) -> &[usize] {
+        if !self.budget.spend(1) {
+            return &[];
+        }
         self.consumers.get(value).map_or(&[], Vec::as_slice)
+    }
+
+    /// How often nodes take `value`.
+    pub(super) fn uses(&self, value: &str) -> usize {
+        self.consumers.get(value).map_or(0, Vec::len)
     }
 
     /// Whether `value` is a result or used from inside a node.
@@ -112,7 +142,7 @@ impl<'a> Scope<'a> {
     {
         for _ in 0..MAX_CHAIN {
             if let Some(tensor) = self.initializers.get(value) {
-                return number::scalar(tensor, None);
+                return number::scalar(tensor);
             }
             let node = &self.nodes[self.producer(value)?];
             match op(node) {
@@ -126,68 +156,99 @@ impl<'a> Scope<'a> {
 
     /// The number of sides of `value`, where the graph makes it plain.
     pub(super) fn rank(&self, value: &'a str) -> Option<usize> {
-        self.rank_within(value, MAX_CHAIN)
+        self.ask(Asked::Rank, value, MAX_CHAIN).unwrap_or(None)
     }
 
-    fn rank_within(&self, value: &'a str, depth: u32) -> Option<usize> {
-        let depth = depth.checked_sub(1)?;
-        if let Some(&rank) = self.ranks.get(value) {
-            return Some(rank);
+    /// What is `asked` of `value`, through so many nodes. What was found is remembered, so that a graph in which each
+    /// node takes the one before it twice is walked once.
+    fn ask(&self, asked: Asked, value: &'a str, depth: u32) -> Result<Option<usize>, TooFar> {
+        let tensor = self.initializers.get(value);
+        let plain = match asked {
+            Asked::Rank => {
+                let declared = self.ranks.get(value).copied();
+                declared.or(tensor.map(|tensor| tensor.dims.len()))
+            }
+            Asked::Length => tensor.and_then(|tensor| one_side(tensor)),
+        };
+        let Some(index) = self.producer(value).filter(|_| plain.is_none()) else {
+            return Ok(plain);
+        };
+        if let Some(&known) = self.found.borrow().get(&(index, asked)) {
+            return Ok(known);
         }
-        if let Some(tensor) = self.initializers.get(value) {
-            return Some(tensor.dims.len());
-        }
-        let node = &self.nodes[self.producer(value)?];
-        let input = |index: usize| self.rank_within(node.input.get(index)?, depth);
-        match op(node) {
-            "Transpose" => Some(attribute(node, "perm")?.ints.len()),
-            "Constant" => Some(attribute(node, "value")?.t.as_ref()?.dims.len()),
+        let depth = depth.checked_sub(1).ok_or(TooFar)?;
+        let found = match asked {
+            Asked::Rank => self.find_rank(&self.nodes[index], depth)?,
+            Asked::Length => self.find_length(&self.nodes[index], depth)?,
+        };
+        self.found.borrow_mut().insert((index, asked), found);
+        Ok(found)
+    }
+
+    fn find_rank(&self, node: &'a NodeProto, depth: u32) -> Result<Option<usize>, TooFar> {
+        let of = |asked, index: usize| match node.input.get(index) {
+            Some(input) => self.ask(asked, input, depth),
+            None => Ok(None),
+        };
+        let rank = |index| of(Asked::Rank, index);
+        Ok(match op(node) {
+            "Transpose" => attribute(node, "perm").map(|perm| perm.ints.len()),
+            "Constant" => attribute(node, "value")
+                .and_then(|value| value.t.as_ref())
+                .map(|tensor| tensor.dims.len()),
             "Softmax" | "Cast" | "Identity" | "Split" | "Dropout" | "LayerNormalization" => {
-                input(0)
+                rank(0)?
             }
             "MatMul" | "FusedMatMul" | "Mul" | "Div" | "Add" | "Sub" => {
-                Some(input(0)?.max(input(1)?))
+                rank(0)?.zip(rank(1)?).map(|(left, right)| left.max(right))
             }
-            "Gather" => Some((input(0)? + input(1)?).checked_sub(1)?),
+            "Gather" => rank(0)?
+                .zip(rank(1)?)
+                .and_then(|(data, indices)| data.checked_add(indices)?.checked_sub(1)),
             "Unsqueeze" | "Squeeze" => {
                 let axes = match attribute(node, "axes") {
-                    Some(axes) => axes.ints.len(),
-                    None => self.length(node.input.get(1)?, depth)?,
+                    Some(axes) => Some(axes.ints.len()),
+                    None => of(Asked::Length, 1)?,
                 };
-                if op(node) == "Squeeze" {
-                    input(0)?.checked_sub(axes)
-                } else {
-                    Some(input(0)? + axes)
-                }
+                rank(0)?.zip(axes).and_then(|(rank, axes)| match op(node) {
+                    "Squeeze" => rank.checked_sub(axes),
+                    _ => rank.checked_add(axes),
+                })
             }
-            "Reshape" => self.length(node.input.get(1)?, depth),
+            "Reshape" => of(Asked::Length, 1)?,
             _ => None,
-        }
+        })
     }
 
     /// The number of elements of a list, as shapes are.
-    fn length(&self, value: &'a str, depth: u32) -> Option<usize> {
-        let depth = depth.checked_sub(1)?;
-        let one_side = |dims: &[i64]| match *dims {
-            [length] => usize::try_from(length).ok(),
-            _ => None,
+    fn find_length(&self, node: &'a NodeProto, depth: u32) -> Result<Option<usize>, TooFar> {
+        let of = |asked| match node.input.first() {
+            Some(input) => self.ask(asked, input, depth),
+            None => Ok(None),
         };
-        if let Some(tensor) = self.initializers.get(value) {
-            return one_side(&tensor.dims);
-        }
-        let node = &self.nodes[self.producer(value)?];
-        match op(node) {
+        Ok(match op(node) {
             "Constant" => match attribute(node, "value_ints") {
                 Some(ints) => Some(ints.ints.len()),
-                None => one_side(&attribute(node, "value")?.t.as_ref()?.dims),
+                None => attribute(node, "value")
+                    .and_then(|value| value.t.as_ref())
+                    .and_then(one_side),
             },
-            "Concat" => node.input.iter().map(|part| self.length(part, depth)).sum(),
+            "Concat" => {
+                let mut sum = Some(0_usize);
+                for part in &node.input {
+                    let length = self.ask(Asked::Length, part, depth)?;
+                    sum = sum
+                        .zip(length)
+                        .and_then(|(sum, length)| sum.checked_add(length));
+                }
+                sum
+            }
             // of a number that was taken out of a shape
-            "Unsqueeze" => (self.rank_within(node.input.first()?, depth)? == 0).then_some(1),
-            "Cast" | "Identity" => self.length(node.input.first()?, depth),
-            "Shape" => self.rank_within(node.input.first()?, depth),
+            "Unsqueeze" => (of(Asked::Rank)? == Some(0)).then_some(1),
+            "Cast" | "Identity" => of(Asked::Length)?,
+            "Shape" => of(Asked::Rank)?,
             _ => None,
-        }
+        })
     }
 }
 
@@ -206,11 +267,19 @@ pub(super) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a Attri
         .find(|attribute| attribute.name() == name)
 }
 
+/// The length of a list.
+fn one_side(tensor: &TensorProto) -> Option<usize> {
+    match *tensor.dims {
+        [length] => usize::try_from(length).ok(),
+        _ => None,
+    }
+}
+
 fn constant(node: &NodeProto) -> Option<f64> {
     node.attribute
         .iter()
         .find_map(|attribute| match attribute.name() {
-            "value" => number::scalar(attribute.t.as_ref()?, None),
+            "value" => number::scalar(attribute.t.as_ref()?),
             "value_float" => attribute.f.map(f64::from),
             "value_int" => attribute.i.map(|number| number as f64),
             _ => None,

@@ -1,53 +1,69 @@
-//! Keeps the weights of a changed model in the file they came from.
+//! Weights handed to a runtime beside the model instead of in it.
 
 use bytes::Bytes;
 
-use crate::model::proto::tensor_proto::DataLocation;
+use crate::model::proto::tensor_proto::{DataLocation, DataType};
 use crate::model::proto::{ModelProto, StringStringEntryProto, TensorProto};
 
 /// Smaller ones, such as shapes, stay: a runtime looks at them while it prepares the graph.
 const SMALLEST: usize = 4096;
 
-/// Makes the large weights of the main graph external data (ONNX's `external_data`) that lies in the model's own file:
-/// `file` are its bytes, of which `model` was decoded, and `location` is its name. What is left of the model is small,
-/// so that it can be serialised and handed on in memory, whatever the size of the weights.
+/// Takes the large weights out of the main graph: each becomes external data (ONNX's `external_data`) of a file of its
+/// own that is nowhere but in memory, whose made-up name and bytes are returned. What is left of the model is small, so
+/// that it can be serialised whatever the size of the weights. Nothing is copied.
 ///
-/// Weights that are external already stay where they are. Returns the bytes referred to.
-pub fn refer_to_file(model: &mut ModelProto, file: &Bytes, location: &str) -> usize {
-    let mut referred = 0;
+/// Whatever the model itself says of places outside is gone afterwards: only what is returned is referred to.
+pub fn take_out(model: &mut ModelProto) -> Vec<(String, Bytes)> {
+    let mut weights = Vec::new();
     let initializers = model
         .graph
         .iter_mut()
         .flat_map(|graph| &mut graph.initializer);
     for tensor in initializers {
-        referred += refer(tensor, file, location).unwrap_or(0);
+        tensor.external_data.clear();
+        tensor.data_location = None;
+        let name = format!("weights-{}", weights.len());
+        if let Some(bytes) = refer(tensor, &name) {
+            weights.push((name, bytes));
+        }
     }
-    referred
+    weights
 }
 
-fn refer(tensor: &mut TensorProto, file: &Bytes, location: &str) -> Option<usize> {
-    let raw = tensor.raw_data.as_ref()?;
-    if raw.len() < SMALLEST || tensor.data_location() == DataLocation::External {
-        return None;
-    }
-    // decoding cut it out of the file's bytes without a copy
-    let offset = (raw.as_ptr() as usize).checked_sub(file.as_ptr() as usize)?;
-    let length = raw.len();
-    if offset.checked_add(length)? > file.len() {
-        return None;
-    }
+fn refer(tensor: &mut TensorProto, name: &str) -> Option<Bytes> {
+    let whole = |kind| {
+        matches!(
+            kind,
+            DataType::Float
+                | DataType::Float16
+                | DataType::Bfloat16
+                | DataType::Double
+                | DataType::Int8
+                | DataType::Uint8
+                | DataType::Int16
+                | DataType::Uint16
+                | DataType::Int32
+                | DataType::Uint32
+                | DataType::Int64
+                | DataType::Uint64
+        )
+    };
+    // others are packed in ways that not every runtime finds outside
+    DataType::try_from(tensor.data_type())
+        .ok()
+        .filter(|&kind| whole(kind))?;
+    let bytes = tensor.raw_data.take_if(|raw| raw.len() >= SMALLEST)?;
     let entry = |key: &str, value: String| StringStringEntryProto {
         key: Some(key.to_owned()),
         value: Some(value),
     };
     tensor.external_data = vec![
-        entry("location", location.to_owned()),
-        entry("offset", offset.to_string()),
-        entry("length", length.to_string()),
+        entry("location", name.to_owned()),
+        entry("offset", "0".to_owned()),
+        entry("length", bytes.len().to_string()),
     ];
     tensor.data_location = Some(DataLocation::External as i32);
-    tensor.raw_data = None;
-    Some(length)
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -57,60 +73,67 @@ mod tests {
     use super::*;
     use crate::model::proto::GraphProto;
 
-    fn model(lengths: &[usize]) -> Bytes {
-        let tensor = |(index, &length): (usize, &usize)| TensorProto {
-            name: Some(format!("weight {index}")),
+    fn tensor(length: usize, kind: DataType) -> TensorProto {
+        TensorProto {
+            name: Some(format!("{length} {kind:?}")),
             dims: vec![length as i64],
-            data_type: Some(2),
+            data_type: Some(kind as i32),
             raw_data: Some((0..length).map(|value| (value % 251) as u8).collect()),
             ..TensorProto::default()
-        };
-        let graph = GraphProto {
-            initializer: lengths.iter().enumerate().map(tensor).collect(),
-            ..GraphProto::default()
-        };
-        let model = ModelProto {
-            graph: Some(graph),
-            ..ModelProto::default()
-        };
-        model.encode_to_vec().into()
+        }
     }
 
-    #[test]
-    fn large_weights_are_found_where_they_lie() {
-        let file = model(&[10_000, 16, 5000]);
-        let before = ModelProto::decode(file.clone()).unwrap();
-        let mut after = before.clone();
-        assert_eq!(refer_to_file(&mut after, &file, "model.onnx"), 15_000);
-        assert!(after.encoded_len() < 400);
-        for (old, new) in before
-            .graph
-            .unwrap()
-            .initializer
-            .iter()
-            .zip(&after.graph.unwrap().initializer)
-        {
-            if old.raw_data().len() == 16 {
-                assert_eq!(old, new);
-                continue;
-            }
-            let entry = |key: &str| {
-                let found = new.external_data.iter().find(|entry| entry.key() == key);
-                found.unwrap().value()
-            };
-            let offset: usize = entry("offset").parse().unwrap();
-            let length: usize = entry("length").parse().unwrap();
-            assert_eq!(entry("location"), "model.onnx");
-            assert_eq!(file[offset..offset + length], old.raw_data()[..]);
+    fn model(initializer: Vec<TensorProto>) -> ModelProto {
+        ModelProto {
+            graph: Some(GraphProto {
+                initializer,
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
         }
     }
 
     #[test]
-    fn weights_of_other_bytes_stay() {
-        let mut decoded = ModelProto::decode(model(&[10_000])).unwrap();
-        let before = decoded.clone();
-        let other = model(&[10_000]);
-        assert_eq!(refer_to_file(&mut decoded, &other, "model.onnx"), 0);
-        assert_eq!(decoded, before);
+    fn large_weights_are_handed_on_beside_the_model() {
+        let before = model(vec![
+            tensor(10_000, DataType::Uint8),
+            tensor(16, DataType::Uint8),
+            tensor(5000, DataType::Int8),
+            tensor(6000, DataType::Int4),
+        ]);
+        let mut after = before.clone();
+        let weights = take_out(&mut after);
+        let [before, after] = [before, after].map(|model| model.graph.unwrap().initializer);
+        assert_eq!(weights.len(), 2);
+        for ((name, bytes), index) in weights.iter().zip([0, 2]) {
+            assert_eq!(bytes[..], before[index].raw_data()[..]);
+            assert_eq!(bytes.as_ptr(), before[index].raw_data().as_ptr(), "copied");
+            let TensorProto {
+                external_data,
+                raw_data,
+                dims,
+                ..
+            } = &after[index];
+            assert_eq!((raw_data, dims), (&None, &before[index].dims));
+            assert_eq!(external_data[0].value(), name);
+            assert_eq!(external_data[2].value(), bytes.len().to_string());
+        }
+        assert!(after[0].encoded_len() < 200);
+        for index in [1, 3] {
+            assert_eq!(before[index], after[index]);
+        }
+    }
+
+    #[test]
+    fn places_that_the_model_names_are_gone() {
+        let mut marked = tensor(10_000, DataType::Uint8);
+        marked.external_data = vec![StringStringEntryProto {
+            key: Some("location".to_owned()),
+            value: Some("/etc/passwd".to_owned()),
+        }];
+        let mut model = model(vec![marked]);
+        assert_eq!(take_out(&mut model).len(), 1);
+        let text = String::from_utf8_lossy(&model.encode_to_vec()).into_owned();
+        assert!(!text.contains("passwd"), "{text}");
     }
 }

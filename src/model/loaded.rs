@@ -1,0 +1,190 @@
+//! A model in memory, read and checked.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::budget::Budget;
+use super::external;
+use super::facts::{self, ModelFacts};
+use super::format;
+use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::source::ModelSource;
+use super::wire::{self, Refusal};
+use crate::error::Error;
+
+/// A model with all of its weights, wherever they lay. Nothing in it refers to a file any more, so that it can be handed
+/// to an inference runtime as it is, or rewritten, and whatever happens to the files does not matter.
+#[derive(Debug, Clone)]
+pub struct Model {
+    facts: ModelFacts,
+    proto: ModelProto,
+    digest: [u8; 32],
+    length: u64,
+}
+
+impl Model {
+    /// Reads the file of `source` and those beside it that hold its weights.
+    ///
+    /// # Errors
+    /// - [`Error::ModelFile`]: a file is missing, unreadable, too short, too large or outside the model's folder.
+    /// - [`Error::ModelInvalid`]: not an ONNX model, a damaged one, or one that is beyond the limits of [`super`].
+    /// - [`Error::ModelUnsupported`]: patches, inputs or outputs that no depth network has.
+    /// - [`Error::Cancelled`].
+    pub fn read(source: &ModelSource, budget: &Budget) -> Result<Self, Error> {
+        Self::of(source, source.read(budget)?, budget)
+    }
+
+    /// As [`Model::read`], of the bytes of the model file.
+    ///
+    /// # Errors
+    /// As [`Model::read`].
+    pub fn of(source: &ModelSource, bytes: Bytes, budget: &Budget) -> Result<Self, Error> {
+        let mut hash = blake3::Hasher::new();
+        let mut length = 0;
+        let mut count = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+            length += bytes.len() as u64;
+        };
+        count(&bytes);
+        let mut proto = decode(source, bytes)?;
+        let external = external::take_in(&mut proto, source.path(), budget)?;
+        external.contents.iter().for_each(|bytes| count(bytes));
+        // of no use here, and it would be handed on
+        proto.training_info = Vec::new();
+        refuse_compiled(&proto, source)?;
+        let facts = facts::of(source, &proto, external.files, budget)?;
+        Ok(Self {
+            facts,
+            proto,
+            digest: hash.finalize().into(),
+            length,
+        })
+    }
+
+    /// What it says of itself.
+    pub fn facts(&self) -> &ModelFacts {
+        &self.facts
+    }
+
+    /// As [`Model::facts`], without the rest.
+    pub fn into_facts(self) -> ModelFacts {
+        self.facts
+    }
+
+    /// The model; copies of it share their weights.
+    pub fn proto(&self) -> &ModelProto {
+        &self.proto
+    }
+
+    /// A hash of all that was read.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Bytes that were read.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+/// A node that holds, or names a file of, what some provider has compiled: native code, which no model from elsewhere
+/// may bring.
+const COMPILED: &str = "EPContext";
+
+fn refuse_compiled(model: &ModelProto, source: &ModelSource) -> Result<(), Error> {
+    let in_main = model.graph.iter().any(|graph| has_compiled(&graph.node));
+    let in_functions = || {
+        model
+            .functions
+            .iter()
+            .any(|function| has_compiled(&function.node))
+    };
+    if in_main || in_functions() {
+        return Err(Error::ModelUnsupported {
+            model: source.label(),
+            found: "a compiled engine in it (EPContext)".to_owned(),
+            wanted: "the model that it was compiled from".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn has_compiled(nodes: &[NodeProto]) -> bool {
+    let inside = |graph: &GraphProto| has_compiled(&graph.node);
+    nodes.iter().any(|node| {
+        node.op_type() == COMPILED
+            || (node.attribute.iter())
+                .any(|attribute| attribute.g.iter().chain(&attribute.graphs).any(inside))
+    })
+}
+
+/// The model as a protobuf; large byte fields are slices of `bytes`.
+fn decode(source: &ModelSource, bytes: Bytes) -> Result<ModelProto, Error> {
+    let invalid = |reason: String| Error::ModelInvalid {
+        model: source.label(),
+        reason,
+    };
+    if let Some(reason) = format::mistaken(&bytes) {
+        return Err(invalid(reason));
+    }
+    // every exporter begins with the format's version
+    let begins_like_onnx = bytes.first() == Some(&0x08);
+    let broken = |error: &str| {
+        invalid(if begins_like_onnx {
+            format!("it is damaged or was cut short ({error}); download it again")
+        } else {
+            "this is not an ONNX file".to_owned()
+        })
+    };
+    wire::check(&bytes).map_err(|refusal| match refusal {
+        Refusal::Broken => broken("a field ends beyond what it is in"),
+        Refusal::TooLarge(reason) => invalid(reason),
+    })?;
+    let model = ModelProto::decode(bytes).map_err(|error| broken(&error.to_string()))?;
+    match &model.graph {
+        None => Err(invalid(
+            "it has no graph; it is not an ONNX model, or was cut short".to_owned(),
+        )),
+        Some(graph) if graph.node.is_empty() || graph.output.is_empty() => Err(invalid(
+            "its graph is empty; it is not an ONNX model, or was cut short".to_owned(),
+        )),
+        Some(_) if model.opset_import.is_empty() => Err(invalid(
+            "it names no operator set; it was cut short, download it again".to_owned(),
+        )),
+        Some(_) => Ok(model),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoding_copies_no_weights_and_loses_nothing() {
+        let bytes = ModelSource::Builtin.bytes().unwrap();
+        let file = bytes.as_ptr_range();
+        let model = decode(&ModelSource::Builtin, bytes.clone()).unwrap();
+        let weights = &model.graph.as_ref().unwrap().initializer;
+        assert!(
+            weights
+                .iter()
+                .any(|tensor| tensor.raw_data().len() > 100_000)
+        );
+        for tensor in weights
+            .iter()
+            .filter(|tensor| !tensor.raw_data().is_empty())
+        {
+            assert!(
+                file.contains(&tensor.raw_data().as_ptr()),
+                "{} was copied",
+                tensor.name()
+            );
+        }
+        assert_eq!(model.encoded_len(), bytes.len());
+        assert_eq!(
+            ModelProto::decode(model.encode_to_vec().as_slice()).unwrap(),
+            model
+        );
+    }
+}

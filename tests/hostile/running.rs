@@ -1,0 +1,193 @@
+//! What running a model does. `ORT_DYLIB_PATH` names the runtime.
+
+use gstdepthanything::engine::{self, ExecutionProvider, Network};
+use gstdepthanything::error::Error;
+use gstdepthanything::geometry::Size;
+use gstdepthanything::model::ModelSource;
+use gstdepthanything::model::proto::{ModelProto, TensorProto};
+
+use crate::craft::{
+    self, floats, graph_of, info, ints, longs, model, node, outside, weighed, with,
+};
+use crate::engine_support::{config, plain_runtime, run};
+use crate::{PATIENCE, worked, write};
+
+const PLACE: &[(&str, &str)] = &[("location", "w.bin"), ("offset", "4"), ("length", "4")];
+
+fn open(source: &ModelSource) -> Result<Box<dyn Network>, Error> {
+    plain_runtime();
+    let start = worked();
+    let config = config(source.clone(), ExecutionProvider::Cpu);
+    let result = engine::open(&config, &mut |_| {});
+    let took = worked() - start;
+    assert!(took < PATIENCE, "{took:?}");
+    result
+}
+
+/// A model whose large weight lies where `change` puts it.
+fn large(change: impl FnOnce(&mut TensorProto)) -> ModelProto {
+    let mut table = floats("table", &[64, 64], &[]);
+    change(&mut table);
+    let nodes = vec![with(
+        node("ReduceMean", &["table"], &["mean_of_table"]),
+        ints("axes", &[0, 1]),
+    )];
+    let mut model = weighed(nodes, vec![table]);
+    for node in &mut graph_of(&mut model).node {
+        for input in &mut node.input {
+            if input == "w" {
+                *input = "mean_of_table".to_owned();
+            }
+        }
+    }
+    model
+}
+
+/// The runtime gets the weights from memory, large ones beside the graph: what becomes of their file does not matter.
+#[test]
+fn weights_reach_the_runtime_without_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let two: Vec<u8> = std::iter::repeat_n(2_f32.to_le_bytes(), 64 * 64)
+        .flatten()
+        .collect();
+    std::fs::write(folder.path().join("table.bin"), &two).unwrap();
+    let beside = large(|table| {
+        let entries = outside("table", &[("location", "table.bin")]);
+        table.external_data = entries.external_data;
+        table.data_location = entries.data_location;
+    });
+    let inside = large(|table| table.raw_data = Some(two.clone().into()));
+    let image = vec![0.5; 3 * 140 * 140];
+    for (name, crafted) in [("beside", beside), ("inside", inside)] {
+        let source = write(folder.path(), &crafted);
+        let mut network = open(&source).unwrap_or_else(|error| panic!("{name}: {error}"));
+        // cut short in place: a mapping of it would end in SIGBUS
+        for file in ["table.bin", "model.onnx"] {
+            std::fs::File::options()
+                .write(true)
+                .open(folder.path().join(file))
+                .unwrap()
+                .set_len(0)
+                .unwrap();
+        }
+        let depth = run(network.as_mut(), &image, 1, Size::new(140, 140));
+        assert!(depth.values.iter().all(|&value| value == 1.0), "{name}");
+        std::fs::write(folder.path().join("table.bin"), &two).unwrap();
+    }
+}
+
+#[test]
+fn small_weights_reach_the_runtime_from_wherever_they_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = [7_f32, 3.0]
+        .into_iter()
+        .flat_map(f32::to_le_bytes)
+        .collect();
+    std::fs::write(folder.path().join("w.bin"), bytes).unwrap();
+    let image = vec![0.5; 3 * 140 * 140];
+    for (name, crafted) in craft::in_every_place(&outside("w", PLACE)) {
+        let source = write(folder.path(), &crafted);
+        let expected = match name {
+            "training" => 0.5,
+            name if name.starts_with("list") => 0.5,
+            _ => 1.5,
+        };
+        match open(&source) {
+            Ok(mut network) => {
+                let depth = run(network.as_mut(), &image, 1, Size::new(140, 140));
+                assert!(
+                    depth.values.iter().all(|&value| value == expected),
+                    "{name}: {}",
+                    depth.values[0]
+                );
+            }
+            // an attribute that its operator does not have; sparse ones not every build takes
+            Err(error) => assert!(
+                name.starts_with("list") || name.starts_with("sparse") || name == "branch",
+                "{name}: {error}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn what_a_runtime_would_read_is_refused_before_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), [1; 64]).unwrap();
+    std::fs::write(folder.path().join("w.bin"), [0; 64]).unwrap();
+    let secret = secret.path().to_str().unwrap();
+    let memory = "*/_ORT_MEM_ADDR_/*";
+    let places: [&[(&str, &str)]; 4] = [
+        &[("location", secret)],
+        &[("location", "w.bin"), ("location", secret)],
+        &[("location", memory), ("offset", "0"), ("length", "4")],
+        &[
+            ("location", "w.bin"),
+            ("offset", "16"),
+            ("length", "4"),
+            ("location", memory),
+        ],
+    ];
+    for place in places {
+        for (name, crafted) in craft::in_every_place(&outside("w", place)) {
+            let error = open(&write(folder.path(), &crafted))
+                .err()
+                .unwrap_or_else(|| panic!("{name}: it opens"));
+            assert!(matches!(error, Error::ModelFile { .. }), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn work_without_end_ends_with_a_runtime_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, crafted) in craft::endless() {
+        // the runtime's own time for ten thousand attentions is not ours
+        if name.starts_with("attentions") || name == "backwards" {
+            continue;
+        }
+        if let Err(error) = open(&write(folder.path(), &crafted)) {
+            let words = error.to_string();
+            assert!(
+                words.len() < 8192 && !words.chars().any(char::is_control),
+                "{name}: {words}"
+            );
+        }
+    }
+}
+
+#[test]
+fn fixed_sizes_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    for (batch, side) in [(16, 16384), (1, 16384), (16, 4200), (2, 8000)] {
+        let mean = with(node("ReduceMean", &["x"], &["m"]), ints("axes", &[1]));
+        let mut crafted = model(vec![mean, node("Relu", &["m"], &["y"])], Vec::new());
+        graph_of(&mut crafted).input = vec![info("x", &[batch, 3, side, side])];
+        graph_of(&mut crafted).output = vec![info("y", &[batch, 1, side, side])];
+        let error = open(&write(folder.path(), &crafted))
+            .err()
+            .expect("refused")
+            .to_string();
+        assert!(error.contains("megapixels"), "{error}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_in_memory_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let huge = longs("shape", &[4], &[1, 1, 1_000_000, 2_000_000]);
+    let nodes = vec![
+        with(node("ReduceMean", &["x"], &["m"]), ints("axes", &[1, 2, 3])),
+        node("Expand", &["m", "shape"], &["e"]),
+        with(node("ReduceMean", &["e"], &["r"]), ints("axes", &[2, 3])),
+        with(node("ReduceMean", &["x"], &["c"]), ints("axes", &[1])),
+        node("Mul", &["r", "c"], &["k"]),
+        node("Relu", &["k"], &["y"]),
+    ];
+    let error = open(&write(folder.path(), &model(nodes, vec![huge])))
+        .err()
+        .expect("8 TB")
+        .to_string();
+    assert!(error.contains("memory"), "{error}");
+}
