@@ -410,7 +410,7 @@ mod tests {
             field(5, &field(13, &[]).repeat(4_000_000)),
             field(
                 12,
-                &field(2, &field(1, &field(2, &field(1, &[]).repeat(3_000_000)))),
+                &field(2, &field(1, &field(2, &field(1, &[]).repeat(4_000_000)))),
             ),
             field(16, &[]).repeat(4_000_000),
             field(1, &field(5, &field(9, &[]).repeat(5_000_000))),
