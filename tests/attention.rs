@@ -4,7 +4,6 @@
 mod engine_support;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use engine_support::noise;
 use gstdepthanything::model::ModelSource;
@@ -33,27 +32,7 @@ fn folder() -> PathBuf {
 
 /// The environment that sessions are made in: one in a process.
 fn environment() -> &'static Environment {
-    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
-    ENVIRONMENT.get_or_init(|| {
-        ort::init_from(library())
-            .expect("an ONNX Runtime")
-            .build()
-            .expect("environment")
-    })
-}
-
-fn library() -> PathBuf {
-    let named = engine_support::plain_library();
-    if named.is_file() {
-        return named;
-    }
-    let folder = named.join("onnxruntime/capi");
-    std::fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}; `./check` installs it", folder.display()))
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.to_string_lossy().contains("libonnxruntime.so."))
-        .expect("libonnxruntime.so")
+    engine_support::plain_runtime().environment()
 }
 
 fn read(path: &Path) -> (ModelProto, bytes::Bytes) {

@@ -49,7 +49,7 @@ struct Library {
 
 impl Runtime {
     /// The environment that sessions are made in.
-    pub(super) fn environment(&self) -> &ort::environment::Environment {
+    pub fn environment(&self) -> &ort::environment::Environment {
         &self.environment
     }
 
