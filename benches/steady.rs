@@ -7,7 +7,9 @@ use gstdepthanything::frame::{
     ByteOrder, Frame, FrameFormat, Gray16Writer, Guide, GuidedWriter, Mapping, PixelFormat, Plane,
 };
 use gstdepthanything::geometry::{Size, network_size};
-use gstdepthanything::range::{Mode, Picture, Strength, TemporalFilter, Tracker};
+use gstdepthanything::range::{
+    CutDetector, Joint, Mode, Picture, Strength, TemporalFilter, Tracker,
+};
 
 const HD: Size = Size::new(1920, 1080);
 
@@ -32,9 +34,10 @@ fn range(criterion: &mut Criterion) {
             .flat_map(|phase| waves(size, *phase))
             .collect();
         let mut tracker = Tracker::default();
+        let mut cuts = CutDetector::default();
         group.bench_function(BenchmarkId::new("smooth", size), |bencher| {
             bencher.iter(|| {
-                tracker.see(black_box(&tensor), size);
+                tracker.see(cuts.look(black_box(&tensor), size, Joint::Next));
                 black_box(tracker.follow(black_box(&depth), size, Mode::Smooth { past: 0.9 }))
             });
         });
@@ -52,8 +55,9 @@ fn temporal_filter(criterion: &mut Criterion) {
             .flat_map(|phase| waves(size, *phase))
             .collect();
         let mut tracker = Tracker::default();
+        let mut cuts = CutDetector::default();
         for _ in 0..2 {
-            tracker.see(&tensor, size);
+            tracker.see(cuts.look(&tensor, size, Joint::Next));
             tracker.follow(&own, size, Mode::Smooth { past: 0.9 });
         }
         let limits = tracker.follow(&own, size, Mode::Smooth { past: 0.9 });

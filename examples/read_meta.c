@@ -14,7 +14,7 @@ print_middle (GstSample * sample)
   GstVideoFrame frame;
   gdouble scale, offset;
   guint width, height, scene;
-  gboolean repeated;
+  gboolean repeated, filtered;
   gchar *unit, *model;
 
   if (meta == NULL
@@ -25,6 +25,7 @@ print_middle (GstSample * sample)
           "network-width", G_TYPE_UINT, &width,
           "network-height", G_TYPE_UINT, &height,
           "scene", G_TYPE_UINT, &scene, "repeated", G_TYPE_BOOLEAN, &repeated,
+          "filtered", G_TYPE_BOOLEAN, &filtered,
           "unit", G_TYPE_STRING, &unit, "model", G_TYPE_STRING, &model, NULL))
     return FALSE;
 
@@ -44,8 +45,9 @@ print_middle (GstSample * sample)
       g_print ("%.3f m", value);
     else
       g_print ("inverse depth %.4f", value);
-    g_print ("  (sample %u, network %ux%u, scene %u, model %s%s)\n", raw,
-        width, height, scene, model, repeated ? ", repeated" : "");
+    g_print ("  (sample %u, network %ux%u, scene %u, model %s%s%s)\n",
+        raw, width, height, scene, model, repeated ? ", repeated" : "",
+        filtered ? ", filtered" : "");
     gst_video_frame_unmap (&frame);
   }
   g_free (unit);

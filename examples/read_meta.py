@@ -37,9 +37,10 @@ def print_middle(sample):
         text = f"inverse depth {value:.4f}"
     width, height = meta.get_value("network-width"), meta.get_value("network-height")
     repeated = ", repeated" if meta.get_value("repeated") else ""
+    filtered = ", filtered" if meta.get_value("filtered") else ""
     print(
         f"{buffer.pts / Gst.SECOND:.3f} s  {text}  (sample {raw}, network {width}x{height}, "
-        f"scene {meta.get_value('scene')}, model {meta.get_value('model')}{repeated})"
+        f"scene {meta.get_value('scene')}, model {meta.get_value('model')}{repeated}{filtered})"
     )
 
 

@@ -92,12 +92,13 @@ fn print_middle(sample: &gst::Sample) -> Result<(), Box<dyn std::error::Error>> 
         Unit::InverseDepth => print!("{seconds:.3} s  inverse depth {value:.4}"),
     }
     println!(
-        "  (sample {raw}, network {}x{}, scene {}, model {}{})",
+        "  (sample {raw}, network {}x{}, scene {}, model {}{}{})",
         meta.network.width,
         meta.network.height,
         meta.scene,
         meta.model,
-        if meta.repeated { ", repeated" } else { "" }
+        if meta.repeated { ", repeated" } else { "" },
+        if meta.filtered { ", filtered" } else { "" }
     );
     Ok(())
 }

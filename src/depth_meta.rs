@@ -9,7 +9,8 @@
 //! | `unit` | string | `inverse-depth` or `metre` |
 //! | `network-width`, `network-height` | uint | what the network saw, in pixels |
 //! | `repeated` | boolean | the depth is that of an earlier frame |
-//! | `scene` | uint | one more each time the running range starts afresh |
+//! | `filtered` | boolean | samples depart from the model's own values: `temporal-filter` or `upsampling=guided` is on |
+//! | `scene` | uint | one more each time the running range starts afresh: at a cut, or after a flush |
 //! | `model` | string | the model's name |
 
 use gst::meta::CustomMeta;
@@ -51,6 +52,8 @@ pub struct DepthMeta {
     pub network: Size,
     /// Whether the depth is that of an earlier frame.
     pub repeated: bool,
+    /// Whether samples depart from the model's own values.
+    pub filtered: bool,
     /// Number of the scene.
     pub scene: u32,
     /// The model's name.
@@ -76,6 +79,7 @@ impl DepthMeta {
         structure.set("network-width", self.network.width);
         structure.set("network-height", self.network.height);
         structure.set("repeated", self.repeated);
+        structure.set("filtered", self.filtered);
         structure.set("scene", self.scene);
         structure.set("model", &self.model);
         Ok(())
@@ -101,6 +105,8 @@ impl DepthMeta {
                 structure.get("network-height").ok()?,
             ),
             repeated: structure.get("repeated").ok()?,
+            // older versions of the meta do not tell
+            filtered: structure.get("filtered").unwrap_or(false),
             scene: structure.get("scene").ok()?,
             model: structure.get("model").ok()?,
         })
@@ -131,6 +137,7 @@ mod tests {
             unit: Unit::Metre,
             network: Size::new(924, 518),
             repeated: true,
+            filtered: true,
             scene: 3,
             model: "vits".into(),
         };

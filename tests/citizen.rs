@@ -84,7 +84,7 @@ fn every_nth_frame_is_inferred_and_the_others_repeat_it() {
 }
 
 #[test]
-fn a_flush_and_a_discontinuity_end_a_repetition() {
+fn a_flush_and_a_discontinuity_with_another_picture_end_a_repetition() {
     let mut harness = harness("inference-interval=100");
     let repeated = |harness: &mut Harness, buffer| {
         DepthMeta::read(&harness.push_and_pull(buffer).unwrap())
@@ -93,12 +93,22 @@ fn a_flush_and_a_discontinuity_end_a_repetition() {
     };
     assert!(!repeated(&mut harness, frame(0, 0)));
     assert!(repeated(&mut harness, frame(0, 1)));
-    let mut discont = frame(0, 2);
-    discont
-        .get_mut()
-        .unwrap()
-        .set_flags(gst::BufferFlags::DISCONT);
-    assert!(!repeated(&mut harness, discont));
+    let discont = |mut frame: gst::Buffer| {
+        let fresh = frame.get_mut().unwrap();
+        fresh.set_flags(gst::BufferFlags::DISCONT);
+        frame
+    };
+    assert!(repeated(&mut harness, discont(frame(0, 2))));
+    // half black, half white
+    let mut other = frame(0, 3);
+    {
+        let mut pixels = other.get_mut().unwrap().map_writable().unwrap();
+        let middle = pixels.len() / 2;
+        pixels[..middle].fill(0);
+        pixels[middle..].fill(255);
+    }
+    assert!(!repeated(&mut harness, discont(other)));
+    assert!(!repeated(&mut harness, discont(frame(0, 3))));
     assert!(repeated(&mut harness, frame(0, 3)));
     harness.push_event(gst::event::FlushStart::new());
     harness.push_event(gst::event::FlushStop::new(true));

@@ -369,6 +369,7 @@ fn near_and_far_are_metres() {
                 unit,
                 network: gstdepthanything::geometry::Size::new(14, 14),
                 repeated: false,
+                filtered: false,
                 scene: 0,
                 model: "metric".into(),
             };

@@ -8,7 +8,9 @@ use std::error::Error;
 use std::path::Path;
 
 use gstdepthanything::geometry::Size;
-use gstdepthanything::range::{Limits, Mode, Picture, Strength, TemporalFilter, Tracker};
+use gstdepthanything::range::{
+    CutDetector, Joint, Limits, Mode, Picture, Strength, TemporalFilter, Tracker,
+};
 
 use crate::film::{Film, nearest};
 use crate::plot::{self, Curve};
@@ -106,6 +108,7 @@ pub(crate) fn run(
 fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn Error>> {
     let mut marks = Marks::default();
     let mut tracker = Tracker::default();
+    let mut cuts = CutDetector::default();
     let mut filter = TemporalFilter::default();
     let mut average: Option<Limits> = None;
     let mut before: Option<Seen> = None;
@@ -123,7 +126,7 @@ fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn 
             hi: PAST * held.hi + (1.0 - PAST) * own.hi,
         });
         average = Some(running);
-        tracker.see(tensor, network);
+        tracker.see(cuts.look(tensor, network, Joint::Next));
         let smooth = tracker.follow(&depth, size, Mode::Smooth { past: PAST });
         let mut filtered = depth.clone();
         let picture = Picture {

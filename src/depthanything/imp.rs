@@ -1,7 +1,7 @@
 //! GObject and GStreamer virtual methods of `depthanything`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -9,8 +9,10 @@ use gst_base::subclass::prelude::*;
 use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
 
+use super::hints::Hints;
 use super::live::Live;
 use super::messages;
+use super::metas::{self, Infos};
 use super::settings::{self, Changes, Settings};
 use super::stats::Stats;
 use super::stream::{Asked, Moment, Stream, Warning};
@@ -31,6 +33,11 @@ pub struct DepthAnything {
     pub(super) live: Live,
     /// What the clock said of the frame that has been taken in.
     pub(super) moment: Mutex<Moment>,
+    pub(super) hints: Hints,
+    /// A frame has been dropped since the last was taken in.
+    pub(super) skipped: AtomicBool,
+    /// What metas are taken over by.
+    pub(super) infos: Mutex<Option<Arc<Infos>>>,
     /// From `start` to `stop`: the load settings are in use.
     pub(super) started: AtomicBool,
 }
@@ -125,6 +132,7 @@ impl BaseTransformImpl for DepthAnything {
         let settings = lock(&self.settings).clone();
         *lock(&self.stats) = Stats::default();
         self.live.start();
+        self.hints.reset();
         let asked = Asked::of(&settings.live);
         if asked.floor_is_above() {
             self.warn(&Warning::Floor(asked));
@@ -199,9 +207,13 @@ impl BaseTransformImpl for DepthAnything {
             _ => {}
         }
         match event.view() {
-            gst::EventView::Segment(_) | gst::EventView::StreamStart(_) => {
+            gst::EventView::Segment(_) => {
                 self.live.restart();
-                self.with_stream(Stream::restart);
+                self.with_stream(|stream| stream.joints().segment());
+            }
+            gst::EventView::StreamStart(_) => {
+                self.live.restart();
+                self.with_stream(|stream| stream.joints().elsewhere());
             }
             gst::EventView::Tag(tag) => self.check_orientation(tag.tag()),
             _ => {}
@@ -231,13 +243,14 @@ impl BaseTransformImpl for DepthAnything {
             && self.with_stream(|stream| stream.can_repeat()) == Some(true);
         let Some(moment) = self.live.take(&self.obj(), &inbuf, may_repeat) else {
             lock(&self.stats).dropped += 1;
+            self.skipped.store(true, Ordering::Relaxed);
             return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
         };
         *lock(&self.moment) = moment;
-        if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
-            // the depth frame that is pushed next is marked as the first after it
-            self.drain()?;
-        }
+        let mode = lock(&self.infos)
+            .as_ref()
+            .map(|infos| infos.frame.interlace_mode());
+        self.check_fields(mode, &inbuf);
         self.parent_submit_input_buffer(is_discont, inbuf)
     }
 
@@ -250,9 +263,7 @@ impl BaseTransformImpl for DepthAnything {
         let moment = *lock(&self.moment);
         let report = self
             .with_stream(|stream| {
-                if inbuf.flags().contains(gst::BufferFlags::DISCONT) {
-                    stream.restart();
-                }
+                stream.place(self.span(inbuf));
                 stream.process(inbuf, outbuf, &live, moment)
             })
             .ok_or(gst::FlowError::Flushing)?
@@ -272,10 +283,21 @@ impl BaseTransformImpl for DepthAnything {
         if let Some(frame) = self.take_queued_buffer() {
             self.send(frame)?;
         }
-        Ok(match self.collect(false)? {
-            Some(depth) => GenerateOutputSuccess::Buffer(depth),
-            None => GenerateOutputSuccess::NoOutput,
-        })
+        // not by the base class, which marks whatever it pushes next as the frame after a discontinuity
+        while let Some(depth) = self.collect(false)? {
+            self.obj().src_pad().push(depth)?;
+        }
+        Ok(GenerateOutputSuccess::NoOutput)
+    }
+
+    fn transform_meta<'a>(
+        &self,
+        depth: &mut gst::BufferRef,
+        meta: gst::MetaRef<'a, gst::Meta>,
+        _frame: &'a gst::BufferRef,
+    ) -> bool {
+        let infos = lock(&self.infos).clone();
+        infos.is_some_and(|infos| metas::transform(&meta, depth, &infos))
     }
 
     fn decide_allocation(
@@ -327,6 +349,10 @@ impl VideoFilterImpl for DepthAnything {
             })
             .ok_or_else(|| gst::loggable_error!(CAT, "not started"))?
             .map_err(refuse)?;
+        *lock(&self.infos) = Some(Arc::new(Infos {
+            frame: frame.clone(),
+            depth: depth.clone(),
+        }));
         if converts {
             gst::info!(
                 CAT,

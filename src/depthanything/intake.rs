@@ -67,6 +67,16 @@ impl Intake {
         self.age = None;
     }
 
+    /// Goes on repeating where `before` was, whose frames were of other caps.
+    pub(super) fn resume(&mut self, before: &Self) {
+        self.age = before.age.filter(|_| before.network == self.network);
+    }
+
+    /// The frame whose depth was to be repeated goes through the network.
+    pub(super) fn repeat_this(&mut self) {
+        self.age = Some(0);
+    }
+
     /// Whether there is a depth to repeat.
     pub(super) fn can_repeat(&self) -> bool {
         self.age.is_some()

@@ -50,12 +50,15 @@ use gst::prelude::*;
 
 mod caps;
 mod flight;
+mod hints;
 mod imp;
 mod intake;
+mod joints;
 mod latency;
 mod live;
 mod loading;
 mod messages;
+mod metas;
 mod pacing;
 mod packing;
 mod pixels;
@@ -167,7 +170,7 @@ pub enum DepthRange {
     /// A running estimate.
     #[default]
     #[enum_value(
-        name = "A running estimate that starts afresh at a cut, flush or discontinuity",
+        name = "A running estimate that starts afresh at a cut, found in the frames, and at a flush",
         nick = "smooth"
     )]
     Smooth,

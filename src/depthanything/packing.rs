@@ -11,7 +11,7 @@ use crate::engine::shared::Work;
 use crate::error::Error;
 use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping};
 use crate::geometry::Size;
-use crate::range::{Limits, Mode, Picture, Strength, TemporalFilter, Tracker};
+use crate::range::{Compared, Limits, Mode, Picture, Strength, TemporalFilter, Tracker};
 
 /// What samples are made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,6 +61,8 @@ struct Held {
     /// What the network saw of it.
     network: Size,
     limits: Option<Limits>,
+    /// The temporal filter has had it.
+    filtered: bool,
     scene: u32,
     /// Of the frame that the depth is of; empty: not to be led by it.
     guide: Guide,
@@ -126,18 +128,20 @@ impl Packer {
         });
     }
 
-    /// Forgets the past: after a flush, a discontinuity, a new segment.
-    pub(super) fn restart(&mut self) {
-        self.tracker.restart();
-    }
-
-    /// Takes the depth map of `work` and its guide; what is left in them are buffers to use again.
-    pub(super) fn take(&mut self, work: &mut Work, guide: &mut Guide, live: &LiveSettings) {
+    /// Takes the depth map of `work` and its guide; what is left in them are buffers to use again. `compared` is what its
+    /// picture is to the one before.
+    pub(super) fn take(
+        &mut self,
+        work: &mut Work,
+        guide: &mut Guide,
+        compared: Compared,
+        live: &LiveSettings,
+    ) {
         let held = &mut self.held;
         std::mem::swap(&mut held.guide, guide);
         std::mem::swap(&mut held.depth, &mut work.depth);
         held.network = work.size;
-        self.tracker.see(&work.tensor, work.size);
+        self.tracker.see(compared);
         held.limits = match self.output {
             Output::Inverse { of_distance } => {
                 if of_distance {
@@ -152,7 +156,9 @@ impl Packer {
                 let DepthMaps { values, size, .. } = &mut held.depth;
                 let mode = range_mode(live);
                 let limits = self.tracker.follow(values, *size, mode);
-                match strength(mode, live) {
+                let strength = strength(mode, live);
+                held.filtered = strength.is_some();
+                match strength {
                     Some(strength) => self.filter.apply(
                         values,
                         *size,
@@ -220,8 +226,12 @@ impl Packer {
             .plane_data_mut(0)
             .map_err(|error| wrong(error.to_string()))?;
         let (values, guide, order) = (&depth.values, &self.held.guide, format.order);
+        let mut filtered = self.held.filtered;
         let invalid = match format.guided_writer(depth.size, guide, live) {
-            Some(writer) => writer.write(values, guide, mapping, order, samples, stride)?,
+            Some(writer) => {
+                filtered = true;
+                writer.write(values, guide, mapping, order, samples, stride)?
+            }
             None => {
                 let writer = format.bilinear_writer(depth.size, self.threads);
                 writer.write(values, mapping, order, samples, stride)?
@@ -236,6 +246,7 @@ impl Packer {
             },
             network: self.held.network,
             repeated,
+            filtered,
             scene: self.held.scene,
             model: self.model.clone(),
         };

@@ -1,5 +1,7 @@
 //! What the element does while it runs, between GStreamer's virtual methods and the stream.
 
+use std::sync::atomic::Ordering;
+
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
@@ -8,7 +10,7 @@ use gst_base::subclass::prelude::*;
 use super::imp::DepthAnything;
 use super::messages::{self, EngineNews, Reason};
 use super::settings::{LiveSettings, LoadSettings};
-use super::stream::{Compilation, Report, Stream, Warning};
+use super::stream::{Compilation, Report, Span, Stream, Warning};
 use super::{CAT, DepthRange, loading};
 use crate::engine::provider::short_name;
 use crate::error::Error;
@@ -172,18 +174,31 @@ impl DepthAnything {
         lock(&self.settings).load.in_flight
     }
 
+    /// Where in the video a frame is.
+    pub(super) fn span(&self, frame: &gst::BufferRef) -> Span {
+        let segment = self.obj().segment();
+        let Some(segment) = segment.downcast_ref::<gst::ClockTime>() else {
+            return Span::default();
+        };
+        let end = frame.pts().zip(frame.duration());
+        let end = end.and_then(|(start, duration)| start.checked_add(duration));
+        [frame.pts(), end].map(|time| segment.to_stream_time(time))
+    }
+
     /// Sends a frame off, to be collected later.
     pub(super) fn send(&self, frame: gst::Buffer) -> Result<(), gst::FlowError> {
         let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(&frame))?;
-        let PrepareOutputBufferSuccess::Buffer(depth_frame) = prepared else {
+        let PrepareOutputBufferSuccess::Buffer(mut depth_frame) = prepared else {
             return Err(gst::FlowError::Error);
         };
+        if self.skipped.swap(false, Ordering::Relaxed) {
+            let depth_frame = depth_frame.make_mut();
+            depth_frame.set_flags(gst::BufferFlags::DISCONT);
+        }
         let live = lock(&self.settings).live;
         let moment = *lock(&self.moment);
         let sent = self.with_stream(|stream| {
-            if frame.flags().contains(gst::BufferFlags::DISCONT) {
-                stream.restart();
-            }
+            stream.place(self.span(&frame));
             stream.send(frame, depth_frame, &live, moment)
         });
         let sent = sent.ok_or(gst::FlowError::Flushing)?;
@@ -247,21 +262,5 @@ impl DepthAnything {
             });
         }
         Ok(())
-    }
-
-    pub(super) fn check_orientation(&self, tags: &gst::TagListRef) {
-        if let Some(orientation) = tags.get::<gst::tags::ImageOrientation>()
-            && !matches!(orientation.get(), "rotate-0" | "auto")
-        {
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::Format,
-                (
-                    "the film is tagged {}, and a network sees less in a picture that does not stand \
-                     upright: put `videoflip video-direction=auto` before depthanything",
-                    orientation.get()
-                )
-            );
-        }
     }
 }

@@ -13,7 +13,9 @@ use gst_video::VideoInfo;
 
 use super::flight::Flight;
 use super::intake::Intake;
+use super::joints::Joints;
 use super::messages::Reason;
+use super::metas;
 use super::packing::Packer;
 use super::plan::Plan;
 use super::settings::{LiveSettings, LoadSettings};
@@ -25,6 +27,7 @@ use crate::error::Error;
 use crate::frame::Guide;
 use crate::geometry::Size;
 use crate::mapping::{readable, writable};
+use crate::range::{Compared, CutDetector, Joint};
 use crate::sync::lock;
 
 use compilation::Watch;
@@ -34,6 +37,9 @@ pub(super) use sizes::Warning;
 
 /// The longest that a frame lets other streams go first.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Start and end of a frame in stream time, where they are known.
+pub(super) type Span = [Option<gst::ClockTime>; 2];
 
 /// A network and the frames that run through it.
 pub(super) struct Stream {
@@ -50,8 +56,12 @@ pub(super) struct Stream {
     done: VecDeque<(gst::Buffer, Report)>,
     /// For the conversion of large frames; 0: all cores.
     threads: usize,
-    /// The next frame has nothing to do with the last.
-    fresh: bool,
+    /// How the next frame joins on to the last.
+    joints: Joints,
+    /// Stream time of the next frame: its start and end.
+    span: Span,
+    /// Looks at the picture of each frame that is read.
+    cuts: CutDetector,
     /// Bytes that the network may take; `None`: any number.
     memory_limit: Option<u64>,
     /// What follows from it, or from what the machine has left, for the sizes of the present plan.
@@ -143,8 +153,10 @@ pub(super) struct Job {
     begun: Instant,
     moment: Moment,
     pub(super) repeated: bool,
-    /// It has nothing to do with the frame before.
-    fresh: bool,
+    /// How it joins on to the frame before,
+    joint: Joint,
+    /// and what its picture is to that one's, if it is not repeated.
+    compared: Compared,
     pub(super) ran: Option<Ran>,
     /// Time that reading the frame took.
     reading: Duration,
@@ -202,7 +214,9 @@ impl Stream {
             flight: None,
             done: VecDeque::new(),
             threads,
-            fresh: true,
+            joints: Joints::default(),
+            span: Span::default(),
+            cuts: CutDetector::default(),
             memory_limit: Some(settings.memory_limit).filter(|&limit| limit > 0),
             limit: None,
             measured: 0,
@@ -236,12 +250,22 @@ impl Stream {
             .is_some_and(|format| format.intake.can_repeat())
     }
 
-    /// Forgets the past: after a flush, a discontinuity, a new segment.
+    /// Forgets the past: after a flush.
     pub(super) fn restart(&mut self) {
-        self.fresh = true;
+        self.joints.afresh();
         if let Some(format) = &mut self.format {
             format.intake.end_repetition();
         }
+    }
+
+    /// The frames that come next may join on to the last, or not.
+    pub(super) fn joints(&mut self) -> &mut Joints {
+        &mut self.joints
+    }
+
+    /// Where in the video the frame is that comes next.
+    pub(super) fn place(&mut self, span: Span) {
+        self.span = span;
     }
 
     /// Prepares for frames of `frame`, depth of `depth`, which come at `pace` where somebody waits for them.
@@ -280,10 +304,14 @@ impl Stream {
                     Some(before) if before.intake.network() != plan.size() => Some(Reason::Caps),
                     Some(_) => None,
                 };
-                if before.is_none_or(|before| before.frame != *frame) {
-                    lock(&self.packer).restart();
+                let mut intake = Intake::new(frame, plan.size(), self.threads)?;
+                if let Some(before) = &before {
+                    self.joints.caps(&before.frame, frame);
+                    let size = |info: &VideoInfo| (info.width(), info.height());
+                    if size(&before.frame) == size(frame) {
+                        intake.resume(&before.intake);
+                    }
                 }
-                let intake = Intake::new(frame, plan.size(), self.threads)?;
                 let warning = shortage.and_then(|shortage| shortage.warning);
                 (plan, intake, Negotiated { reason, warning })
             }
@@ -386,6 +414,9 @@ impl Stream {
             live.inference_interval
         };
         let (work, guide) = self.spare.pop().unwrap_or_default();
+        let discont = frame.flags().contains(gst::BufferFlags::DISCONT);
+        let [start, end] = std::mem::take(&mut self.span);
+        let joined = self.joints.next(discont, start, end);
         let mut job = Job {
             repeated: format.intake.repeats(interval),
             work,
@@ -393,18 +424,31 @@ impl Stream {
             live: *live,
             begun,
             moment,
-            fresh: std::mem::take(&mut self.fresh),
+            joint: joined.joint,
+            compared: Compared::default(),
             ran: None,
             reading: Duration::ZERO,
             writing: Duration::ZERO,
             steps,
             warning,
         };
-        if !job.repeated
-            && let Err(error) = self.read(frame, &mut job)
-        {
+        if job.repeated && !joined.in_doubt {
+            return Ok(job);
+        }
+        if let Err(error) = self.read(frame, &mut job) {
             self.abandon(job);
             return Err(error);
+        }
+        let compared = self.cuts.look(&job.work.tensor, job.work.size, job.joint);
+        if job.repeated && !compared.goes_on() {
+            // the depth before is of something else
+            job.repeated = false;
+            if let Some(format) = &mut self.format {
+                format.intake.repeat_this();
+            }
+        }
+        if !job.repeated {
+            job.compared = compared;
         }
         Ok(job)
     }
@@ -425,7 +469,12 @@ impl Stream {
     /// A frame that comes to nothing. The next one is tried, not papered over with an older depth.
     fn abandon(&mut self, job: Job) {
         self.spare.push((job.work, job.guide));
-        self.fresh |= job.fresh;
+        // nobody has taken in a cut before it
+        self.joints.put_back(if job.compared.goes_on() {
+            job.joint
+        } else {
+            Joint::Afresh
+        });
         if let Some(format) = &mut self.format {
             format.intake.end_repetition();
         }
@@ -479,19 +528,21 @@ pub(super) fn pack(
     info: &VideoInfo,
 ) -> Result<(DepthMeta, u64), Error> {
     let start = Instant::now();
-    if job.fresh {
-        packer.restart();
-    }
     if !job.repeated {
-        packer.take(&mut job.work, &mut job.guide, &job.live);
+        let compared = std::mem::take(&mut job.compared);
+        packer.take(&mut job.work, &mut job.guide, compared, &job.live);
         if job.warning.is_none()
             && let Some(saturation) = packer.saturation()
         {
             job.warning = Some(Warning::Saturation(saturation));
         }
     }
-    let mut depth_frame = writable(depth_frame, info, "depth")?;
-    let packed = packer.write(&mut depth_frame, &job.live, job.repeated);
+    let mut frame = writable(depth_frame, info, "depth")?;
+    let packed = packer.write(&mut frame, &job.live, job.repeated);
+    drop(frame);
+    if let Ok((meta, _)) = &packed {
+        metas::describe_regions(depth_frame, info, meta);
+    }
     job.writing = start.elapsed();
     packed
 }

@@ -10,7 +10,7 @@ use gst_video::subclass::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 
 use super::colormap::{Colormap, Lut, PixelOrder, SampleFormat};
-use crate::depth_meta::{DepthMeta, Unit};
+use crate::depth_meta::{DepthMeta, NAME, Unit};
 use crate::error::Error;
 use crate::mapping::{readable, writable};
 use crate::sync::lock;
@@ -276,6 +276,23 @@ impl BaseTransformImpl for DepthColorize {
             Some(filter) => filter.intersect_with_mode(&other, gst::CapsIntersectMode::First),
             None => other,
         })
+    }
+
+    fn transform_meta<'a>(
+        &self,
+        _color: &mut gst::BufferRef,
+        meta: gst::MetaRef<'a, gst::Meta>,
+        _depth: &'a gst::BufferRef,
+    ) -> bool {
+        // the size is the same. What depth means still says what the colours were made of; other metas that speak of
+        // colours speak of those before
+        let is_depth = meta
+            .try_as_custom_meta()
+            .is_some_and(|meta| meta.has_name(NAME));
+        is_depth
+            || !(meta.has_tag::<gst::meta::tags::Memory>()
+                || meta.has_tag::<gst::meta::tags::MemoryReference>()
+                || meta.has_tag::<gst_video::video_meta::tags::Colorspace>())
     }
 
     // and not `transform_frame`: the base class pushes a frame that it can't map as it is, with a warning

@@ -1,6 +1,10 @@
 //! Finds cuts: frames whose picture has little to do with the one before.
+//!
+//! What a frame brings decides, not the flags of its buffer. That frames may be missing before it, or that it comes from
+//! another place of the video, only changes what counts as little ([`Joint`]).
 
 use super::grid::{self, Colours};
+use crate::geometry::Size;
 
 /// Thumbnail the pictures are compared at; coarse, so that motion and noise weigh little.
 const COLUMNS: usize = 16;
@@ -13,6 +17,8 @@ const SHIFT: [isize; 2] = [3, 1];
 /// Pictures of one scene resemble each other at least by this, from one frame to the next. Measured on films: within
 /// scenes 0.73 or more, across cuts 0.54 or less in 19 of 20.
 const RESEMBLANCE: f32 = 0.6;
+/// A frame from elsewhere goes on where the last ended only if their pictures resemble each other by this.
+const GOES_ON: f32 = 0.73;
 /// Mean difference of two thumbnails, in standard deviations of natural pictures (the unit of normalised
 /// tensors), below which no change is a cut: the noise of a dark picture resembles nothing.
 const FLOOR: f32 = 0.15;
@@ -29,20 +35,49 @@ const RECALL: u32 = 5;
 
 type Thumbnail = Box<[[f32; 3]; CELLS]>;
 
+/// How a frame joins on to the one before, the weakest first.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Joint {
+    /// It is the next one, or some between them are missing.
+    #[default]
+    Next,
+    /// It is from another place of the video, or of another one: it has to show that it goes on.
+    Elsewhere,
+    /// Whatever it shows, it has nothing to do with what was before.
+    Afresh,
+}
+
 /// What a picture is to the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// The same scene.
+    #[default]
     None,
     /// A new scene.
     Cut,
     /// The scene before the last cut again.
     Back,
+    /// A new scene, by [`Joint::Afresh`].
+    Afresh,
+}
+
+/// A picture, compared with the one before: what a [`Tracker`](super::Tracker) sees of it.
+#[derive(Debug, Default)]
+pub struct Compared {
+    pub(super) picture: Option<Colours>,
+    pub(super) change: Change,
+}
+
+impl Compared {
+    /// Whether the picture goes on where the one before ended.
+    pub fn goes_on(&self) -> bool {
+        self.change == Change::None
+    }
 }
 
 /// Compares each picture with the one before.
 #[derive(Debug, Default)]
-pub(super) struct CutDetector {
+pub struct CutDetector {
     last: Option<Thumbnail>,
     /// The last picture before the last cut, and the frames since.
     before: Option<(Thumbnail, u32)>,
@@ -50,16 +85,40 @@ pub(super) struct CutDetector {
 }
 
 impl CutDetector {
+    /// Looks at the next picture of a stream: `tensor` is `[3, height, width]` of `size`, normalised. One of no pixels
+    /// goes on.
+    pub fn look(&mut self, tensor: &[f32], size: Size, joint: Joint) -> Compared {
+        if joint == Joint::Afresh {
+            *self = Self::default();
+        }
+        let picture = Colours::of(tensor, size);
+        let change = picture
+            .as_ref()
+            .map_or(Change::None, |picture| self.compare(picture, joint));
+        Compared {
+            picture,
+            change: if joint == Joint::Afresh {
+                Change::Afresh
+            } else {
+                change
+            },
+        }
+    }
+
     /// What the picture is to the last one.
-    pub(super) fn compare(&mut self, picture: &Colours) -> Change {
+    fn compare(&mut self, picture: &Colours, joint: Joint) -> Change {
         let now = thumbnail(picture);
         let Some(last) = self.last.replace(now.clone()) else {
             return Change::None;
         };
         let novelty = 1.0 - resemblance(&now, &last);
-        let cut = novelty > 1.0 - RESEMBLANCE
-            && novelty > CONTRAST * self.usual
-            && difference(&now, &last) > FLOOR;
+        let cut = if joint == Joint::Next {
+            novelty > 1.0 - RESEMBLANCE
+                && novelty > CONTRAST * self.usual
+                && difference(&now, &last) > FLOOR
+        } else {
+            novelty > 1.0 - GOES_ON
+        };
         if !cut {
             self.usual = MEMORY * self.usual + (1.0 - MEMORY) * novelty;
             self.before = self
@@ -182,7 +241,7 @@ mod tests {
         let mut detector = CutDetector::default();
         let changes = pictures
             .into_iter()
-            .map(|picture| detector.compare(&picture));
+            .map(|picture| detector.compare(&picture, Joint::Next));
         changes
             .enumerate()
             .filter(|(_, change)| *change != Change::None)

@@ -15,6 +15,7 @@ mod limits;
 mod temporal;
 mod tracker;
 
+pub use cut::{Compared, CutDetector, Joint};
 pub use limits::Limits;
 pub use temporal::{Carry, Picture, Strength, TemporalFilter};
 pub use tracker::Tracker;

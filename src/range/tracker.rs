@@ -1,7 +1,7 @@
 //! The range of a stream: what was held, brought into the units of each new frame.
 
 use super::align::{Affine, affine};
-use super::cut::{Change, CutDetector};
+use super::cut::{Change, Compared};
 use super::grid::{CELLS, Colours, depths};
 use super::{Carry, Limits, Mode};
 use crate::geometry::Size;
@@ -46,7 +46,6 @@ pub struct Tracker {
     before: Option<Held>,
     /// What [`Self::see`] saw of the frame that comes next.
     picture: Option<Colours>,
-    cuts: CutDetector,
     last: Option<Limits>,
     carry: Option<Carry>,
     /// The frame seen last is of another scene than the one before.
@@ -56,8 +55,7 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Forgets the past: after a flush, a discontinuity, a new segment or size. Begins a new scene if the present one
-    /// has had a frame.
+    /// Forgets the past, as after a flush. Begins a new scene if the present one has had a frame.
     pub fn restart(&mut self) {
         let scene = self.scene.wrapping_add(self.seen.into());
         *self = Self {
@@ -71,16 +69,15 @@ impl Tracker {
         self.scene
     }
 
-    /// Looks at the picture of the next frame: `tensor` is `[3, height, width]`, normalised. Begins a new scene if it
-    /// finds a cut.
-    pub fn see(&mut self, tensor: &[f32], size: Size) {
-        self.picture = Colours::of(tensor, size);
-        let change = self
-            .picture
-            .as_ref()
-            .map_or(Change::None, |picture| self.cuts.compare(picture));
+    /// Takes in what the [`CutDetector`](super::CutDetector) says of the next frame. Begins a new scene if that is a cut.
+    pub fn see(&mut self, compared: Compared) {
+        let Compared { picture, change } = compared;
+        if change == Change::Afresh {
+            self.restart();
+        }
+        self.picture = picture;
         match change {
-            Change::None => {}
+            Change::None | Change::Afresh => {}
             Change::Cut => {
                 self.before = self.held.take();
                 self.last = None;
@@ -88,7 +85,7 @@ impl Tracker {
             Change::Back => std::mem::swap(&mut self.held, &mut self.before),
         }
         self.jumped = change != Change::None;
-        if change != Change::None {
+        if matches!(change, Change::Cut | Change::Back) {
             self.scene = self.scene.wrapping_add(self.seen.into());
         }
         self.seen = true;

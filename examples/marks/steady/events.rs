@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use gstdepthanything::range::{Limits, Mode, Tracker};
+use gstdepthanything::range::{CutDetector, Joint, Limits, Mode, Tracker};
 
 use super::{PAST, show};
 use crate::Eye;
@@ -80,13 +80,14 @@ fn cuts(eye: &mut Eye, films: &[Film], beginnings: &[Vec<Shot>]) -> Result<(), B
             }
             joined += 1;
             let mut tracker = Tracker::default();
+            let mut cuts = CutDetector::default();
             for frame in first {
-                tracker.see(&frame.tensor, frame.size);
+                tracker.see(cuts.look(&frame.tensor, frame.size, Joint::Next));
                 tracker.follow(&frame.depth, frame.size, MODE);
             }
             let before = tracker.scene();
             for (index, frame) in second.iter().take(2).enumerate() {
-                tracker.see(&frame.tensor, frame.size);
+                tracker.see(cuts.look(&frame.tensor, frame.size, Joint::Next));
                 let limits = tracker.follow(&frame.depth, frame.size, MODE);
                 if index == 0 && tracker.scene() > before {
                     found += 1;
@@ -110,9 +111,10 @@ fn cuts(eye: &mut Eye, films: &[Film], beginnings: &[Vec<Shot>]) -> Result<(), B
 /// Scenes beyond the first that the tracker counts.
 fn scenes(eye: &mut Eye, shots: &[Shot]) -> Result<u32, Box<dyn Error>> {
     let mut tracker = Tracker::default();
+    let mut cuts = CutDetector::default();
     for shot in shots {
         let frame = look(eye, shot)?;
-        tracker.see(&frame.tensor, frame.size);
+        tracker.see(cuts.look(&frame.tensor, frame.size, Joint::Next));
         tracker.follow(&frame.depth, frame.size, MODE);
     }
     Ok(tracker.scene().min(1))
@@ -162,6 +164,7 @@ fn step(eye: &mut Eye, name: &str, shots: &[Shot]) -> Result<(), Box<dyn Error>>
         return Ok(());
     };
     let mut tracker = Tracker::default();
+    let mut cuts = CutDetector::default();
     let mut shown = Vec::new();
     let place = first.size.area() / 2 + first.size.width as usize / 2;
     for index in 0..40 {
@@ -178,7 +181,7 @@ fn step(eye: &mut Eye, name: &str, shots: &[Shot]) -> Result<(), Box<dyn Error>>
                 row[width * 2 / 5..width * 3 / 5].fill((own.lo + 1.5 * own.span()) as f32);
             }
         }
-        tracker.see(&frame.tensor, frame.size);
+        tracker.see(cuts.look(&frame.tensor, frame.size, Joint::Next));
         let limits = tracker.follow(&depth, frame.size, MODE);
         // how far above what was nearest before
         let nearest = show(&[own.hi as f32], limits)[0];

@@ -1,5 +1,5 @@
 use super::*;
-use crate::range::{Mode, Tracker};
+use crate::range::{CutDetector, Joint, Mode, Tracker};
 
 const SIZE: Size = Size::new(64, 48);
 const LIMITS: Limits = Limits { lo: 0.0, hi: 4.0 };
@@ -278,6 +278,7 @@ fn values_that_are_not_finite_stay_and_are_forgotten() {
 fn the_range_may_move() {
     // the network's scale, and the range, change with each frame: the carry says how
     let (mut filter, mut tracker) = (TemporalFilter::default(), Tracker::default());
+    let mut cuts = CutDetector::default();
     let mut noise = Noise(13);
     let plain = scene(None);
     let tensor = picture(&plain);
@@ -294,7 +295,7 @@ fn the_range_may_move() {
             .map(|d| (5.0 + 2.0 * wander) * d + wander)
             .collect();
         let mut depth = own.clone();
-        tracker.see(&tensor, SIZE);
+        tracker.see(cuts.look(&tensor, SIZE, Joint::Next));
         let limits = tracker.follow(&own, SIZE, Mode::Smooth { past: 0.9 });
         filter.apply(
             &mut depth,

@@ -1,6 +1,38 @@
 use super::*;
+use crate::range::{CutDetector, Joint};
 
 const SIZE: Size = Size::new(128, 96);
+/// A tracker that sees pictures as the element does.
+#[derive(Default)]
+struct Seeing {
+    tracker: Tracker,
+    cuts: CutDetector,
+}
+
+impl Seeing {
+    fn see(&mut self, tensor: &[f32], size: Size) {
+        self.join(tensor, size, Joint::Next);
+    }
+
+    fn join(&mut self, tensor: &[f32], size: Size, joint: Joint) {
+        self.tracker.see(self.cuts.look(tensor, size, joint));
+    }
+}
+
+impl std::ops::Deref for Seeing {
+    type Target = Tracker;
+
+    fn deref(&self) -> &Tracker {
+        &self.tracker
+    }
+}
+
+impl std::ops::DerefMut for Seeing {
+    fn deref_mut(&mut self) -> &mut Tracker {
+        &mut self.tracker
+    }
+}
+
 const SMOOTH: Mode = Mode::Smooth { past: 0.9 };
 
 const fn limits(lo: f64, hi: f64) -> Limits {
@@ -52,7 +84,7 @@ fn shown(depth: &[f32], limits: Limits) -> Vec<f64> {
 
 /// Runs scenes through a tracker as the element does; what is shown of each, and its scene.
 fn run(scenes: impl IntoIterator<Item = Vec<f32>>, mode: Mode) -> Vec<(Vec<f64>, u32)> {
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     let frames = scenes.into_iter().enumerate().map(|(frame, scene)| {
         let depth = model(&scene, frame);
         tracker.see(&picture(&scene), SIZE);
@@ -74,7 +106,7 @@ fn unrest(frames: &[(Vec<f64>, u32)]) -> f64 {
 
 #[test]
 fn frame_has_no_memory() {
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     tracker.follow(&[0.0, 100.0], Size::new(2, 1), Mode::Frame);
     let second = tracker.follow(&[1.0, 2.0], Size::new(2, 1), Mode::Frame);
     assert_eq!(second, limits(1.0, 2.0));
@@ -101,7 +133,7 @@ fn scale_and_shift_of_the_model_do_not_show() {
     assert!(unrest(&frames) < 1e-3, "{}", unrest(&frames));
     // while nothing is held, in mid-range, when each frame has its own: the extremes are the same here, so take a
     // frame without them
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     let mut seen = Vec::new();
     for frame in 0..10 {
         let mut depth = scene(SIZE, None);
@@ -177,7 +209,7 @@ fn a_cut_is_followed_at_once() {
 
 #[test]
 fn after_a_flash_everything_has_its_value_again() {
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     let depth = scene(SIZE, None);
     let white = vec![2.5; 3 * SIZE.area()];
     let mut values = Vec::new();
@@ -200,7 +232,7 @@ fn after_a_flash_everything_has_its_value_again() {
 
 #[test]
 fn another_resolution_is_the_same_scene() {
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     let mut lowest = Vec::new();
     for frame in 0..20 {
         let size = if frame < 10 {
@@ -231,7 +263,7 @@ fn smoothing_is_none_or_for_ever_at_its_ends() {
 
 #[test]
 fn it_starts_afresh_and_counts_scenes_with_frames() {
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     tracker.restart();
     tracker.restart();
     assert_eq!(tracker.scene(), 0);
@@ -249,7 +281,7 @@ fn it_starts_afresh_and_counts_scenes_with_frames() {
 fn bad_values_are_left_out() {
     let clean = run((0..30).map(|_| scene(SIZE, None)), SMOOTH);
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let mut tracker = Tracker::default();
+        let mut tracker = Seeing::default();
         for (frame, (clean, _)) in clean.iter().enumerate() {
             let scene = scene(SIZE, None);
             let mut depth = model(&scene, frame);
@@ -270,7 +302,7 @@ fn bad_values_are_left_out() {
 
 #[test]
 fn a_frame_without_values_keeps_the_range() {
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     let depth = scene(SIZE, None);
     let first = tracker.follow(&depth, SIZE, SMOOTH);
     assert_eq!(
@@ -286,7 +318,7 @@ fn a_frame_without_values_keeps_the_range() {
 #[test]
 fn flat_frames_do_no_harm() {
     // all the time
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     for _ in 0..5 {
         assert_eq!(
             tracker.follow(&[4.0; 4], Size::new(2, 2), SMOOTH),
@@ -314,7 +346,7 @@ fn flat_frames_do_no_harm() {
 
 #[test]
 fn fixed_is_what_was_given_and_the_estimate_goes_on() {
-    let mut tracker = Tracker::default();
+    let mut tracker = Seeing::default();
     let given = limits(-1.0, 1.0);
     let depth = model(&scene(SIZE, None), 3);
     assert_eq!(tracker.follow(&depth, SIZE, Mode::Fixed(given)), given);
@@ -326,7 +358,7 @@ fn fixed_is_what_was_given_and_the_estimate_goes_on() {
 #[test]
 fn numbers_of_any_magnitude() {
     for magnitude in [1e-30_f32, 1e-6, 1e6, 1e30] {
-        let mut tracker = Tracker::default();
+        let mut tracker = Seeing::default();
         let depth: Vec<f32> = scene(SIZE, None).iter().map(|d| d * magnitude).collect();
         let first = tracker.follow(&depth, SIZE, SMOOTH);
         let second = tracker.follow(&depth, SIZE, SMOOTH);
