@@ -12,7 +12,7 @@ type Scene = fn(x: f32, y: f32) -> f32;
 const HILLS: Scene = |x, y| 0.15 + 0.5 * y + 0.2 * (7.0 * x).sin().abs();
 const STREET: Scene = |x, y| 0.8 - 0.6 * (x - 0.3).abs() - 0.1 * (9.0 * y).cos();
 /// Resembles the hills, as two places of a video may do.
-const DUNES: Scene = |x, y| HILLS(x, y) + 0.19 * (19.0 * x).sin() * (11.0 * y).cos();
+const DUNES: Scene = |x, y| HILLS(x, y) + 0.36 * (15.0 * x).sin() * (4.0 * y).cos();
 
 const SIZE: [usize; 2] = [224, 168];
 

@@ -33,6 +33,19 @@ const FAMILIAR: f32 = 0.8;
 /// For so many frames after a cut the picture before it is remembered.
 const RECALL: u32 = 5;
 
+/// Where a camera stands, this share of the picture stays what it was, however much of it is covered by what comes: over a
+/// road, half of it in a second. Pictures that were joined have 0.3 in common at most.
+const STANDS: f32 = 0.4;
+/// Colours that differ by less, in standard deviations of natural pictures and less what a common change of brightness
+/// explains, are the same.
+const SAME: f32 = 0.1;
+/// What stays must not be as even as black bars or a sheet of paper, which pictures of anything have in common: the colours
+/// of four fifths of it are farther apart than this. Those of a bare road are by 0.36 or more, of bars and skies by 0.15.
+const TEXTURE: f32 = 0.25;
+
+/// Variance of what is even.
+const EVEN: f32 = 1e-4;
+
 type Thumbnail = Box<[[f32; 3]; CELLS]>;
 
 /// How a frame joins on to the one before, the weakest first.
@@ -78,7 +91,7 @@ impl Compared {
 /// Compares each picture with the one before.
 #[derive(Debug, Default)]
 pub struct CutDetector {
-    last: Option<Thumbnail>,
+    last: Option<(Thumbnail, Colours)>,
     /// The last picture before the last cut, and the frames since.
     before: Option<(Thumbnail, u32)>,
     usual: f32,
@@ -108,17 +121,18 @@ impl CutDetector {
     /// What the picture is to the last one.
     fn compare(&mut self, picture: &Colours, joint: Joint) -> Change {
         let now = thumbnail(picture);
-        let Some(last) = self.last.replace(now.clone()) else {
+        let Some((last, colours)) = self.last.replace((now.clone(), picture.clone())) else {
             return Change::None;
         };
         let novelty = 1.0 - resemblance(&now, &last);
         let cut = if joint == Joint::Next {
             novelty > 1.0 - RESEMBLANCE
                 && novelty > CONTRAST * self.usual
-                && difference(&now, &last) > FLOOR
+                && difference(flat(&now), flat(&last)) > FLOOR
         } else {
-            novelty > 1.0 - GOES_ON
+            !shows_the_same([&now, &last], [picture, &colours])
         };
+        let cut = cut && !stands(picture, &colours);
         if !cut {
             self.usual = MEMORY * self.usual + (1.0 - MEMORY) * novelty;
             self.before = self
@@ -136,17 +150,81 @@ impl CutDetector {
     }
 }
 
-/// Mean absolute difference, less what a common change of brightness explains.
-fn difference(a: &Thumbnail, b: &Thumbnail) -> f32 {
-    let count = (CELLS * 3) as f32;
-    let deltas = || {
-        a.iter()
-            .flatten()
-            .zip(b.iter().flatten())
-            .map(|(a, b)| a - b)
+/// Whether two pictures are of a camera that stands: much of them is the same.
+fn stands(now: &Colours, before: &Colours) -> bool {
+    let mut same = [true; grid::CELLS];
+    let mut deltas = vec![0.0; grid::CELLS];
+    for channel in 0..3 {
+        let (now, before) = (now.plane(channel), before.plane(channel));
+        for ((delta, a), b) in deltas.iter_mut().zip(now).zip(before) {
+            *delta = a - b;
+        }
+        // what most cells have in common is a change of brightness
+        let mut sorted = deltas.clone();
+        let (_, common, _) = sorted.select_nth_unstable_by(grid::CELLS / 2, f32::total_cmp);
+        for (same, delta) in same.iter_mut().zip(&deltas) {
+            *same &= (delta - *common).abs() < SAME;
+        }
+    }
+    let count = same.iter().filter(|same| **same).count() as f32;
+    if count < STANDS * grid::CELLS as f32 {
+        return false;
+    }
+    let spread = |channel| {
+        let cells = now.plane(channel).iter().zip(&same);
+        let mut cells: Vec<f32> = cells
+            .filter(|(_, same)| **same)
+            .map(|(cell, _)| *cell)
+            .collect();
+        let (low, high) = (cells.len() / 10, cells.len() - 1 - cells.len() / 10);
+        let high = *cells.select_nth_unstable_by(high, f32::total_cmp).1;
+        high - *cells.select_nth_unstable_by(low, f32::total_cmp).1
     };
-    let common = deltas().sum::<f32>() / count;
-    deltas().map(|delta| (delta - common).abs()).sum::<f32>() / count
+    (0..3).map(spread).sum::<f32>() / 3.0 > TEXTURE
+}
+
+/// Whether two pictures that may be of different videos are one: their structure, whatever their mean colour.
+fn shows_the_same(thumbnails: [&Thumbnail; 2], colours: [&Colours; 2]) -> bool {
+    let [now, before] = thumbnails.map(centred);
+    if is_even(&now) && is_even(&before) {
+        // what is even but for its texture may be anything
+        return difference(colours[0].cells(), colours[1].cells()) < FLOOR;
+    }
+    resemblance(&now, &before) > GOES_ON
+}
+
+/// Less the mean of each channel.
+fn centred(thumbnail: &Thumbnail) -> Thumbnail {
+    let mut centred = thumbnail.clone();
+    for channel in 0..3 {
+        let mean = thumbnail.iter().map(|cell| cell[channel]).sum::<f32>() / CELLS as f32;
+        for cell in centred.iter_mut() {
+            cell[channel] -= mean;
+        }
+    }
+    centred
+}
+
+fn flat(thumbnail: &Thumbnail) -> impl Iterator<Item = f32> + Clone {
+    thumbnail.iter().flatten().copied()
+}
+
+/// Whether there is nothing to be seen in a thumbnail.
+fn is_even(thumbnail: &Thumbnail) -> bool {
+    let count = (CELLS * 3) as f32;
+    let mean = flat(thumbnail).sum::<f32>() / count;
+    flat(thumbnail)
+        .map(|cell| (cell - mean).powi(2))
+        .sum::<f32>()
+        < count * EVEN
+}
+
+/// Mean absolute difference, less what a common change of brightness explains.
+fn difference(a: impl Iterator<Item = f32> + Clone, b: impl Iterator<Item = f32> + Clone) -> f32 {
+    let deltas = a.zip(b).map(|(a, b)| a - b);
+    let count = deltas.clone().count() as f32;
+    let common = deltas.clone().sum::<f32>() / count;
+    deltas.map(|delta| (delta - common).abs()).sum::<f32>() / count
 }
 
 /// Correlation of two thumbnails where they overlap best, which a change of brightness or contrast leaves alone: a
@@ -190,7 +268,7 @@ fn correlation(a: &Thumbnail, b: &Thumbnail, [right, down]: [isize; 2]) -> f32 {
         var_b += b * b;
     }
     // two even pictures are alike
-    let even = count * 1e-4;
+    let even = count * EVEN;
     if var_a < even && var_b < even {
         return 1.0;
     }
@@ -266,6 +344,72 @@ mod tests {
             picture(seed, frame as f32, PLAIN)
         });
         assert_eq!(changes(film), [(20, Change::Cut)]);
+    }
+
+    #[test]
+    fn where_the_camera_stands_what_fills_half_of_the_picture_is_no_cut() {
+        // a bare floor, at a few frames a second, and something dark and large that is there at once and goes
+        let still = |thing: bool, light: f32| {
+            let mut tensor = Vec::with_capacity(3 * SIZE.area());
+            for channel in 0..3 {
+                for y in 0..SIZE.height {
+                    for x in 0..SIZE.width {
+                        let floor = 0.3 * (x as f32 * 0.05).sin() + 0.2 * (y as f32 * 0.08).cos();
+                        let inside = thing && (30..90).contains(&x) && y > 10;
+                        let stripes = -1.8 + 0.6 * (x as f32 * 0.4 + channel as f32).sin();
+                        tensor.push(light + if inside { stripes } else { floor });
+                    }
+                }
+            }
+            Colours::of(&tensor, SIZE).unwrap()
+        };
+        // the exposure follows
+        let film =
+            (0..20_i32).map(|frame| still((7..13).contains(&frame), -0.1 * (frame % 4) as f32));
+        assert_eq!(changes(film), []);
+        // bars are no camera that stands
+        let barred = |seed| {
+            let mut tensor = Vec::with_capacity(3 * SIZE.area());
+            let inner = picture(seed, 0.0, PLAIN);
+            for channel in 0..3 {
+                for y in 0..SIZE.height {
+                    for x in 0..SIZE.width {
+                        let cell = (y * 48 / SIZE.height * 64 + x * 64 / SIZE.width) as usize;
+                        let bar = !(24..60).contains(&y);
+                        tensor.push(if bar {
+                            -0.1
+                        } else {
+                            inner.plane(channel)[cell]
+                        });
+                    }
+                }
+            }
+            Colours::of(&tensor, SIZE).unwrap()
+        };
+        let film = (0..20).map(|frame| barred(if frame < 10 { 1.0 } else { 4.0 }));
+        assert_eq!(changes(film), [(10, Change::Cut)]);
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_has_to_resemble_what_was_before() {
+        let like = |seed| {
+            let [a, b] = [1.0, seed].map(|seed| picture(seed, 0.0, PLAIN));
+            let cells = a.cells().zip(b.cells());
+            Colours::from_planes(cells.map(|(a, b)| 0.55 * a + 0.45 * b).collect())
+        };
+        // 0.6 to 0.73 of it
+        let other = like(4.0);
+        let resembles = resemblance(&thumbnail(&picture(1.0, 0.0, PLAIN)), &thumbnail(&other));
+        assert!((RESEMBLANCE..GOES_ON).contains(&resembles), "{resembles}");
+        for (joint, change) in [(Joint::Next, Change::None), (Joint::Elsewhere, Change::Cut)] {
+            let mut detector = CutDetector::default();
+            detector.compare(&picture(1.0, 0.0, PLAIN), Joint::Next);
+            assert_eq!(
+                detector.compare(&picture(1.0, 2.0, PLAIN), joint),
+                Change::None
+            );
+            assert_eq!(detector.compare(&other, joint), change);
+        }
     }
 
     #[test]

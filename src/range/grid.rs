@@ -72,6 +72,18 @@ impl Colours {
         Some(Self { planes })
     }
 
+    /// All three channels, one after the other.
+    pub(super) fn cells(&self) -> impl Iterator<Item = f32> + Clone {
+        self.planes.iter().copied()
+    }
+
+    /// Of such.
+    #[cfg(test)]
+    pub(super) fn from_planes(planes: Vec<f32>) -> Self {
+        assert_eq!(planes.len(), 3 * CELLS);
+        Self { planes }
+    }
+
     /// One of the three channels.
     pub(super) fn plane(&self, channel: usize) -> &[f32] {
         &self.planes[channel * CELLS..][..CELLS]
