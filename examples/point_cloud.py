@@ -28,6 +28,10 @@ def frames(film, **properties):
     """
     # What is lost on neither side is paired below by its time stamp; only the colours may pile up, and no more of them
     # than the element works on at once.
+    # decodebin leaves out JPEG's parser by itself, and only that reads how a photo was held.
+    parser = Gst.ElementFactory.find("jpegparse")
+    if parser:
+        parser.set_rank(Gst.Rank.PRIMARY + 1)
     pipeline = Gst.parse_launch(
         "filesrc name=film ! decodebin ! videoconvert ! videoflip video-direction=auto ! tee name=frames"
         " frames. ! queue ! videoconvert ! video/x-raw,format=RGB ! appsink name=color sync=false async=false"

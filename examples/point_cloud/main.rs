@@ -206,6 +206,10 @@ impl Pairs {
     fn new(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
         // Depth comes later than colour, by no more frames than `in-flight`: those wait in the colours' appsink. What
         // limits it is the depth branch, which takes no frame more than it has room for.
+        // `decodebin` leaves out JPEG's parser by itself, and only that reads how a photo was held
+        if let Some(parser) = gst::ElementFactory::find("jpegparse") {
+            parser.set_rank(gst::Rank::PRIMARY + 1);
+        }
         let pipeline = gst::parse::launch(
             "filesrc name=film ! decodebin ! videoconvert ! videoflip video-direction=auto ! tee name=frames \
              frames. ! queue ! videoconvert ! video/x-raw,format=RGB ! appsink name=color sync=false async=false \

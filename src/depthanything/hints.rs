@@ -35,7 +35,7 @@ impl DepthAnything {
             return;
         };
         if matches!(tag.get(), "rotate-0" | "auto")
-            || is_turned(&self.obj().sink_pad())
+            || is_turned(self.obj().sink_pad())
             || self.hints.orientation.swap(true, Ordering::Relaxed)
         {
             return;
