@@ -1,450 +1,820 @@
-//! One film on its way: decoder, network, writers.
+//! One export: what is wanted, what is done of it already, and the rest.
 
-use std::error::Error;
-use std::fs;
-use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use gst::prelude::*;
-use gstdepthanything::depth_meta::DepthMeta;
+use gstdepthanything::depth_meta::{DepthMeta, Unit};
 use gstdepthanything::geometry::Size;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::container::{self, Start};
 use crate::exr::Head;
-use crate::frames::{Frame, Writers};
-use crate::journal::{Journal, Row, cannot_write};
-use crate::link_video::link_video;
-use crate::shots::{self, Shot};
-use crate::{Arguments, Format};
+use crate::failure::{Failure, Result};
+use crate::film::{self, FilmWriter};
+use crate::frames::{Frame, Names, Writers};
+use crate::index::Index;
+use crate::journal::{Journal, Row};
+use crate::places::Places;
+use crate::player::{Next, OnFrame, Player, Setup, Shown};
+use crate::progress::{self, Position, Progress};
+use crate::selection::Selection;
+use crate::settings::{self, Range};
+use crate::shots::{self, Cuts, Shot};
+use crate::source::Source;
+use crate::timecode::Timecode;
+use crate::{Arguments, Format, Shard, stop};
+
+/// Frames that the element sees before a first pass goes on, so that it finds the same cuts.
+const RUN_UP: u64 = 24;
 
 /// How a run ended without an error.
 pub(crate) enum End {
     Done,
-    Interrupted,
+    Interrupted(stop::Signal),
 }
 
-/// Where things are written.
-struct Places {
-    /// Of a sequence.
-    folder: Option<PathBuf>,
-    journal: PathBuf,
-    /// Of a film that is not yet whole.
-    unfinished: PathBuf,
-    /// The range of each shot, where that is locked.
-    shots: PathBuf,
+/// All that does not change in a run.
+pub(crate) struct Job<'a> {
+    arguments: &'a Arguments,
+    source: Source,
+    /// Number of the source's first frame.
+    first: u64,
+    /// See [`container::tells_raw_time`].
+    raw_time: bool,
+    index: Option<Arc<Index>>,
+    /// The frames to make, earlier ones included.
+    wanted: Selection,
+    range: Range,
+    settings: Vec<(String, String)>,
+    places: Places,
+    start: Option<Start>,
 }
 
-impl Places {
-    fn new(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
-        let out = &arguments.out;
-        let beside = |extension: &str| {
-            let mut name = out.file_name().unwrap_or_default().to_owned();
-            name.push(extension);
-            out.with_file_name(name)
-        };
-        if arguments.format == Format::Ffv1 {
-            if out.is_dir() {
-                return Err(
-                    format!("{} is a folder: name the film to write", out.display()).into(),
-                );
-            }
-            let places = Self {
-                folder: None,
-                journal: beside(".csv"),
-                unfinished: beside(".part"),
-                shots: beside(".shots.csv"),
-            };
-            // without its film a journal says nothing
-            if !out.exists() {
-                let _ = fs::remove_file(&places.journal);
-            }
-            return Ok(places);
-        }
-        fs::create_dir_all(out)
-            .map_err(|error| format!("can't make the folder {}: {error}", out.display()))?;
-        Ok(Self {
-            folder: Some(out.clone()),
-            journal: out.join("frames.csv"),
-            unfinished: PathBuf::new(),
-            shots: out.join("shots.csv"),
-        })
+/// Does what is still to be done.
+pub(crate) fn run(arguments: &Arguments) -> Result<End> {
+    start_gstreamer()?;
+    stop::listen()?;
+    let default = match arguments.format {
+        Format::Exr => Range::Element("frame"),
+        // nothing is cut off, and what is still keeps its value
+        Format::Png | Format::Ffv1 => Range::Locked,
+    };
+    let range = match (&arguments.shots, arguments.range.as_deref()) {
+        (Some(_), None) => Range::Locked,
+        (_, text) => Range::parse(text, default)?,
+    };
+    if arguments.shots.is_some() && range != Range::Locked {
+        return Err("--shots goes with --range locked".into());
     }
+    let settings = settings::properties(arguments, &range)?;
+    check(arguments, &range, &settings)?;
+    let source = Source::find(&arguments.film, arguments.start_number, arguments.fps)?;
+    let names = Names::new(&arguments.out, &arguments.name, arguments.format)?;
+    let places = Places::new(arguments)?;
+    let mut job = Job {
+        first: source.first(arguments.start_number),
+        raw_time: matches!(&source, Source::Film(path) if container::tells_raw_time(path)),
+        index: None,
+        wanted: Selection::from(0),
+        start: match &source {
+            Source::Film(path) => container::start_timecode(path),
+            Source::Sequence(_) => None,
+        },
+        source,
+        arguments,
+        range,
+        settings,
+        places,
+    };
+    let mut journal = Journal::open(&job.places.journal, &job.words())?;
+    job.plan(journal.done() > 0 && !journal.is_complete())?;
+    job.check_done(&mut journal, &names)?;
+    if job.all_done(&journal) {
+        job.tell_end(&journal, " all done before");
+        return Ok(End::Done);
+    }
+    let shots = match job.shots(journal.done())? {
+        Passed::Done(shots) => shots,
+        Passed::Interrupted(signal) => return Ok(End::Interrupted(signal)),
+    };
+    job.export(&names, shots, &mut journal)
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<End, Box<dyn Error>> {
-    if !arguments.film.is_file() {
-        return Err(format!("there is no file {}", arguments.film.display()).into());
-    }
-    gst::init()?;
-    // the installed plugin where there is one
+/// The installed plugin where there is one.
+fn start_gstreamer() -> Result<()> {
+    gst::init().map_err(|error| Failure::again(error.message().to_owned()))?;
     if gst::ElementFactory::find("depthanything").is_none() {
         gstdepthanything::plugin_register_static()?;
     }
-    let settings = arguments.settings()?;
-    let places = Places::new(arguments)?;
-    let named: Vec<_> = settings
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let named = format!(
-        "{:?} of {:?} {}{}",
-        arguments.format,
-        arguments.film,
-        named.join(" "),
-        if arguments.locked() { " locked" } else { "" }
-    );
-    let mut journal = Journal::open(&places.journal, &named)?;
-    if journal.is_complete() {
-        println!("{} frames, all done before", journal.done());
-        return Ok(End::Done);
+    Ok(())
+}
+
+/// What can be wrong of the options alone.
+fn check(arguments: &Arguments, range: &Range, settings: &[(String, String)]) -> Result<()> {
+    let depth = gst::ElementFactory::make("depthanything").build()?;
+    for (name, value) in settings {
+        settings::apply(&depth, name, value)?;
     }
-    let shots = locked(arguments, &places, &settings, journal.done())?;
-    let pipeline = pipeline(arguments, arguments.format, &places, &settings)?;
-    let _null = Null(&pipeline);
-    let result = export(&pipeline, arguments, &places, &shots, &mut journal);
-    pipeline.set_state(gst::State::Null)?;
-    if places.folder.is_none() {
-        return finish_film(result, arguments, &places, &mut journal);
+    if arguments.shard.is_none() {
+        return Ok(());
     }
-    match result {
-        Ok(End::Done) => {
-            journal.complete()?;
-            println!("{} frames in {}", journal.done(), arguments.out.display());
-            Ok(End::Done)
-        }
-        Ok(End::Interrupted) => {
-            eprintln!(
-                "{} frames are done; the same command goes on with the next",
-                journal.done()
-            );
-            Ok(End::Interrupted)
-        }
-        Err(error) => Err(format!(
-            "{error}\n{} frames are done and whole; the same command goes on with the next",
-            journal.done()
+    if arguments.format == Format::Ffv1 {
+        return Err(
+            "FFV1 is one file, which can't be made in shards: --format png or exr can".into(),
+        );
+    }
+    let of = |name: &str| settings.iter().rev().find(|(set, _)| set == name);
+    let keeps = |name: &str, none: &str| of(name).is_some_and(|(_, value)| value != none);
+    let state = if *range == Range::Element("smooth") || keeps_smooth(settings) {
+        Some("--range smooth")
+    } else if *range == Range::Locked {
+        Some("--range locked")
+    } else if keeps("temporal-filter", "0") {
+        Some("temporal-filter")
+    } else if keeps("inference-interval", "1") {
+        Some("inference-interval")
+    } else {
+        None
+    };
+    match state {
+        Some(state) => Err(format!(
+            "{state} takes from frames before, which another shard has: it can't be made in shards; \
+             --range frame or LOW:HIGH can"
         )
         .into()),
+        None => Ok(()),
     }
 }
 
-/// The range of each shot; those of an earlier run that has `done` frames already.
-fn locked(
-    arguments: &Arguments,
-    places: &Places,
-    settings: &[(String, String)],
-    done: u64,
-) -> Result<Vec<Shot>, Box<dyn Error>> {
-    if !arguments.locked() {
-        return Ok(Vec::new());
-    }
-    if done > 0 {
-        return shots::load(&places.shots);
-    }
-    eprintln!("first of two passes: the range of each shot");
-    let mut settings = settings.to_vec();
-    settings.push(("range".into(), "frame".into()));
-    let pipeline = pipeline(arguments, Format::Png, places, &settings)?;
-    let _null = Null(&pipeline);
-    let shots = shots::survey(&pipeline)?;
-    shots::save(&places.shots, &shots)?;
-    Ok(shots)
+fn keeps_smooth(settings: &[(String, String)]) -> bool {
+    let last = settings.iter().rev().find(|(name, _)| name == "range");
+    last.is_some_and(|(_, value)| value == "smooth")
 }
 
-/// A film takes its name once it is whole.
-fn finish_film(
-    result: Result<End, Box<dyn Error>>,
-    arguments: &Arguments,
-    places: &Places,
-    journal: &mut Journal,
-) -> Result<End, Box<dyn Error>> {
-    if !matches!(result, Ok(End::Done)) {
-        let _ = fs::remove_file(&places.unfinished);
-        let _ = fs::remove_file(&places.journal);
-        return result;
-    }
-    fs::rename(&places.unfinished, &arguments.out)
-        .map_err(|error| cannot_write(&arguments.out, &error))?;
-    journal.complete()?;
-    println!("{} frames in {}", journal.done(), arguments.out.display());
-    result
+/// What comes of a first pass.
+enum Passed {
+    /// The range of each shot; none where none is needed.
+    Done(Vec<Shot>),
+    Interrupted(stop::Signal),
 }
 
-/// Shuts a pipeline down on every way out.
-struct Null<'a>(&'a gst::Pipeline);
-
-impl Drop for Null<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.set_state(gst::State::Null);
-    }
-}
-
-fn pipeline(
-    arguments: &Arguments,
-    format: Format,
-    places: &Places,
-    settings: &[(String, String)],
-) -> Result<gst::Pipeline, Box<dyn Error>> {
-    const QUEUE: &str = "queue max-size-buffers=4 max-size-bytes=0 max-size-time=0";
-    let film = match format {
-        Format::Ffv1 => format!(
-            "tee name=maps maps. ! {QUEUE} ! avenc_ffv1 ! matroskamux ! filesink name=file async=false maps. ! {QUEUE} !"
-        ),
-        _ => String::new(),
-    };
-    let pipeline = gst::parse::launch(&format!(
-        "filesrc name=film ! decodebin name=decoder \
-         videoconvert name=video ! videoflip video-direction=auto ! {QUEUE} ! depthanything name=depth ! {film} \
-         appsink name=frames sync=false async=false max-buffers=4"
-    ))?
-    .downcast::<gst::Pipeline>()
-    .map_err(|_| "not a pipeline")?;
-    let element = |name: &str| pipeline.by_name(name).ok_or(format!("no element {name}"));
-    element("film")?.set_property("location", &arguments.film);
-    if let Some(file) = pipeline.by_name("file") {
-        file.set_property("location", &places.unfinished);
-    }
-    let depth = element("depth")?;
-    for (name, value) in settings {
-        let property = depth
-            .find_property(name)
-            .ok_or_else(|| format!("depthanything has no property {name}"))?;
-        let value = glib::Value::deserialize_with_pspec(value, &property)
-            .map_err(|_| format!("{value} is no value for {name}"))?;
-        depth.set_property_from_value(name, &value);
-    }
-    link_video(&pipeline, &element("decoder")?, &element("video")?)?;
-    Ok(pipeline)
-}
-
-/// Plays the film to its end, without the frames that are done.
-fn export(
-    pipeline: &gst::Pipeline,
-    arguments: &Arguments,
-    places: &Places,
-    shots: &[Shot],
-    journal: &mut Journal,
-) -> Result<End, Box<dyn Error>> {
-    let depth = pipeline.by_name("depth").ok_or("no element depth")?;
-    let sink = pipeline
-        .by_name("frames")
-        .and_downcast::<gst_app::AppSink>()
-        .ok_or("no appsink")?;
-    let first = journal.done();
-    let decoded = Arc::new(AtomicU64::new(0));
-    let count = decoded.clone();
-    let pad = depth.static_pad("sink").ok_or("no sink pad")?;
-    let shots = shots.to_vec();
-    let target = depth.downgrade();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if info.buffer().is_none() {
-            return gst::PadProbeReturn::Ok;
+impl Job<'_> {
+    /// What makes the frames what they are, for the journal.
+    fn words(&self) -> String {
+        let arguments = self.arguments;
+        let mut words = vec![format!("{:?} of {:?}", arguments.format, arguments.film)];
+        words.extend(
+            self.settings
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
+        if let Some(number) = arguments.start_number {
+            words.push(format!("start-number={number}"));
         }
-        let number = count.fetch_add(1, Relaxed);
-        // the element reads its range with each frame, in this thread
-        let begun = shots.partition_point(|shot| shot.first <= number);
-        if let (Some(shot), Some(depth)) = (shots[..begun].last(), target.upgrade())
-            && (shot.first == number || number == first)
+        if let Source::Sequence(sequence) = &self.source {
+            words.push(format!(
+                "fps={}/{}",
+                sequence.rate.numer(),
+                sequence.rate.denom()
+            ));
+        }
+        if self.range == Range::Locked {
+            words.push("locked".to_owned());
+            if let Some(shots) = &arguments.shots {
+                words.push(format!("shots={shots:?}"));
+            }
+        }
+        words.join(" ")
+    }
+
+    /// Finds out which frames are wanted, and where they are; of a film that is played from its begin to its end that
+    /// comes by itself.
+    fn plan(&mut self, goes_on: bool) -> Result<()> {
+        let arguments = self.arguments;
+        let given = arguments.frames.clone();
+        let all = Selection::from(self.first);
+        let mut wanted = given.clone().unwrap_or(all);
+        let last = match &self.source {
+            Source::Sequence(sequence) => Some(sequence.last()),
+            Source::Film(film) if given.is_some() || arguments.shard.is_some() || goes_on => {
+                self.index = Index::read(film, self.raw_time)?.map(Arc::new);
+                self.index
+                    .as_ref()
+                    .map(|index| self.first + index.len() - 1)
+            }
+            Source::Film(_) => None,
+        };
+        wanted = wanted.within(self.first, last.unwrap_or(u64::MAX));
+        if wanted.is_empty() {
+            let last = last.map_or("…".to_owned(), |last| last.to_string());
+            return Err(format!(
+                "{} has the frames {}-{last}, and --frames {} wants none of them",
+                arguments.film.display(),
+                self.first,
+                given.map_or(String::new(), |given| given.to_string())
+            )
+            .into());
+        }
+        if let Some(Shard { number, of }) = arguments.shard {
+            let Some(count) = wanted.count() else {
+                return Err(format!(
+                    "{} does not list when its frames are shown, so that it can't be made in shards: put it into \
+                     Matroska or MP4 first",
+                    arguments.film.display()
+                )
+                .into());
+            };
+            let border = |number: u32| {
+                let place = u128::from(count) * u128::from(number) / u128::from(of);
+                u64::try_from(place).unwrap_or(u64::MAX)
+            };
+            wanted = wanted.first(border(number)).after(border(number - 1));
+        }
+        if let Source::Sequence(sequence) = &self.source {
+            sequence.check(&wanted)?;
+        }
+        self.wanted = wanted;
+        Ok(())
+    }
+
+    /// Goes back to the first frame whose file is not as the journal says.
+    fn check_done(&self, journal: &mut Journal, names: &Names) -> Result<()> {
+        let lines = journal.lines();
+        let mut numbers = self.wanted.numbers();
+        if let Some(other) = lines
+            .iter()
+            .find(|line| numbers.next() != Some(line.number))
         {
-            shot.apply(&depth);
-        }
-        if number < first {
-            // Drop would do, but GStreamer up to 1.22 complains when Rust has let the buffer go already
-            drop(info.take_buffer());
-            return gst::PadProbeReturn::Handled;
-        }
-        gst::PadProbeReturn::Ok
-    });
-
-    let stopping = Arc::new(AtomicBool::new(false));
-    let (stop, target) = (stopping.clone(), pipeline.downgrade());
-    ctrlc::set_handler(move || {
-        if stop.swap(true, Relaxed) {
-            std::process::exit(130);
-        }
-        if let Some(pipeline) = target.upgrade() {
-            pipeline.send_event(gst::event::Eos::new());
-        }
-    })?;
-
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if arguments.threads == 0 {
-        cores
-    } else {
-        arguments.threads
-    };
-    let mut writers = Writers::new(places.folder.as_deref(), arguments.format, threads);
-    let started = pipeline.set_state(gst::State::Playing);
-    let result = match started {
-        Ok(_) => pull(pipeline, &sink, &stopping, &mut writers, journal),
-        // the message on the bus says more
-        Err(error) => Messages::new(pipeline)
-            .and_then(|mut messages| messages.hear())
-            .and(Err(error.into())),
-    };
-    let written = writers.finish(journal);
-    let end = result?;
-    written?;
-    if matches!(end, End::Done) && decoded.load(Relaxed) < first {
-        return Err(format!(
-            "the film has only {} frames, and {first} were done before: is it another film of that name?",
-            decoded.load(Relaxed)
-        )
-        .into());
-    }
-    Ok(end)
-}
-
-fn pull(
-    pipeline: &gst::Pipeline,
-    sink: &gst_app::AppSink,
-    stopping: &AtomicBool,
-    writers: &mut Writers,
-    journal: &mut Journal,
-) -> Result<End, Box<dyn Error>> {
-    let mut progress = Progress::new(journal.done());
-    let mut messages = Messages::new(pipeline)?;
-    let mut number = journal.done();
-    loop {
-        match sink.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
-            // after Ctrl-C what is under way is written, and no more
-            Some(_) if stopping.load(Relaxed) => {}
-            Some(sample) => {
-                let frame = frame(&sample, number)?;
-                progress.tell(pipeline, frame.row.pts, number);
-                writers.push(frame, journal)?;
-                number += 1;
+            // fewer frames than before are done too
+            if self.wanted.count().is_some_and(|count| count > 0)
+                && self.arguments.frames.is_some()
+                && self
+                    .wanted
+                    .ends()
+                    .is_some_and(|ends| other.number > ends[1])
+                && self
+                    .wanted
+                    .numbers()
+                    .zip(lines)
+                    .all(|(number, line)| number == line.number)
+            {
+                return Ok(());
             }
+            return Err(format!(
+                "{} was begun with other --frames (it has {}): write to another place, or remove it",
+                self.places.journal.display(),
+                other.number
+            )
+            .into());
+        }
+        let mut whole = lines.len();
+        if self.places.folder.is_some() {
+            let as_said = |line: &crate::journal::Line| {
+                line.bytes.is_none_or(|bytes| {
+                    let file = std::fs::metadata(names.path(line.number));
+                    file.is_ok_and(|file| file.is_file() && file.len() == bytes)
+                })
+            };
+            whole = lines
+                .iter()
+                .position(|line| !as_said(line))
+                .unwrap_or(whole);
+        } else {
+            self.check_film(lines, &mut whole)?;
+        }
+        if whole < journal.lines().len() {
+            eprintln!(
+                "frame {} is not on the disk as it was written: going on from there",
+                journal.lines()[whole].number
+            );
+            journal.keep(whole)?;
+        }
+        Ok(())
+    }
+
+    /// The same of a film.
+    fn check_film(&self, lines: &[crate::journal::Line], whole: &mut usize) -> Result<()> {
+        let (film, unfinished) = (&self.arguments.out, &self.places.unfinished);
+        if film.exists() && !unfinished.exists() && !lines.is_empty() {
+            // it is complete, or was when fewer frames were wanted
+            film::rename(film, unfinished)?;
+        }
+        let in_file = lines.iter().filter(|line| line.bytes.is_some()).count() as u64;
+        let mut left = film::whole(unfinished, in_file)?;
+        if left == in_file {
+            return Ok(());
+        }
+        *whole = 0;
+        for line in lines {
+            if line.bytes.is_some() {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+            }
+            *whole += 1;
+        }
+        Ok(())
+    }
+
+    fn all_done(&self, journal: &Journal) -> bool {
+        let done = match self.wanted.count() {
+            Some(count) => journal.done() >= count,
+            None => journal.is_complete(),
+        };
+        if done && self.places.folder.is_none() {
+            // check_film took its name away
+            let _ = film::rename(&self.places.unfinished, &self.arguments.out);
+        }
+        done
+    }
+
+    /// The range of each shot; those of an earlier run that has `done` frames already.
+    fn shots(&mut self, done: u64) -> Result<Passed> {
+        if self.range != Range::Locked {
+            return Ok(Passed::Done(Vec::new()));
+        }
+        if done > 0 {
+            return Ok(Passed::Done(shots::load(&self.places.shots)?));
+        }
+        self.first_pass()
+    }
+
+    fn first_pass(&mut self) -> Result<Passed> {
+        let mut journal = Journal::open(&self.places.ranges, &format!("ranges: {}", self.words()))?;
+        let done = journal.done();
+        if !journal.is_complete() {
+            eprintln!("first of two passes: the range of each shot");
+            if done > 0 && self.index.is_none() && matches!(self.source, Source::Film(_)) {
+                self.plan(true)?;
+            }
+            match self.survey(&mut journal)? {
+                Surveyed::Done => journal.complete()?,
+                Surveyed::Metric => {
+                    journal.keep(0)?;
+                    return Ok(Passed::Done(Vec::new()));
+                }
+                Surveyed::Interrupted(signal) => {
+                    eprintln!(
+                        "{} frames of the first pass are done; the same command goes on with the next",
+                        journal.done()
+                    );
+                    return Ok(Passed::Interrupted(signal));
+                }
+            }
+        }
+        let shots = shots::of_lines(journal.lines(), &self.cuts()?);
+        shots::save(&self.places.shots, &shots)?;
+        Ok(Passed::Done(shots))
+    }
+
+    fn cuts(&self) -> Result<Cuts> {
+        Ok(self.arguments.shots.clone().unwrap_or(Cuts::Seen))
+    }
+
+    fn setup<'s>(
+        &'s self,
+        settings: &'s [(String, String)],
+        one_size: Option<Option<Size>>,
+    ) -> Setup<'s> {
+        Setup {
+            source: &self.source,
+            first: self.first,
+            index: self.index.as_ref(),
+            raw_time: self.raw_time,
+            settings,
+            one_size,
+        }
+    }
+
+    /// Notes the range and the scene of each frame.
+    fn survey(&self, journal: &mut Journal) -> Result<Surveyed> {
+        let mut settings = self.settings.clone();
+        settings.push(("range".into(), "frame".into()));
+        let rest = self.wanted.after(journal.done());
+        let Some([next, _]) = rest.ends() else {
+            return Ok(Surveyed::Done);
+        };
+        // a cut is found between frames of which the first ones are known already
+        let known = journal.lines().last().map(|line| (line.number, line.scene));
+        let mut played: Vec<_> = rest.ranges().collect();
+        if known.is_some_and(|(last, _)| last + 1 == next) {
+            played.push([self.first.max(next.saturating_sub(RUN_UP)), next]);
+        }
+        let played = Selection::of(played);
+        let mut player = Player::start(&self.setup(&settings, None), &played, Arc::new(|_, _| {}))?;
+        let mut progress = Progress::new("ranges", journal.done(), self.arguments.json());
+        // the element's scene number of a frame, and ours
+        let mut scenes: Option<(u32, u32)> = None;
+        let mut expected = Expected::new(&rest);
+        loop {
+            let shown = match player.next()? {
+                Next::Frame(shown) => shown,
+                Next::End => break,
+                Next::Stopped(signal) => return Ok(Surveyed::Interrupted(signal)),
+            };
+            let mut row = self.row(&shown)?;
+            if row.meta.unit == Unit::Metre {
+                return Ok(Surveyed::Metric);
+            }
+            let last_scene = known.map_or(0, |(_, scene)| scene);
+            if known.is_some_and(|(last, _)| shown.number <= last) {
+                // up to where it goes on, the scene is that of the last frame
+                scenes = Some((row.meta.scene, last_scene));
+                continue;
+            }
+            let (theirs, ours) = *scenes.get_or_insert((row.meta.scene, last_scene));
+            row.meta.scene = ours + row.meta.scene.wrapping_sub(theirs);
+            for missing in expected.up_to(shown.number).numbers() {
+                journal.add_missing(missing)?;
+            }
+            journal.add(shown.number, &row, 0)?;
+            self.tell(&mut progress, &player, shown.time, journal.done());
+        }
+        for missing in self
+            .missing_at_end(&player, &expected, journal.done())?
+            .numbers()
+        {
+            journal.add_missing(missing)?;
+        }
+        Ok(Surveyed::Done)
+    }
+
+    /// Makes the frames that are not done.
+    fn export(&self, names: &Names, shots: Vec<Shot>, journal: &mut Journal) -> Result<End> {
+        let result = self.export_rest(names, shots, journal);
+        let film = self.places.folder.is_none();
+        match result {
+            Ok(End::Done) => {
+                if film {
+                    film::rename(&self.places.unfinished, &self.arguments.out)?;
+                }
+                journal.complete()?;
+                self.tell_end(journal, "");
+                Ok(End::Done)
+            }
+            other => {
+                if film && journal.done() == 0 {
+                    for nothing in [&self.places.unfinished, &self.places.journal] {
+                        let _ = std::fs::remove_file(nothing);
+                    }
+                }
+                let place = if film && journal.done() > 0 {
+                    format!(" in {}", self.places.unfinished.display())
+                } else {
+                    String::new()
+                };
+                let done = format!(
+                    "{} frames are done and whole{place}; the same command goes on with the next",
+                    journal.done()
+                );
+                if let Ok(End::Interrupted(_)) = other {
+                    eprintln!("{done}");
+                }
+                other.map_err(|failure| failure.and(&done))
+            }
+        }
+    }
+
+    fn export_rest(&self, names: &Names, shots: Vec<Shot>, journal: &mut Journal) -> Result<End> {
+        let rest = self.wanted.after(journal.done());
+        if keeps_smooth(&self.settings) && journal.done() > 0 {
+            eprintln!(
+                "warning: range=smooth begins afresh at frame {}, where this goes on",
+                rest.ends().map_or(0, |ends| ends[0])
+            );
+        }
+        let mut output = match self.places.folder {
+            Some(_) => Output::Frames(Writers::new(names, self.arguments.format, self.threads())),
             None => {
-                messages.hear()?;
-                if stopping.load(Relaxed) {
-                    return Ok(End::Interrupted);
-                }
-                if messages.ended {
-                    return Ok(End::Done);
-                }
+                let in_film = journal.lines().iter().filter(|line| line.bytes.is_some());
+                Output::Film(Box::new(FilmWriter::new(
+                    &self.places.unfinished,
+                    in_film.count() as u64,
+                )?))
             }
+        };
+        let one_size = match &output {
+            Output::Frames(_) => None,
+            Output::Film(film) => Some(film.size()),
+        };
+        let shots = Arc::new(shots);
+        let mut player = Player::start(
+            &self.setup(&self.settings, one_size),
+            &rest,
+            apply_shots(shots.clone()),
+        )?;
+        let played = self.write_rest(&mut player, &mut output, &shots, &rest, journal);
+        let written = output.finish(journal);
+        let end = played?;
+        written?;
+        Ok(end)
+    }
+
+    fn write_rest(
+        &self,
+        player: &mut Player,
+        output: &mut Output,
+        shots: &[Shot],
+        rest: &Selection,
+        journal: &mut Journal,
+    ) -> Result<End> {
+        let mut progress = Progress::new("frames", journal.done(), self.arguments.json());
+        let before = journal.lines().last().map(|line| line.scene);
+        let mut expected = Expected::new(rest);
+        let (mut scene, mut given) = (None, journal.done());
+        let mut cut_off = CutOff::default();
+        loop {
+            let shown = match player.next()? {
+                Next::Frame(shown) => shown,
+                Next::End => break,
+                Next::Stopped(signal) => return Ok(End::Interrupted(signal)),
+            };
+            let missing = expected.up_to(shown.number);
+            leave_out(&missing);
+            for missing in missing.numbers() {
+                output.skip(missing, journal)?;
+                given += 1;
+            }
+            let mut frame = self.frame(&shown)?;
+            frame.row.meta.scene = match shots::place(shots, shown.number) {
+                Some(place) => u32::try_from(place).unwrap_or(u32::MAX),
+                // scenes are counted on where another run ended
+                None => {
+                    let theirs = frame.row.meta.scene;
+                    theirs.wrapping_sub(*scene.get_or_insert(theirs)) + before.unwrap_or(0)
+                }
+            };
+            if matches!(self.range, Range::Given(_)) || keeps_smooth(&self.settings) {
+                cut_off.look(&frame);
+            }
+            output.push(frame, journal)?;
+            given += 1;
+            self.tell(&mut progress, player, shown.time, given);
+        }
+        drop(progress);
+        cut_off.tell();
+        let missing = self.missing_at_end(player, &expected, given)?;
+        leave_out(&missing);
+        for missing in missing.numbers() {
+            output.skip(missing, journal)?;
+        }
+        Ok(End::Done)
+    }
+
+    /// What is wanted, and did not come before the end. An error if that can't be.
+    fn missing_at_end(
+        &self,
+        player: &Player,
+        expected: &Expected,
+        given: u64,
+    ) -> Result<Selection> {
+        let film = self.arguments.film.display();
+        let decoded = player.decoded();
+        if decoded == 0 {
+            return Err(format!("no frame of {film} could be decoded").into());
+        }
+        let rest = expected.rest();
+        let listed = self.index.is_some() || matches!(self.source, Source::Sequence(_));
+        if listed || rest.is_empty() {
+            return Ok(rest);
+        }
+        // counted from the begin, the film's end shows only now
+        if let Some(begin) = rest.ends().map(|ends| ends[0])
+            && given < self.wanted_before(begin) + 1
+            && decoded + self.first < begin
+        {
+            return Err(format!(
+                "{film} has only {decoded} frames, and frame {begin} is wanted: is it another film of that name?"
+            )
+            .into());
+        }
+        Ok(Selection::of(Vec::new()))
+    }
+
+    /// How many of the wanted frames lie before a number.
+    fn wanted_before(&self, number: u64) -> u64 {
+        match number.checked_sub(1) {
+            Some(last) => self.wanted.within(0, last).count().unwrap_or(0),
+            None => 0,
         }
     }
-}
 
-/// What the pipeline has said so far.
-pub(crate) struct Messages {
-    bus: gst::Bus,
-    /// Every sink has had the end of the film.
-    pub(crate) ended: bool,
-    failure: Option<String>,
-}
-
-impl Messages {
-    pub(crate) fn new(pipeline: &gst::Pipeline) -> Result<Self, Box<dyn Error>> {
-        Ok(Self {
-            bus: pipeline.bus().ok_or("a pipeline without a bus")?,
-            ended: false,
-            failure: None,
+    fn row(&self, shown: &Shown) -> Result<Row> {
+        let buffer = shown.sample.buffer().ok_or("a sample without a frame")?;
+        Ok(Row {
+            time: shown.time,
+            duration: buffer.duration(),
+            timecode: self.timecode(shown, buffer),
+            meta: DepthMeta::read(buffer).ok_or("a depth frame without GstDepthMeta")?,
         })
     }
 
-    /// Hears what is new; the first error ends it.
-    pub(crate) fn hear(&mut self) -> Result<(), Box<dyn Error>> {
-        while let Some(message) = self.bus.pop() {
-            match message.view() {
-                gst::MessageView::Eos(_) => self.ended = true,
-                gst::MessageView::Error(error) => {
-                    let said = error.error().message().to_owned();
-                    self.failure.get_or_insert(said);
-                }
-                _ => {}
-            }
+    /// The frame's own timecode, or what the film's first one makes of it.
+    fn timecode(&self, shown: &Shown, buffer: &gst::BufferRef) -> Option<Timecode> {
+        if let Some(code) = Timecode::of_frame(buffer) {
+            return Some(code);
         }
-        match &self.failure {
-            Some(failure) => Err(failure.as_str().into()),
-            None => Ok(()),
+        let start = self.start?;
+        let rate = rate(shown.sample.caps()?);
+        let per_second = rate.map(|rate| (rate.numer() as u32).div_ceil(rate.denom() as u32));
+        // where frames come as they like, the counter goes on with time
+        let frames = shown.number - self.first;
+        Some(start.timecode(per_second)?.later(frames))
+    }
+
+    fn frame(&self, shown: &Shown) -> Result<Frame> {
+        use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo};
+        let caps = shown.sample.caps().ok_or("a frame without caps")?;
+        let info = VideoInfo::from_caps(caps)?;
+        let buffer = shown.sample.buffer().ok_or("a sample without a frame")?;
+        let depth = VideoFrameRef::from_buffer_ref_readable(buffer, &info)?;
+        let of = match info.format() {
+            VideoFormat::Gray16Be => u16::from_be_bytes,
+            _ => u16::from_le_bytes,
+        };
+        let width = info.width() as usize;
+        let rows = depth
+            .plane_data(0)
+            .map_err(|error| error.to_string())?
+            .chunks(depth.plane_stride()[0] as usize);
+        let samples = rows
+            .take(info.height() as usize)
+            .flat_map(|row| row[..2 * width].chunks_exact(2))
+            .map(|pair| of([pair[0], pair[1]]))
+            .collect();
+        let row = self.row(shown)?;
+        let mut head = Head::new(&info, buffer);
+        if let (None, Some(code), Some(rate)) = (&head.timecode, row.timecode, head.rate) {
+            head.timecode = Some(code.in_rate(rate));
+        }
+        Ok(Frame {
+            number: shown.number,
+            size: Size::new(info.width(), info.height()),
+            samples,
+            head,
+            row,
+        })
+    }
+
+    fn threads(&self) -> usize {
+        match self.arguments.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads as usize,
+        }
+    }
+
+    fn tell(
+        &self,
+        progress: &mut Progress,
+        player: &Player,
+        time: Option<gst::ClockTime>,
+        done: u64,
+    ) {
+        let of = self.wanted.count();
+        let share = || {
+            let (time, all) = (time?.nseconds(), player.duration()?.nseconds());
+            Some(time as f64 / all.max(1) as f64)
+        };
+        progress.tell(Position {
+            done,
+            of,
+            share: if of.is_none() { share() } else { None },
+        });
+    }
+
+    fn tell_end(&self, journal: &Journal, how: &str) {
+        let (done, out) = (journal.done(), self.arguments.out.display());
+        if self.arguments.json() {
+            progress::say(&serde_json::json!({
+                "stage": "done", "frames": done, "of": done, "percent": 100.0, "out": out.to_string(),
+            }));
+        } else {
+            println!("{done} frames in {out}{how}");
         }
     }
 }
 
-fn frame(sample: &gst::Sample, number: u64) -> Result<Frame, Box<dyn Error>> {
-    use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo};
-    let info = VideoInfo::from_caps(sample.caps().ok_or("a frame without caps")?)?;
-    let buffer = sample.buffer().ok_or("a sample without a frame")?;
-    let depth = VideoFrameRef::from_buffer_ref_readable(buffer, &info)?;
-    let of = match info.format() {
-        VideoFormat::Gray16Be => u16::from_be_bytes,
-        _ => u16::from_le_bytes,
-    };
-    let width = info.width() as usize;
-    let rows = depth
-        .plane_data(0)?
-        .chunks(depth.plane_stride()[0] as usize);
-    let samples = rows
-        .take(info.height() as usize)
-        .flat_map(|row| row[..2 * width].chunks_exact(2))
-        .map(|pair| of([pair[0], pair[1]]))
-        .collect();
-    Ok(Frame {
-        number,
-        size: Size::new(info.width(), info.height()),
-        samples,
-        head: Head::new(&info, buffer),
-        row: Row {
-            pts: buffer.pts(),
-            duration: buffer.duration(),
-            meta: DepthMeta::read(buffer).ok_or("a depth frame without GstDepthMeta")?,
-        },
+/// How a first pass ended.
+enum Surveyed {
+    Done,
+    /// Metres need no range.
+    Metric,
+    Interrupted(stop::Signal),
+}
+
+/// Sets each shot's range with its first frame.
+fn apply_shots(shots: Arc<Vec<Shot>>) -> OnFrame {
+    let applied = Mutex::new(None);
+    Arc::new(move |number, depth| {
+        let Some(place) = shots::place(&shots, number) else {
+            return;
+        };
+        let mut applied = applied.lock().unwrap_or_else(PoisonError::into_inner);
+        if *applied != Some(place) {
+            *applied = Some(place);
+            shots[place].apply(depth);
+        }
     })
 }
 
-/// The film's time, on the terminal as a bar, elsewhere as a line each tenth.
-pub(crate) struct Progress {
-    bar: ProgressBar,
-    first: u64,
-    started: std::time::Instant,
-    tenth: u64,
+fn rate(caps: &gst::CapsRef) -> Option<gst::Fraction> {
+    let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    (rate.numer() > 0 && rate.denom() > 0).then_some(rate)
 }
 
-impl Progress {
-    pub(crate) fn new(first: u64) -> Self {
-        let style =
-            ProgressStyle::with_template("{spinner} {wide_bar} {percent:>3} %  {msg}  {eta} left");
-        Self {
-            bar: ProgressBar::new(0)
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
-            first,
-            started: std::time::Instant::now(),
-            tenth: 0,
-        }
-    }
-
-    pub(crate) fn tell(
-        &mut self,
-        pipeline: &gst::Pipeline,
-        pts: Option<gst::ClockTime>,
-        number: u64,
-    ) {
-        if self.bar.length() == Some(0)
-            && let Some(duration) = pipeline.query_duration::<gst::ClockTime>()
-        {
-            self.bar.set_length(duration.mseconds());
-        }
-        let length = self.bar.length().unwrap_or(0);
-        let position = pts.map_or(0, gst::ClockTime::mseconds).min(length);
-        let rate =
-            (number + 1 - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
-        let told = format!("{} frames, {rate:.1}/s", number + 1);
-        if std::io::stderr().is_terminal() {
-            self.bar.set_message(told);
-            self.bar.set_position(position);
-        } else if length > 0 && position * 10 / length > self.tenth {
-            self.tenth = position * 10 / length;
-            eprintln!("{:3} %  {told}", self.tenth * 10);
-        }
+fn leave_out(missing: &Selection) {
+    if !missing.is_empty() {
+        eprintln!("warning: left out, since the decoder gives no such frames: {missing}");
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
+/// What is still to come.
+struct Expected<'a> {
+    wanted: &'a Selection,
+    next: u64,
+}
+
+impl<'a> Expected<'a> {
+    fn new(wanted: &'a Selection) -> Self {
+        Self { wanted, next: 0 }
+    }
+
+    /// What should have come before the frame that has come.
+    fn up_to(&mut self, number: u64) -> Selection {
+        let missing = match number.checked_sub(1) {
+            Some(last) if last >= self.next => self.wanted.within(self.next, last),
+            _ => Selection::of(Vec::new()),
+        };
+        self.next = number + 1;
+        missing
+    }
+
+    fn rest(&self) -> Selection {
+        self.wanted.within(self.next, u64::MAX)
+    }
+}
+
+/// Where frames go.
+enum Output {
+    Frames(Writers),
+    Film(Box<FilmWriter>),
+}
+
+impl Output {
+    fn push(&mut self, frame: Frame, journal: &mut Journal) -> Result<()> {
+        match self {
+            Self::Frames(writers) => writers.push(frame, journal),
+            Self::Film(film) => film.push(frame, journal),
+        }
+    }
+
+    fn skip(&mut self, number: u64, journal: &mut Journal) -> Result<()> {
+        match self {
+            Self::Frames(writers) => writers.skip(number, journal),
+            Self::Film(film) => film.skip(number, journal),
+        }
+    }
+
+    fn finish(&mut self, journal: &mut Journal) -> Result<()> {
+        match self {
+            Self::Frames(writers) => writers.finish(journal),
+            Self::Film(film) => film.finish(journal),
+        }
+    }
+}
+
+/// How much of a frame lies at the ends of a range that was not made for it.
+#[derive(Default)]
+struct CutOff {
+    /// Of the worst frame.
+    share: f64,
+    number: u64,
+}
+
+impl CutOff {
+    /// More than this is told.
+    const WORTH_TELLING: f64 = 1e-3;
+
+    fn look(&mut self, frame: &Frame) {
+        if frame.row.meta.unit != Unit::InverseDepth || frame.samples.is_empty() {
+            return;
+        }
+        let at_end = frame
+            .samples
+            .iter()
+            .filter(|&&sample| sample == 0 || sample == u16::MAX);
+        let share = at_end.count() as f64 / frame.samples.len() as f64;
+        if share > self.share {
+            (self.share, self.number) = (share, frame.number);
+        }
+    }
+
+    fn tell(&self) {
+        if self.share > Self::WORTH_TELLING {
+            eprintln!(
+                "warning: the range cuts values off: in frame {} {:.1} % of the samples are 0 or 65535.                  --range locked and frame cut nothing off",
+                self.number,
+                100.0 * self.share
+            );
+        }
     }
 }

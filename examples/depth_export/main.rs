@@ -1,38 +1,77 @@
-//! A film in, its depth out, for post-production: 16-bit PNG, EXR with the model's own numbers, or FFV1.
+//! A film or a sequence of pictures in, its depth out, for post-production: 16-bit PNG, EXR with the model's own numbers,
+//! or FFV1.
 //!
 //! ```sh
 //! cargo run --release --example depth_export -- film.mp4 depth --format exr --resolution 728
+//! cargo run --release --example depth_export -- shot.%04d.png depth --frames 1001-1048 --name shot_depth.%04d
 //! ```
 //!
-//! A sequence is a folder of `depth_000000.png` or `.exr`, one for each frame of the film, and `frames.csv`, which has
-//! each frame's time stamp and what its samples mean. A frame takes its name once it is whole. The same command again
-//! goes on where it was interrupted. With FFV1 the film itself begins again, and `OUT.csv` stands beside it.
+//! Frames go into a folder, one file each, with `frames.csv`: each frame's time, what its samples mean, its timecode. A
+//! frame takes its name once it is whole, and stands in the table once it is on the disk. FFV1 is one film with a table
+//! beside it. The same command again goes on where it was interrupted.
+//!
+//! | exit code | |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | try again: the disk, a lock, memory, a library that is missing here |
+//! | 2 | never: the options, the film or the model |
+//! | 130, 143 | interrupted; what is finished is whole |
 
+mod container;
 mod exr;
+mod failure;
+mod film;
 mod frames;
+mod index;
 mod job;
 mod journal;
 #[path = "../common/link_video.rs"]
 mod link_video;
+mod matroska;
+mod places;
+mod player;
+mod progress;
+mod selection;
+mod settings;
 mod shots;
+mod source;
+mod stop;
+mod timecode;
 
-use std::error::Error;
+use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
-/// Writes the depth of a film, frame by frame. The same command again goes on after an interruption.
+use crate::failure::Failure;
+use crate::selection::Selection;
+use crate::shots::Cuts;
+
+/// Writes the depth of a film or an image sequence, frame by frame. The same command again goes on after an
+/// interruption.
 #[derive(Parser)]
-#[command(name = "depth_export")]
+#[command(name = "depth_export", after_help = AFTER_HELP)]
 struct Arguments {
-    /// The film.
+    /// The film, or an image sequence such as shot.%04d.png or shot.####.png.
     film: PathBuf,
     /// Folder for the frames, which is made; for ffv1 the film to write.
     out: PathBuf,
     /// What to write.
     #[arg(long, value_enum, default_value_t = Format::Png)]
     format: Format,
+    /// Frames to write, by number, both ends in: 0-99, or 0-9,20,30- (to the end). Default: all.
+    #[arg(long, value_name = "LIST", value_parser = Selection::parse)]
+    frames: Option<Selection>,
+    /// Number of the film's first frame [default: 0]; of a sequence the number to begin at [default: its lowest].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000_000))]
+    start_number: Option<u64>,
+    /// Frames a second of an image sequence, as 24, 23.976 or 24000/1001.
+    #[arg(long, value_name = "RATE", default_value = "24", value_parser = parse_rate)]
+    fps: gst::Fraction,
+    /// Names of the written frames, with the place of the number; the extension comes by itself.
+    #[arg(long, value_name = "PATTERN", default_value = "depth_%06d")]
+    name: String,
     /// Short side of what the network sees, in pixels.
     #[arg(long, default_value_t = 518)]
     resolution: u32,
@@ -42,18 +81,30 @@ struct Arguments {
     /// Near is black, in relative depth.
     #[arg(long)]
     invert: bool,
-    /// smooth, frame, locked, or LOW:HIGH in the model's units. locked: one range for each shot, found by a first pass
-    /// over the film. EXR holds the model's own numbers whatever the range, but what
-    /// lies outside of it is cut off, and so has `frame` unless something else is said.
+    /// locked, frame, smooth, or LOW:HIGH in the model's units: which of its values become 0 and 65535. locked: one range
+    /// for each shot, found by a first pass. frame: each frame's own. Both cut nothing off; smooth, which looks ahead
+    /// at nothing, and LOW:HIGH do. [default: locked; for exr, which holds the model's own numbers, frame]
     #[arg(long)]
     range: Option<String>,
+    /// Where shots begin, for --range locked: auto, none (one range for all), or each shot's first frame, as 0,30,95.
+    #[arg(long, value_name = "FRAMES", value_parser = Cuts::parse)]
+    shots: Option<Cuts>,
     /// Any other property of depthanything, as NAME=VALUE. May be given several times.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     properties: Vec<String>,
     /// Threads that write frames; 0: one for each core.
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=256))]
+    threads: u16,
+    /// Only the I-th of N equal parts, from 1 on, on this machine.
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
+    shard: Option<Shard>,
+    /// How progress is told: for people on stderr, or as lines of JSON on stdout.
+    #[arg(long, value_enum, default_value_t = Telling::Text)]
+    progress: Telling,
 }
+
+const AFTER_HELP: &str = "Exit codes: 0 done; 1 try again (disk, lock, memory, library); 2 never (options, film, model); \
+     130, 143 interrupted, and what is finished is whole.";
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,69 +117,83 @@ enum Format {
     Ffv1,
 }
 
-impl Arguments {
-    /// Whether each shot has a range of its own, to be found by a first pass.
-    fn locked(&self) -> bool {
-        self.range.as_deref() == Some("locked")
-    }
+/// How progress is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Telling {
+    Text,
+    Json,
+}
 
-    /// The element's properties, in an order that does not depend on the command line's.
-    fn settings(&self) -> Result<Vec<(String, String)>, Box<dyn Error>> {
-        let mut settings = vec![
-            ("resolution".to_owned(), self.resolution.to_string()),
-            ("invert".to_owned(), self.invert.to_string()),
-        ];
-        let exr = self.format == Format::Exr;
-        let range = self
-            .range
-            .as_deref()
-            .unwrap_or(if exr { "frame" } else { "smooth" });
-        match range.split_once(':') {
-            // what the first shot makes of it comes with its first frame
-            None if self.locked() => {
-                for (name, value) in [("range-min", "0"), ("range-max", "1"), ("range", "fixed")] {
-                    settings.push((name.into(), value.into()));
-                }
+/// One of several equal parts, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    number: u32,
+    of: u32,
+}
+
+impl Shard {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text} is not I/N, such as 1/3 for the first of three");
+        let (number, of) = text.split_once('/').ok_or_else(wrong)?;
+        let part = |text: &str| text.parse::<u32>().map_err(|_| wrong());
+        let (number, of) = (part(number)?, part(of)?);
+        if !(1..=of).contains(&number) {
+            return Err(format!(
+                "{text}: of {of} parts there is none of number {number}"
+            ));
+        }
+        Ok(Self { number, of })
+    }
+}
+
+/// Reads a frame rate.
+fn parse_rate(text: &str) -> Result<gst::Fraction, String> {
+    let wrong = || format!("{text} is no frame rate such as 24, 23.976 or 24000/1001");
+    let rate = match text.split_once('/') {
+        Some((rate, scale)) => {
+            let number = |text: &str| text.parse::<i32>().ok().filter(|&number| number > 0);
+            gst::Fraction::new(
+                number(rate).ok_or_else(wrong)?,
+                number(scale).ok_or_else(wrong)?,
+            )
+        }
+        None => {
+            let rate: f64 = text.parse().map_err(|_| wrong())?;
+            // television's rates are meant by their rounded numbers
+            let ntsc = (rate * 1.001).round();
+            if (rate - ntsc / 1.001).abs() < 0.005 && rate.fract() != 0.0 {
+                gst::Fraction::new((ntsc * 1000.0) as i32, 1001)
+            } else {
+                gst::Fraction::approximate_f64(rate).ok_or_else(wrong)?
             }
-            None => settings.push(("range".into(), range.into())),
-            Some((low, high)) => {
-                let wrong = |_| format!("--range {range} is not smooth, frame, locked or LOW:HIGH");
-                let ends = [
-                    low.parse::<f64>().map_err(wrong)?,
-                    high.parse().map_err(wrong)?,
-                ];
-                if ends[0] >= ends[1] {
-                    return Err(format!("--range {range}: the lower end comes first").into());
-                }
-                settings.push(("range-min".into(), low.into()));
-                settings.push(("range-max".into(), high.into()));
-                settings.push(("range".into(), "fixed".into()));
-            }
         }
-        if let Some(model) = &self.model {
-            let model = model
-                .to_str()
-                .ok_or("the model's path is not UTF-8: rename it")?;
-            settings.push(("model-file".into(), model.into()));
-        }
-        for property in &self.properties {
-            let (name, value) = property
-                .split_once('=')
-                .ok_or_else(|| format!("--set {property} is not NAME=VALUE"))?;
-            settings.push((name.into(), value.into()));
-        }
-        Ok(settings)
+    };
+    let per_second = f64::from(rate.numer()) / f64::from(rate.denom());
+    (per_second > 0.001 && per_second <= 1000.0)
+        .then_some(rate)
+        .ok_or_else(wrong)
+}
+
+impl Arguments {
+    fn json(&self) -> bool {
+        self.progress == Telling::Json
     }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match job::run(&arguments) {
+    // one line, no backtrace: it is a fault of this program, whatever it was given
+    panic::set_hook(Box::new(|panic| {
+        eprintln!("error: a fault of depth_export itself, please report it: {panic}");
+    }));
+    let ended = panic::catch_unwind(|| job::run(&arguments))
+        .unwrap_or_else(|_| Err(Failure::never("nothing more could be done")));
+    match ended {
         Ok(job::End::Done) => ExitCode::SUCCESS,
-        Ok(job::End::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+        Ok(job::End::Interrupted(signal)) => ExitCode::from(signal.exit_code()),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
         }
     }
 }

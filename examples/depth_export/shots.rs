@@ -1,18 +1,48 @@
 //! `--range locked`: one range for each shot, so that nothing is cut off and no frame is stretched differently. A first
-//! pass over the film finds them.
+//! pass over the source finds them; `ranges.csv` has what it found in each frame, `shots.csv` what came of it.
 
-use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 
 use gst::prelude::*;
-use gstdepthanything::depth_meta::{DepthMeta, Unit};
 
-use crate::job::{Messages, Progress};
-use crate::journal::cannot_write;
+use crate::failure::{Failure, Result};
+use crate::frames::sync_folder;
+use crate::journal::Line;
 
 /// First line of the table.
 const HEAD: &str = "first_frame,range_min,range_max";
+
+/// Where shots begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cuts {
+    /// Where the element sees a cut.
+    Seen,
+    /// At these frames.
+    Given(Vec<u64>),
+}
+
+impl Cuts {
+    /// Reads `auto`, `none`, or numbers with commas.
+    pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "auto" => return Ok(Self::Seen),
+            "none" => return Ok(Self::Given(Vec::new())),
+            _ => {}
+        }
+        let mut firsts = text
+            .split(',')
+            .map(|number| number.trim().parse::<u64>())
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(|_| {
+                format!("{text} is neither auto nor none nor the first frame of each shot, as in 0,30,95")
+            })?;
+        firsts.sort_unstable();
+        firsts.dedup();
+        Ok(Self::Given(firsts))
+    }
+}
 
 /// Frames between two cuts, and the range of the model's values in them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,96 +62,100 @@ impl Shot {
     }
 }
 
-/// Plays a film whose depth has `range=frame` and notes what its frames' ranges are. Nothing in metric output, which
-/// needs no range.
-pub(crate) fn survey(pipeline: &gst::Pipeline) -> Result<Vec<Shot>, Box<dyn Error>> {
-    let sink = pipeline
-        .by_name("frames")
-        .and_downcast::<gst_app::AppSink>()
-        .ok_or("no appsink")?;
-    let mut messages = Messages::new(pipeline)?;
-    if let Err(error) = pipeline.set_state(gst::State::Playing) {
-        // the message on the bus says more
-        messages.hear()?;
-        return Err(error.into());
-    }
-    let mut progress = Progress::new(0);
+/// The shots of frames whose own ranges are `lines`.
+pub(crate) fn of_lines(lines: &[Line], cuts: &Cuts) -> Vec<Shot> {
     let mut shots: Vec<Shot> = Vec::new();
-    let (mut number, mut scene) = (0, None);
-    loop {
-        let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(200)) else {
-            messages.hear()?;
-            if messages.ended {
-                return Ok(shots);
-            }
-            continue;
+    let mut before = None;
+    for line in lines.iter().filter(|line| line.bytes.is_some()) {
+        let (low, high) = (
+            line.ends[0].min(line.ends[1]),
+            line.ends[0].max(line.ends[1]),
+        );
+        // what tells one shot from another
+        let mark = match cuts {
+            Cuts::Seen => u64::from(line.scene),
+            Cuts::Given(firsts) => firsts.partition_point(|&first| first <= line.number) as u64,
         };
-        let buffer = sample.buffer().ok_or("a sample without a frame")?;
-        let meta = DepthMeta::read(buffer).ok_or("a depth frame without GstDepthMeta")?;
-        if meta.unit == Unit::Metre {
-            return Ok(Vec::new());
-        }
-        progress.tell(pipeline, buffer.pts(), number);
-        let ends = [meta.value(0), meta.value(u16::MAX)];
-        let (low, high) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
-        match shots.last_mut().filter(|_| scene == Some(meta.scene)) {
+        match shots.last_mut().filter(|_| before == Some(mark)) {
             Some(shot) => {
                 shot.low = shot.low.min(low);
                 shot.high = shot.high.max(high);
             }
             None => shots.push(Shot {
-                first: number,
+                first: line.number,
                 low,
                 high,
             }),
         }
-        scene = Some(meta.scene);
-        number += 1;
+        before = Some(mark);
     }
+    shots
 }
 
-/// Writes the table, which a later run goes on with.
-pub(crate) fn save(path: &Path, shots: &[Shot]) -> Result<(), Box<dyn Error>> {
+/// Place of the shot that a frame is in.
+pub(crate) fn place(shots: &[Shot], number: u64) -> Option<usize> {
+    shots
+        .partition_point(|shot| shot.first <= number)
+        .checked_sub(1)
+}
+
+/// Writes the table, for the user to read and a later run to go on with.
+pub(crate) fn save(path: &Path, shots: &[Shot]) -> Result<()> {
     let mut text = format!("{HEAD}\n");
     for shot in shots {
         text += &format!("{},{:e},{:e}\n", shot.first, shot.low, shot.high);
     }
     let unfinished = path.with_extension("csv.part");
-    fs::write(&unfinished, text)
-        .and_then(|()| fs::rename(&unfinished, path))
-        .map_err(|error| {
-            let _ = fs::remove_file(&unfinished);
-            cannot_write(path, &error)
-        })
+    let write = || {
+        let mut file = File::create(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&unfinished);
+        Failure::writing(path, &error)
+    })?;
+    sync_folder(path)
 }
 
 /// Reads the table.
-pub(crate) fn load(path: &Path) -> Result<Vec<Shot>, Box<dyn Error>> {
+pub(crate) fn load(path: &Path) -> Result<Vec<Shot>> {
     let text = fs::read_to_string(path).map_err(|error| {
-        format!(
+        Failure::never(format!(
             "can't read {}, the ranges that the frames so far were made with: {error}",
             path.display()
-        )
+        ))
     })?;
     let shot = |line: &str| {
         let mut fields = line.split(',');
-        Some(Shot {
-            first: fields.next()?.parse().ok()?,
-            low: fields.next()?.parse().ok()?,
-            high: fields.next()?.parse().ok()?,
-        })
+        let first = fields.next()?.parse().ok()?;
+        let mut end = || {
+            fields
+                .next()?
+                .parse()
+                .ok()
+                .filter(|end: &f64| end.is_finite())
+        };
+        let (low, high) = (end()?, end()?);
+        (low <= high).then_some(Shot { first, low, high })
     };
     let wrong = || {
-        format!(
+        Failure::never(format!(
             "{} is damaged: remove the folder's files, and begin again",
             path.display()
-        )
+        ))
     };
     if text.lines().next() != Some(HEAD) {
-        return Err(wrong().into());
+        return Err(wrong());
     }
-    text.lines()
+    let shots: Vec<_> = text
+        .lines()
         .skip(1)
-        .map(|line| shot(line).ok_or_else(|| wrong().into()))
-        .collect()
+        .map(|line| shot(line).ok_or_else(wrong))
+        .collect::<Result<_>>()?;
+    match shots.is_sorted_by(|a, b| a.first < b.first) {
+        true => Ok(shots),
+        false => Err(wrong()),
+    }
 }

@@ -1,6 +1,10 @@
 //! The example `depth_export`: what it writes is what the element gives, and an interruption costs nothing.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod interrupted;
+mod sources;
+mod times;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +22,11 @@ fn program() -> &'static Path {
 }
 
 fn export(film: &Path, out: &Path, more: &[&str]) -> Output {
+    command(film, out, more).output().expect("it runs")
+}
+
+/// The same, to be started.
+fn command(film: &Path, out: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(program());
     if std::env::var_os("ORT_DYLIB_PATH").is_none() {
         let runtime = common::runtime_library("onnxruntime").expect("an ONNX Runtime, by ./check");
@@ -29,9 +38,8 @@ fn export(film: &Path, out: &Path, more: &[&str]) -> Output {
         .current_dir(common::root())
         .args([film, out])
         .args(["--resolution", "56"])
-        .args(more)
-        .output()
-        .expect("it runs")
+        .args(more);
+    command
 }
 
 fn said(output: &Output) -> String {
@@ -244,50 +252,128 @@ fn locked_is_one_range_for_each_shot() {
     );
 }
 
+/// With the exit code that tells a farm whether to try again.
 #[test]
 fn what_is_wrong_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     let film = Path::new(FILM);
-    for (film, out, more, expected) in [
+    fs::write(folder.path().join("picture.0001.png"), "text").expect("written");
+    let sequence = folder.path().join("picture.%04d.png");
+    let out = folder.path().join("out");
+    let out = out.as_path();
+    fs::create_dir(out).expect("a folder");
+    let cases: &[(&Path, &Path, &[&str], i32, &str)] = &[
         (
             Path::new("no such film.mp4"),
-            folder.path(),
-            &[][..],
+            out,
+            &[],
+            2,
             "there is no file no such film.mp4",
         ),
+        (
+            Path::new("no such.%04d.png"),
+            out,
+            &[],
+            2,
+            "there is no picture no such.%04d.png",
+        ),
+        (Path::new("examples"), out, &[], 2, "is a folder"),
+        (&sequence, out, &[], 2, "is no picture that is known here"),
+        (&sequence, out, &["--start-number", "2"], 2, "of number 2"),
         (
             film,
             Path::new("/proc/nowhere/depth"),
             &[],
+            1,
             "can't make the folder /proc/nowhere/depth",
         ),
         (
             film,
-            folder.path(),
+            out,
             &["--range", "5:2"],
+            2,
             "the lower end comes first",
         ),
         (
             film,
-            folder.path(),
-            &["--set", "colour=1"],
-            "no property colour",
+            out,
+            &["--range", "0:inf"],
+            2,
+            "is not smooth, frame, locked or LOW:HIGH",
         ),
-        (Path::new("README.md"), folder.path(), &[], "text file"),
         (
             film,
-            folder.path(),
+            out,
+            &["--range", "frame", "--shots", "none"],
+            2,
+            "--shots goes with --range locked",
+        ),
+        (
+            film,
+            out,
+            &["--shots", "0,x"],
+            2,
+            "0,x is neither auto nor none nor",
+        ),
+        (film, out, &["--set", "colour=1"], 2, "no property colour"),
+        (film, out, &["--set", "stats=1"], 2, "can only be read"),
+        (
+            film,
+            out,
+            &["--set", "range=wide"],
+            2,
+            "it takes frame, smooth, fixed",
+        ),
+        (
+            film,
+            out,
+            &["--set", "resolution=99999"],
+            2,
+            "it takes 14 to 4200",
+        ),
+        (film, out, &["--set", "smoothing=nan"], 2, "it takes 0 to 1"),
+        (film, out, &["--frames", "9-3"], 2, "ends before it begins"),
+        (film, out, &["--frames", "1,,2"], 2, "is no list of frames"),
+        (film, out, &["--frames", "48-60"], 2, "has the frames 0-47"),
+        (film, out, &["--fps", "0"], 2, "is no frame rate"),
+        (film, out, &["--name", "depth"], 2, "is no name with one %d"),
+        (
+            film,
+            out,
+            &["--name", "../depth_%d"],
+            2,
+            "is no name with one %d",
+        ),
+        (film, out, &["--threads", "9999999"], 2, "9999999"),
+        (
+            film,
+            out,
+            &["--shard", "3/2"],
+            2,
+            "there is none of number 3",
+        ),
+        (
+            film,
+            out,
+            &["--shard", "1/2", "--range", "smooth"],
+            2,
+            "can't be made in shards",
+        ),
+        (Path::new("README.md"), out, &[], 2, "text file"),
+        (
+            film,
+            out,
             &["--format", "ffv1"],
+            2,
             "is a folder: name the film",
         ),
-    ] {
+    ];
+    for &(film, out, more, code, expected) in cases {
         let result = export(film, out, more);
-        assert_eq!(result.status.code(), Some(1), "{expected}");
-        assert!(
-            said(&result).contains(expected),
-            "{expected}: {}",
-            said(&result)
-        );
+        let said = said(&result);
+        assert_eq!(result.status.code(), Some(code), "{expected}: {said}");
+        assert!(said.contains(expected), "{expected}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
     }
 }
 
@@ -330,11 +416,18 @@ fn a_full_disk_leaves_no_half_film() {
     let unfinished = folder.path().join("depth.mkv.part");
     std::os::unix::fs::symlink("/dev/full", &unfinished).expect("a link");
     let result = export(Path::new(FILM), &film, &["--format", "ffv1"]);
-    assert_eq!(result.status.code(), Some(1));
+    assert_eq!(result.status.code(), Some(1), "{}", said(&result));
     assert!(said(&result).contains("No space left"), "{}", said(&result));
-    let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
-    assert!(left.is_empty(), "{left:?}");
+    // but for what the first pass found
+    let left = fs::read_dir(folder.path()).expect("a folder").map(|entry| {
+        let name = entry.expect("an entry").file_name();
+        name.into_string().expect("UTF-8")
+    });
+    let mut left: Vec<_> = left.collect();
+    left.sort();
+    assert_eq!(left, ["depth.mkv.ranges.csv", "depth.mkv.shots.csv"]);
     let result = export(Path::new(FILM), &film, &["--format", "ffv1"]);
     assert!(result.status.success(), "{}", said(&result));
+    assert!(!said(&result).contains("first of two passes"));
     assert!(film.exists());
 }
