@@ -10,9 +10,11 @@
 //! as it is in the file. ONNX Runtime is found as the plugin finds it (`. scripts/env.sh`).
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use gstdepthanything::engine::network::{DepthMaps, Images};
 use gstdepthanything::engine::{self, Config, ExecutionProvider, Precision, Progress};
 use gstdepthanything::geometry::Size;
@@ -35,39 +37,60 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs a network on noise and prints how long that takes and how much memory.
+#[derive(Parser)]
+#[command(name = "run_network")]
+struct Arguments {
+    /// An ONNX file, or builtin.
+    model: PathBuf,
+    /// Sizes to run, one after the other. Give one for a clean figure of memory.
+    #[arg(value_name = "WIDTHxHEIGHT", default_value = "518x518", value_parser = size)]
+    sizes: Vec<Size>,
+    /// Who runs it: auto, cpu, cuda, tensorrt or openvino.
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    provider: String,
+    /// The provider's device.
+    #[arg(long, default_value = "")]
+    device: String,
+    /// auto, fp32, fp16 or bf16.
+    #[arg(long, default_value = "auto")]
+    precision: String,
+    /// Threads on the CPU; 0: one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Runs that are timed, after one to warm up.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Compares the depth with that of fp32 on the CPU.
+    #[arg(long)]
+    compare: bool,
+    /// Leaves the graph as it is in the file.
+    #[arg(long)]
+    plain: bool,
+    /// Folder for compiled engines.
+    #[arg(long, value_name = "FOLDER")]
+    engine_cache: Option<PathBuf>,
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    parse(text).ok_or(format!("{text} is no WIDTHxHEIGHT"))
+}
+
 fn wanted() -> Result<Wanted, Box<dyn Error>> {
+    let arguments = Arguments::parse();
     let mut config = Config {
-        provider: ExecutionProvider::Cpu,
+        provider: provider(&arguments.provider)?,
+        rewrite: !arguments.plain,
+        device: arguments.device,
+        precision: precision(&arguments.precision)?,
+        threads: arguments.threads,
+        engine_cache: arguments.engine_cache,
         ..Config::new(ModelSource::Builtin)
     };
-    let mut runs = 5;
-    let mut compare = false;
-    let mut sizes = Vec::new();
-    let mut model = None;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} wants a value"));
-        match argument.as_str() {
-            "--compare" => compare = true,
-            "--engine-cache" => config.engine_cache = Some(value()?.into()),
-            "--plain" => config.rewrite = false,
-            "--provider" => config.provider = provider(&value()?)?,
-            "--device" => config.device = value()?,
-            "--precision" => config.precision = precision(&value()?)?,
-            "--threads" => config.threads = value()?.parse()?,
-            "--runs" => runs = value()?.parse::<usize>()?.max(1),
-            _ if model.is_none() => model = Some(argument),
-            size => sizes.push(parse(size).ok_or(format!("{size} is no WIDTHxHEIGHT"))?),
-        }
+    if arguments.model.as_os_str() != "builtin" {
+        config.model = ModelSource::File(arguments.model);
     }
-    match model.as_deref() {
-        None => return Err("give a model, or `builtin`".into()),
-        Some("builtin") => {}
-        Some(path) => config.model = ModelSource::File(path.into()),
-    }
-    if sizes.is_empty() {
-        sizes.push(Size::new(518, 518));
-    }
+    let (runs, compare, sizes) = (arguments.runs.max(1), arguments.compare, arguments.sizes);
     Ok(Wanted {
         config,
         runs,
@@ -97,7 +120,8 @@ fn precision(name: &str) -> Result<Option<Precision>, String> {
 
 fn parse(size: &str) -> Option<Size> {
     let (width, height) = size.split_once('x')?;
-    Some(Size::new(width.parse().ok()?, height.parse().ok()?))
+    let side = |side: &str| side.parse().ok().filter(|side| (1..=16384).contains(side));
+    Some(Size::new(side(width)?, side(height)?))
 }
 
 fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {

@@ -19,14 +19,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
+use clap::Parser;
 use contact_sheet::ContactSheet;
 use gst::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
 use link_video::link_video;
 use selection::Selection;
 
-const USAGE: &str = "usage: depth_film FILM FOLDER [PROPERTY=VALUE…]\n\
-     The properties are those of depthanything: gst-inspect-1.0 depthanything lists them.";
+/// Makes a depth film of a film, and a picture of six of its frames beside their depth.
+#[derive(Parser)]
+#[command(name = "depth_film")]
+struct Arguments {
+    /// The film.
+    film: PathBuf,
+    /// Folder for FILM-depth.mkv and FILM-depth.png, which is made.
+    folder: PathBuf,
+    /// Properties of depthanything, such as resolution=252; gst-inspect-1.0 depthanything lists them.
+    #[arg(value_name = "PROPERTY=VALUE")]
+    properties: Vec<String>,
+}
 
 /// Frames in the picture.
 const PICTURES: u64 = 6;
@@ -39,11 +50,11 @@ fn main() {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args_os().skip(1);
-    let (Some(film), Some(folder)) = (arguments.next(), arguments.next()) else {
-        return Err(USAGE.into());
-    };
-    let (film, folder) = (PathBuf::from(film), PathBuf::from(folder));
+    let Arguments {
+        film,
+        folder,
+        properties,
+    } = Arguments::parse();
     if !film.is_file() {
         return Err(format!("there is no file {}", film.display()).into());
     }
@@ -62,8 +73,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     // takes its name once it is whole
     let unfinished = folder.join(format!("{name}-depth.part"));
     let job = Job::new(&film, &unfinished)?;
-    for argument in arguments {
-        properties::set(&job.depth, &argument.to_string_lossy())?;
+    for property in &properties {
+        properties::set(&job.depth, property)?;
     }
     let sheet = job.run().inspect_err(|_| {
         let _ = std::fs::remove_file(&unfinished);
