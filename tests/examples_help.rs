@@ -13,7 +13,10 @@ fn help_is_told_and_is_no_error() {
         ),
         ("point_cloud", &["--fx", "--near"]),
         ("read_meta", &["<FILM>"]),
-        ("depth_export", &["<FILM>", "--frames", "--shots", "Exit codes"]),
+        (
+            "depth_export",
+            &["<FILM>", "--frames", "--shots", "Exit codes"],
+        ),
         ("depth_film", &["<FILM>", "PROPERTY=VALUE"]),
         ("live_resolution", &["v4l2src", "PROPERTY=VALUE"]),
         ("run_network", &["<MODEL>", "--provider"]),

@@ -34,6 +34,7 @@ fn meta(unit: Unit) -> DepthMeta {
         unit,
         network: Size::new(70, 56),
         repeated: false,
+        filtered: false,
         scene: 3,
         model: "vits \u{2192} \u{e9}".into(),
     }
