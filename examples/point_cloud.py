@@ -70,9 +70,11 @@ def pull(pipeline, sink):
         sample = sink.emit("try-pull-sample", Gst.SECOND // 10)
         if sample is not None:
             return sample
-        error = pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR)
-        if error is not None:
-            sys.exit("error: " + error.parse_error()[0].message)
+        message = pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR | Gst.MessageType.WARNING)
+        if message is not None and message.type == Gst.MessageType.ERROR:
+            sys.exit("error: " + message.parse_error()[0].message)
+        if message is not None:
+            print("warning: " + message.parse_warning()[0].message, file=sys.stderr)
         if sink.get_property("eos"):
             return None
 
@@ -117,6 +119,8 @@ def main():
     options = parser.parse_args()
 
     Gst.init(None)
+    if Gst.ElementFactory.find("depthanything") is None:
+        sys.exit("error: GStreamer finds no element depthanything; in the project's folder: . scripts/env.sh")
     properties = {"resolution": options.resolution, "depth_unit": options.depth_unit}
     if options.model:
         properties["model_file"] = options.model

@@ -54,6 +54,8 @@ def main():
     parser.add_argument("film", help="the film or photo")
     film = parser.parse_args().film
     Gst.init(None)
+    if Gst.ElementFactory.find("depthanything") is None:
+        sys.exit("error: GStreamer finds no element depthanything; in the project's folder: . scripts/env.sh")
     pipeline = Gst.parse_launch(
         "filesrc name=film ! decodebin ! depthanything"
         " ! appsink name=depth sync=false emit-signals=true"
