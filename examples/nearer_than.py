@@ -139,12 +139,13 @@ def mark_zones(buffer, zones):
 
 
 def source(text):
-    """The piece of pipeline that gives the frames of a file, a device or a URI."""
+    """The piece of pipeline that gives the frames of a file, a device or a URI, and whether it can wait for us."""
+    upright = "videoconvert ! videoflip video-direction=auto"
     if text.startswith("/dev/"):
-        return f'v4l2src device="{text}" ! decodebin'
+        return f'v4l2src device="{text}" ! decodebin', False
     if "://" in text:
-        return f'uridecodebin uri="{text}"'
-    return f'filesrc location="{text}" ! decodebin'
+        return f'uridecodebin uri="{text}" ! {upright}', False
+    return f'filesrc location="{text}" ! decodebin ! {upright}', True
 
 
 def zone(text):
@@ -177,10 +178,13 @@ def main():
     if Gst.ElementFactory.find("depthanything") is None:
         sys.exit("error: GStreamer finds no element depthanything; in the project's folder: . scripts/env.sh")
     detector = f"! {options.detector}" if options.detector else ""
+    frames, waits = source(options.source)
+    # of a camera, the newest frame
+    drop = str(not waits).lower()
     try:
         pipeline = Gst.parse_launch(
-            f"{source(options.source)} ! videoconvert ! video/x-raw,format=RGB {detector}"
-            " ! appsink name=frames emit-signals=true max-buffers=2 sync=false"
+            f"{frames} ! videoconvert ! video/x-raw,format=RGB {detector}"
+            f" ! appsink name=frames emit-signals=true max-buffers=2 drop={drop} sync=false"
             "  appsrc name=marked format=time max-buffers=2 max-bytes=0 block=true"
             " ! depthanything name=depth ! fakesink name=sink sync=false async=false"
         )

@@ -309,16 +309,6 @@ fn cameras_that_come_and_go_leave_nothing_behind() {
     assert!(late.2 <= early.2 + 15, "MB: {early:?} {late:?}");
 }
 
-/// A Python with GStreamer's RTSP server.
-fn python() -> Option<&'static str> {
-    ["python3", "/usr/bin/python3"].into_iter().find(|name| {
-        Command::new(name)
-            .args(["-c", "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"])
-            .output()
-            .is_ok_and(|output| output.status.success())
-    })
-}
-
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -353,8 +343,8 @@ impl Drop for Server {
 
 #[test]
 fn an_rtsp_camera_is_found_again_and_its_password_is_not_told() {
-    let Some(python) = python() else {
-        eprintln!("left out: no python3 with GstRtspServer (gir1.2-gst-rtsp-server-1.0)");
+    let imports = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer";
+    let Some(python) = common::python(imports) else {
         return;
     };
     let port = free_port();
@@ -468,6 +458,27 @@ fn figures_are_served_for_prometheus() {
 }
 
 #[test]
+fn cameras_may_be_in_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let list = folder.path().join("cameras");
+    let (_, piece) = STEADY.split_once('=').expect("a name");
+    fs::write(&list, format!("# ours\n\n  door={piece}\nyard={piece}\n")).expect("written");
+    let list = list.to_str().expect("a path in UTF-8");
+    let (output, said) = run_until(&[STEADY, "--no-mosaic", "--cameras", list], |said, _| {
+        ["steady", "door", "yard"]
+            .iter()
+            .all(|name| said.contains(&format!("{name}: connected")))
+    });
+    assert!(output.status.success(), "{said}");
+    assert!(
+        ["steady", "door", "yard"]
+            .iter()
+            .all(|name| said.contains(name)),
+        "{said}"
+    );
+}
+
+#[test]
 fn files_end_and_may_begin_again() {
     common::init();
     let folder = tempfile::tempdir().expect("a folder");
@@ -497,6 +508,7 @@ fn what_can_not_be_is_said() {
     for (arguments, words) in [
         (&["missing.mp4"][..], &["missing.mp4"][..]),
         (&["a=test", "a=test"], &["called a"]),
+        (&["--cameras", "missing.list"], &["missing.list"]),
         (
             &["test", "--set", "model-file=missing.onnx", "--no-mosaic"],
             &["camera0", "missing.onnx"],

@@ -234,31 +234,13 @@ fn what_is_far_is_not_lost() {
     assert!(said.contains("depth-unit=0.01"), "{said}");
 }
 
-/// A Python that has what the recipe wants.
-fn python() -> Option<&'static str> {
-    ["python3", "/usr/bin/python3"].into_iter().find(|name| {
-        Command::new(name)
-            .args(["-c", "import numpy, gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo"])
-            .output()
-            .is_ok_and(|output| output.status.success())
-    })
-}
-
 #[test]
 fn python_makes_the_same_cloud() {
-    let Some(python) = python() else {
-        eprintln!("left out: no python3 with gi, GstVideo and numpy");
+    let imports = "import numpy, gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
+    let Some(python) = common::python(imports) else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let plugin = std::env::current_exe().expect("this test");
-    let plugin = plugin
-        .parent()
-        .expect("a folder")
-        .join("libgstdepthanything.so");
-    fs::create_dir(folder.path().join("plugin")).expect("a folder");
-    std::os::unix::fs::symlink(plugin, folder.path().join("plugin/libgstdepthanything.so"))
-        .expect("a link");
     let photo = photo(folder.path());
     for (model, more) in [
         (
@@ -281,16 +263,7 @@ fn python_makes_the_same_cloud() {
         let expected = read(&out);
         fs::remove_file(&out).expect("removed");
 
-        let mut command = Command::new(python);
-        if let (None, Some(runtime)) = (
-            std::env::var_os("ORT_DYLIB_PATH"),
-            common::runtime_library("onnxruntime"),
-        ) {
-            command.env("ORT_DYLIB_PATH", runtime);
-        }
-        let result = command
-            .env("GST_PLUGIN_PATH", folder.path().join("plugin"))
-            .env("GST_REGISTRY", folder.path().join("registry.bin"))
+        let result = common::with_plugin(python, folder.path())
             .arg(common::root().join("examples/point_cloud.py"))
             .args([&photo, &out])
             .args(["--resolution", "126"])

@@ -43,6 +43,10 @@ struct Arguments {
     /// pictures.
     #[arg(value_name = "[NAME=]SOURCE")]
     sources: Vec<String>,
+    /// More cameras from a file, [NAME=]SOURCE one a line; # begins a comment. Other users can read the command line of
+    /// a process, and with it a camera's password, but not this file if it is yours alone.
+    #[arg(long, value_name = "FILE")]
+    cameras: Option<PathBuf>,
     /// What shows the mosaic: a piece of pipeline.
     #[arg(long, default_value = "autovideosink")]
     sink: String,
@@ -124,7 +128,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let sources = sources(&arguments.sources)?;
+    let mut texts = arguments.sources;
+    if let Some(path) = &arguments.cameras {
+        let file = std::fs::read_to_string(path)
+            .map_err(|error| format!("--cameras {}: {error}", path.display()))?;
+        texts.extend(listed(&file));
+    }
+    let sources = sources(texts)?;
     gst::init()?;
     // the installed plugin where there is one
     if gst::ElementFactory::find("depthanything").is_none() {
@@ -207,9 +217,16 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     })
 }
 
-/// The cameras of the command line.
-fn sources(texts: &[String]) -> Result<Vec<Source>, String> {
-    let mut texts = texts.to_vec();
+/// The lines of a file of cameras.
+fn listed(file: &str) -> impl Iterator<Item = String> {
+    let lines = file.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+}
+
+/// The cameras that are asked for.
+fn sources(mut texts: Vec<String>) -> Result<Vec<Source>, String> {
     if texts.is_empty() {
         texts = vec!["test".to_owned(); 4];
     }

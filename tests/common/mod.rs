@@ -99,6 +99,45 @@ pub fn example(name: &str) -> PathBuf {
     path.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&built.stderr)))
 }
 
+/// A Python that can do `imports`; the first on the path often can't.
+pub fn python(imports: &str) -> Option<&'static str> {
+    let found = ["python3", "/usr/bin/python3"].into_iter().find(|name| {
+        std::process::Command::new(name)
+            .args(["-c", imports])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        eprintln!("left out: no python3 that can do `{imports}`");
+    }
+    found
+}
+
+/// What runs a program of another language with the plugin under test; `folder` is for the plugin and GStreamer's registry.
+pub fn with_plugin(program: &str, folder: &Path) -> std::process::Command {
+    let plugin = std::env::current_exe()
+        .ok()
+        .and_then(|test| Some(test.parent()?.join("libgstdepthanything.so")))
+        .filter(|plugin| plugin.exists())
+        .expect("the plugin beside the test");
+    let plugins = folder.join("plugin");
+    if !plugins.exists() {
+        std::fs::create_dir(&plugins).expect("a folder");
+        std::os::unix::fs::symlink(plugin, plugins.join("libgstdepthanything.so")).expect("a link");
+    }
+    let mut command = std::process::Command::new(program);
+    if let (None, Some(runtime)) = (
+        std::env::var_os("ORT_DYLIB_PATH"),
+        runtime_library("onnxruntime"),
+    ) {
+        command.env("ORT_DYLIB_PATH", runtime);
+    }
+    command
+        .env("GST_PLUGIN_PATH", plugins)
+        .env("GST_REGISTRY", folder.join("registry.bin"));
+    command
+}
+
 /// A pipeline that is shut down when it goes out of scope.
 pub struct Pipeline(pub gst::Pipeline);
 
