@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gstdepthanything::engine::network::{
-    DepthKind, DepthMaps, Description, Images, InputSize, Network,
+    DepthKind, DepthMaps, Description, Images, InputNormalization, InputSize, Network,
 };
 use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
@@ -42,6 +42,10 @@ fn main() {
     let sleeper = Sleeper(Description {
         model: "sleeper".into(),
         kind: DepthKind::Relative,
+        kind_is_certain: true,
+        normalization: InputNormalization::Imagenet,
+        normalization_is_certain: true,
+        interpretation: Vec::new(),
         patch: 14,
         input_size: InputSize::Any,
         batch: Some(1),

@@ -64,6 +64,14 @@ fn files_that_are_no_models() {
             "/nowhere/model.onnx".to_string(),
             vec!["/nowhere/model.onnx", "no such file"],
         ),
+        (
+            "~/no-such-model.onnx".to_string(),
+            vec!["no such file", "shell", "/no-such-model.onnx"],
+        ),
+        (
+            "file:///nowhere/model.onnx".to_string(),
+            vec!["URI", "/nowhere/model.onnx"],
+        ),
         (folder.to_str().unwrap().to_string(), vec!["folder"]),
         (model("bad-empty.onnx"), vec!["bad-empty.onnx", "empty"]),
         (model("bad-truncated.onnx"), vec!["bad-truncated.onnx"]),
@@ -100,8 +108,6 @@ fn models_of_another_kind() {
         ("window-32-flat.onnx", "window of 32 frames"),
         ("gray-image.onnx", "1 channel"),
         ("rgba-image.onnx", "4 channels"),
-        ("nhwc.onnx", "NHWC"),
-        ("bytes-image.onnx", "uint8"),
         ("stereo.onnx", "2 image inputs"),
         ("classifier.onnx", "depth"),
         ("segmentation.onnx", "depth"),

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use common::Pipeline;
 use gst::prelude::*;
 use gstdepthanything::engine::network::{
-    DepthKind, DepthMaps, Description, Images, InputSize, Network, Preparation, Readiness,
+    DepthKind, DepthMaps, Description, Images, InputNormalization, InputSize, Network, Preparation,
+    Readiness,
 };
 use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
@@ -96,6 +97,10 @@ fn the_bus_tells_what_is_compiled() {
     let description = Description {
         model: "compiled".into(),
         kind: DepthKind::Relative,
+        kind_is_certain: true,
+        normalization: InputNormalization::Imagenet,
+        normalization_is_certain: true,
+        interpretation: Vec::new(),
         patch: 14,
         input_size: InputSize::Any,
         batch: Some(1),

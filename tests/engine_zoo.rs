@@ -3,7 +3,7 @@
 mod engine_support;
 
 use engine_support::*;
-use gstdepthanything::engine::network::{DepthKind, InputSize};
+use gstdepthanything::engine::network::{DepthKind, InputNormalization, InputSize};
 use gstdepthanything::engine::{ExecutionProvider, Network};
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::ModelSource;
@@ -12,8 +12,6 @@ use gstdepthanything::model::proto::{ModelProto, NodeProto, TensorProto};
 use prost::Message;
 
 const LUMA: [f32; 3] = [0.25, 0.5, 0.25];
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Pictures of one colour a patch, and 8 × the luma of each patch.
 struct Pictures {
@@ -23,7 +21,11 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn new(batch: usize, size: Size, patch: u32) -> Self {
+    fn new(batch: usize, size: Size, patch: u32, normalization: InputNormalization) -> Self {
+        let (mean, deviation) = normalization.mean_and_deviation();
+        let normalised = |value: f32, channel: usize| {
+            ((f64::from(value) - mean[channel]) / deviation[channel]) as f32
+        };
         let (columns, rows) = (size.width / patch, size.height / patch);
         let colours: Vec<[f32; 3]> = (0..batch as u32 * columns * rows)
             .map(|index| [7, 5, 3].map(|step| (index * step % 31) as f32 / 31.0))
@@ -34,7 +36,7 @@ impl Pictures {
                 for y in 0..size.height {
                     for x in 0..size.width {
                         let colour = image[(y / patch * columns + x / patch) as usize];
-                        values.push((colour[channel] - MEAN[channel]) / STD[channel]);
+                        values.push(normalised(colour[channel], channel));
                     }
                 }
             }
@@ -59,7 +61,7 @@ type Value = fn(f32) -> f32;
 #[track_caller]
 fn check_numbers(network: &mut dyn Network, size: Size, patch: u32, value: Value, tolerance: f32) {
     let batch = network.description().batch.unwrap_or(1);
-    let pictures = Pictures::new(batch, size, patch);
+    let pictures = Pictures::new(batch, size, patch, network.description().normalization);
     let depth = run(network, &pictures.values, batch, size);
     let scale = size.width / depth.size.width;
     assert_eq!(
@@ -158,6 +160,41 @@ runs! {
     q4: "q4", Relative, relative, BYTES;
     bnb4: "bnb4", Relative, relative, BYTES;
     external: "external", Relative, relative, SINGLE;
+    inside_unit: "inside-unit", Relative, relative, SINGLE;
+    inside_byte: "inside-byte", Relative, relative, SINGLE;
+    inside_byte_mean: "inside-byte-mean", Relative, relative, SINGLE;
+    inside_folded: "inside-folded", Relative, relative, SINGLE;
+    inside_batch: "inside-batch", Relative, relative, SINGLE;
+    inside_convolution: "inside-convolution", Relative, relative, SINGLE;
+    inside_depthwise: "inside-depthwise", Relative, relative, SINGLE;
+    inside_symmetric: "inside-symmetric", Relative, relative, SINGLE;
+    inside_function: "inside-function", Relative, relative, SINGLE;
+    inside_if: "inside-if", Relative, relative, SINGLE;
+    inside_moved: "inside-moved", Relative, relative, SINGLE;
+    inside_clamped: "inside-clamped", Relative, relative, SINGLE;
+    inside_split: "inside-split", Relative, relative, SINGLE;
+    inside_put_back: "inside-put-back", Relative, relative, SINGLE;
+    inside_quantised: "inside-quantised", Relative, relative, BYTES;
+    pixel_range: "pixel-range", Relative, relative, SINGLE;
+    nhwc: "nhwc", Relative, relative, SINGLE;
+    nhwc_open: "nhwc-open", Relative, relative, SINGLE;
+    nhwc_unit: "nhwc-unit", Relative, relative, SINGLE;
+    nhwc_f16: "nhwc-f16", Relative, relative, HALF;
+    nhwc_one_view: "nhwc-one-view", Relative, relative, SINGLE;
+    bytes_image: "bytes-image", Relative, relative, HALF;
+    bytes_last: "bytes-last", Relative, relative, HALF;
+    bytes_plain: "bytes-plain", Relative, relative, HALF;
+    bytes_quantised: "bytes-quantised", Relative, relative, HALF;
+    doubt_relu: "doubt-relu", Relative, |l| 1.0 + l, SINGLE;
+    doubt_scaled_relu: "doubt-scaled-relu", Relative, |l| 9.0 * l, SINGLE;
+    doubt_clip: "doubt-clip", Relative, |l| 1.0 + l, SINGLE;
+    doubt_softplus: "doubt-softplus", Relative, |l| (1.0 + l).exp().ln_1p(), SINGLE;
+    doubt_reciprocal: "doubt-reciprocal", Relative, |l| 1.0 + l, SINGLE;
+    doubt_divided: "doubt-divided", Relative, |l| 1.0 + l, SINGLE;
+    doubt_bins: "doubt-bins", Relative, |l| 1.0 + l, BYTES;
+    doubt_three: "doubt-three", Relative, |l| 1.0 + l, SINGLE;
+    doubt_exp: "doubt-exp", Distance, |l| (l / 8.0).exp(), SINGLE;
+    stride_32: "stride-32", Metric, |l| (l / 8.0).exp(), SINGLE;
     constant: "constant", Relative, |_| 0.5, SINGLE;
     negative: "negative", Relative, |l| -l, SINGLE;
 }
@@ -232,7 +269,7 @@ fn a_batch_of_fixed_length_takes_fewer_images() {
     assert!(notes.contains("takes 2 images in each run"), "{notes}");
     let size = Size::new(70, 42);
     check_numbers(&mut *network, size, 14, relative, SINGLE);
-    let pictures = Pictures::new(2, size, 14);
+    let pictures = Pictures::new(2, size, 14, InputNormalization::Imagenet);
     let both = run(&mut *network, &pictures.values, 2, size);
     let image = 3 * size.area();
     for index in 0..2 {
@@ -258,7 +295,7 @@ fn what_is_no_number_comes_back_as_it_is() {
 
     for name in ["nan-bright", "inf"] {
         let mut network = open(&config(zoo(name), ExecutionProvider::Cpu));
-        let pictures = Pictures::new(1, size, 14);
+        let pictures = Pictures::new(1, size, 14, InputNormalization::Imagenet);
         let depth = run(&mut *network, &pictures.values, 1, size);
         let finite = depth
             .values
@@ -297,8 +334,6 @@ fn what_is_no_depth_network_is_refused() {
         ("gray-image", "1 channel"),
         ("rgba-image", "4 channels"),
         ("gray-inside", "1 channel"),
-        ("nhwc", "NHWC"),
-        ("bytes-image", "uint8"),
         ("stereo", "2 image inputs"),
         ("focal-length", "also the input"),
         ("classifier", "output"),
@@ -429,6 +464,11 @@ fn a_network_without_patches_takes_sides_of_14() {
     assert_eq!(network.description().patch, 14);
     assert_eq!(network.description().input_size, InputSize::Any);
     let size = Size::new(70, 42);
-    let depth = run(&mut *network, &Pictures::new(1, size, 14).values, 1, size);
+    let depth = run(
+        &mut *network,
+        &Pictures::new(1, size, 14, InputNormalization::Imagenet).values,
+        1,
+        size,
+    );
     assert_eq!(depth.size, size);
 }

@@ -4,6 +4,7 @@ use gst_video::{VideoFrameRef, VideoInfo};
 
 use super::CAT;
 use super::pixels::Reader;
+use crate::engine::network::InputNormalization;
 use crate::error::Error;
 use crate::frame::{Guide, Levels, Normalization, RunningLevels, TensorWriter, Transfer};
 use crate::geometry::Size;
@@ -17,6 +18,7 @@ pub(super) struct Intake {
     /// What was said of them: they are stretched.
     stretched: bool,
     network: Size,
+    normalization: Normalization,
     /// See [`TensorWriter::with_threads`].
     threads: usize,
     /// Frames since the network last took one; `None`: there is no depth to repeat.
@@ -24,16 +26,23 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// For frames of `info` and a network that sees `network`; large ones, and those of formats that GStreamer
-    /// converts first, are converted with so many threads, 0: one for each core.
+    /// For frames of `info` and a network that sees `network` in the values of `normalization`; large ones, and those of
+    /// formats that GStreamer converts first, are converted with so many threads, 0: one for each core.
     ///
     /// # Errors
     /// When such frames can't be read.
-    pub(super) fn new(info: &VideoInfo, network: Size, threads: usize) -> Result<Self, Error> {
+    pub(super) fn new(
+        info: &VideoInfo,
+        network: Size,
+        normalization: InputNormalization,
+        threads: usize,
+    ) -> Result<Self, Error> {
         let reader = Reader::new(info, threads).map_err(|error| Error::Frame {
             reason: error.to_string(),
         })?;
-        let writer = TensorWriter::new(reader.format(), network, Normalization::IMAGENET)?;
+        let (mean, std) = normalization.mean_and_deviation();
+        let normalization = Normalization { mean, std };
+        let writer = TensorWriter::new(reader.format(), network, normalization)?;
         let transfer = reader.format().colorimetry.transfer;
         if transfer != Transfer::Standard {
             gst::info!(
@@ -47,6 +56,7 @@ impl Intake {
             reader,
             writer: writer.with_threads(threads),
             network,
+            normalization,
             threads,
             age: None,
         })
@@ -88,7 +98,7 @@ impl Intake {
     /// When the frames can't be made tensors of this size; the old size stays.
     pub(super) fn resize(&mut self, network: Size) -> Result<(), Error> {
         if network != self.network {
-            let writer = TensorWriter::new(self.reader.format(), network, Normalization::IMAGENET)?;
+            let writer = TensorWriter::new(self.reader.format(), network, self.normalization)?;
             self.writer = writer.with_threads(self.threads);
             self.network = network;
             self.age = None;

@@ -7,13 +7,13 @@ use gst::prelude::*;
 
 use super::messages::{self, EngineNews};
 use super::settings::LoadSettings;
-use super::{CAT, ExecutionProvider, Precision};
-use crate::engine::network::InputSize;
+use super::{CAT, ExecutionProvider, InputNormalization, ModelDepth, Precision};
+use crate::engine::network::{DepthKind, Description, InputSize};
 use crate::engine::runtime::{self, LogLevel};
 use crate::engine::shared::{self, Batching, Shared};
 use crate::engine::{self, Progress};
 use crate::error::Error;
-use crate::model::ModelSource;
+use crate::model::{self, ModelSource};
 
 /// What ONNX Runtime itself has to say.
 static CAT_RUNTIME: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -43,6 +43,7 @@ pub(super) fn load(
         precision: settings.precision.into(),
         engine_cache: settings.engine_cache.clone(),
         threads: settings.num_threads as usize,
+        normalization: settings.input_normalization.into(),
         rewrite: true,
     };
     let start = Instant::now();
@@ -91,33 +92,94 @@ pub(super) fn load(
         gst::debug!(CAT, obj = element, "nodes: {placement}");
     }
     if let InputSize::Fixed(size) = description.input_size {
-        gst::element_info!(
+        inform(
             element,
-            gst::StreamError::Format,
-            (
+            &format!(
                 "model {} takes {size} only: frames are stretched to it, and `resolution` has no effect",
                 description.model
-            )
+            ),
         );
     }
     if let (Some(most), true) = (description.batch, settings.max_batch > 1) {
-        gst::element_info!(
+        inform(
             element,
-            gst::StreamError::Format,
-            (
+            &format!(
                 "model {} takes {most} at a time at most, whatever `max-batch` is",
                 description.model
-            )
+            ),
+        );
+    }
+    for sentence in &description.interpretation {
+        gst::info!(
+            CAT,
+            obj = element,
+            "model {}: {sentence}",
+            description.model
+        );
+    }
+    if settings.model_depth == ModelDepth::Auto && !description.kind_is_certain {
+        gst::element_warning!(
+            element,
+            gst::StreamError::Format,
+            ("{}", doubt(description))
         );
     }
     for note in &description.notes {
-        gst::element_info!(
-            element,
-            gst::StreamError::Format,
-            ("model {}: {note}", description.model)
-        );
+        inform(element, &format!("model {}: {note}", description.model));
     }
     Ok(network)
+}
+
+/// Says something on the bus. gst-launch-1.0 prints of such messages the details alone.
+fn inform(element: &super::DepthAnything, text: &str) {
+    gst::element_info!(element, gst::StreamError::Format, ("{text}"), ["{text}"]);
+}
+
+/// What a user has to be told when the model's file does not say what its numbers are.
+fn doubt(description: &Description) -> String {
+    let taken = match description.kind {
+        DepthKind::Relative => "inverse depth (model-depth=inverse), so that near is white",
+        DepthKind::Distance => {
+            "distance without metres (model-depth=distance), so that near is white"
+        }
+        DepthKind::Metric => "metres (model-depth=metric)",
+    };
+    let mut text = format!(
+        "model {}: its file does not tell what its numbers mean, and they are taken as {taken}. If near comes out far, set \
+         model-depth=distance; if they are metres, model-depth=metric. To end this warning, set it to what is right",
+        description.model
+    );
+    if !description.normalization_is_certain {
+        text.push_str(&format!(
+            ". Nor does it tell which values it wants its image in: it gets ImageNet's; if depth shows little of the \
+             picture, try input-normalization={} or {}",
+            model::InputNormalization::Unit.name(),
+            model::InputNormalization::Byte.name()
+        ));
+    }
+    text
+}
+
+impl From<ModelDepth> for Option<DepthKind> {
+    fn from(depth: ModelDepth) -> Self {
+        match depth {
+            ModelDepth::Auto => None,
+            ModelDepth::Inverse => Some(DepthKind::Relative),
+            ModelDepth::Distance => Some(DepthKind::Distance),
+            ModelDepth::Metric => Some(DepthKind::Metric),
+        }
+    }
+}
+
+impl From<InputNormalization> for Option<model::InputNormalization> {
+    fn from(normalization: InputNormalization) -> Self {
+        match normalization {
+            InputNormalization::Auto => None,
+            InputNormalization::Imagenet => Some(model::InputNormalization::Imagenet),
+            InputNormalization::Unit => Some(model::InputNormalization::Unit),
+            InputNormalization::Byte => Some(model::InputNormalization::Byte),
+        }
+    }
 }
 
 impl From<ExecutionProvider> for engine::ExecutionProvider {

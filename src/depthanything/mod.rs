@@ -31,6 +31,9 @@
 //! carries a `GstDepthMeta`, with which the model's own numbers are taken back: value = scale · sample + offset;
 //! see [`depth_meta`](crate::depth_meta).
 //!
+//! What a model's numbers are is told by its file, else by `model-depth`; which values it wants its image in by its
+//! graph, else by `input-normalization`.
+//!
 //! ## What the network sees
 //!
 //! The frame, scaled so that its short side is `resolution` pixels and both sides are multiples of the model's
@@ -135,6 +138,53 @@ pub enum Precision {
     Bf16,
 }
 
+/// What the model's numbers are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDepthAnythingModelDepth")]
+pub enum ModelDepth {
+    /// As the file tells.
+    #[default]
+    #[enum_value(
+        name = "As the model's file tells, else inverse, with a warning",
+        nick = "auto"
+    )]
+    Auto,
+    /// Inverse depth.
+    #[enum_value(name = "Larger is nearer", nick = "inverse")]
+    Inverse,
+    /// Distance without metres.
+    #[enum_value(
+        name = "Larger is farther, without metres; becomes inverse depth",
+        nick = "distance"
+    )]
+    Distance,
+    /// Metres.
+    #[enum_value(name = "Metres", nick = "metric")]
+    Metric,
+}
+
+/// What the model wants its image in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDepthAnythingInputNormalization")]
+pub enum InputNormalization {
+    /// As the file tells.
+    #[default]
+    #[enum_value(name = "As the model's file tells, else imagenet", nick = "auto")]
+    Auto,
+    /// ImageNet's mean and deviation.
+    #[enum_value(
+        name = "0 to 1, less ImageNet's mean, divided by its deviation",
+        nick = "imagenet"
+    )]
+    Imagenet,
+    /// 0…1.
+    #[enum_value(name = "0 to 1", nick = "unit")]
+    Unit,
+    /// 0…255.
+    #[enum_value(name = "0 to 255", nick = "byte")]
+    Byte,
+}
+
 /// What the samples mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingOutput")]
@@ -209,6 +259,8 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     for enum_type in [
         ExecutionProvider::static_type(),
         Precision::static_type(),
+        ModelDepth::static_type(),
+        InputNormalization::static_type(),
         DepthOutput::static_type(),
         DepthRange::static_type(),
         Upsampling::static_type(),

@@ -69,16 +69,20 @@ struct Held {
 }
 
 impl Packer {
-    /// Depth of the network `description`, as `output` in steps of `depth_unit` metres where it is metric.
+    /// Depth of the network `description`, which gives `kind` (`None`: as its file tells), as `output` in steps of
+    /// `depth_unit` metres where it is metric.
     ///
     /// # Errors
-    /// [`Error::Setting`] when metric output is asked of a relative model.
+    /// [`Error::Setting`] when metric output is asked of a model that gives no metres.
     pub(super) fn new(
         description: &Description,
+        kind: Option<DepthKind>,
         output: DepthOutput,
         depth_unit: f64,
     ) -> Result<Self, Error> {
-        let metric = description.kind == DepthKind::Metric;
+        let named = kind.is_some();
+        let kind = kind.unwrap_or(description.kind);
+        let metric = kind == DepthKind::Metric;
         let output = match output {
             DepthOutput::Auto | DepthOutput::Metric if metric => {
                 Output::Metric { unit: depth_unit }
@@ -86,22 +90,19 @@ impl Packer {
             DepthOutput::Metric => {
                 return Err(Error::Setting {
                     property: "output",
-                    reason: format!(
-                        "the model {} is relative: its depth has no metres. Leave `output` at auto, \
-                         or use a metric model",
-                        description.model
-                    ),
+                    reason: no_metres(description, named),
                 });
             }
             DepthOutput::Auto | DepthOutput::Inverse => Output::Inverse {
-                of_distance: description.kind != DepthKind::Relative,
+                of_distance: kind != DepthKind::Relative,
             },
         };
+        let deviation = description.normalization.picture_deviation();
         Ok(Self {
             output,
             model: description.model.clone(),
             tracker: Tracker::default(),
-            filter: TemporalFilter::default(),
+            filter: TemporalFilter::default().of_deviation(deviation),
             format: None,
             held: Held::default(),
             told_saturation: false,
@@ -284,6 +285,25 @@ impl Format {
         }
         self.guided.as_mut()
     }
+}
+
+/// Why there is no metric output. `named`: by what the user says of the model.
+fn no_metres(description: &Description, named: bool) -> String {
+    let model = &description.model;
+    if named {
+        return format!(
+            "`model-depth` says that the model {model} gives no metres; leave `output` at auto, or set model-depth=metric"
+        );
+    }
+    if description.kind_is_certain {
+        return format!(
+            "the model {model} is relative: its depth has no metres. Leave `output` at auto, or use a metric model"
+        );
+    }
+    format!(
+        "the file of the model {model} does not tell that its depth is in metres. If it is, set model-depth=metric; else \
+         leave `output` at auto"
+    )
 }
 
 /// `range=fixed` without a range to speak of falls back to the frame's own; the element has said so.

@@ -4,13 +4,20 @@ use std::path::PathBuf;
 
 use gst::prelude::*;
 
-use super::{DepthOutput, DepthRange, ExecutionProvider, Precision, Upsampling};
+use super::{
+    DepthOutput, DepthRange, ExecutionProvider, InputNormalization, ModelDepth, Precision,
+    Upsampling,
+};
 
 /// What is read when the element starts.
 #[derive(Debug, Clone)]
 pub(super) struct LoadSettings {
     /// The model's path; `None`: the built-in model.
     pub(super) model_file: Option<PathBuf>,
+    /// What its numbers are.
+    pub(super) model_depth: ModelDepth,
+    /// The values that it wants its image in.
+    pub(super) input_normalization: InputNormalization,
     /// Who runs the network.
     pub(super) execution_provider: ExecutionProvider,
     /// The provider's device; empty: its first.
@@ -74,6 +81,8 @@ impl Default for Settings {
         Self {
             load: LoadSettings {
                 model_file: None,
+                model_depth: ModelDepth::Auto,
+                input_normalization: InputNormalization::Auto,
                 execution_provider: ExecutionProvider::Auto,
                 device: String::new(),
                 precision: Precision::Auto,
@@ -160,6 +169,41 @@ static TABLE: &[Property] = &[
                 s.load.model_file = path.filter(|path| !path.is_empty()).map(PathBuf::from);
             }
         },
+    },
+    Property {
+        name: "model-depth",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecEnum::builder_with_default("model-depth", s.load.model_depth)
+                .nick("Model's depth")
+                .blurb(
+                    "What the model's numbers are, where its file does not tell or is wrong. With distance, depth is turned \
+                     over to inverse; metric allows output=metric",
+                )
+                .mutable_ready()
+                .build()
+        },
+        get: |s| s.load.model_depth.to_value(),
+        set: |s, value| put(&mut s.load.model_depth, value),
+    },
+    Property {
+        name: "input-normalization",
+        changes: Changes::Ready,
+        spec: |s| {
+            glib::ParamSpecEnum::builder_with_default(
+                "input-normalization",
+                s.load.input_normalization,
+            )
+            .nick("Input normalization")
+            .blurb(
+                "Values that the model wants its image in. auto finds out what the model's graph does itself and does \
+                 not do it twice",
+            )
+            .mutable_ready()
+            .build()
+        },
+        get: |s| s.load.input_normalization.to_value(),
+        set: |s, value| put(&mut s.load.input_normalization, value),
     },
     Property {
         name: "resolution",

@@ -203,8 +203,11 @@ impl Stream {
     /// [`Error::Setting`] when metric output is asked of a relative model.
     pub(super) fn new(network: Shared, settings: &LoadSettings) -> Result<Self, Error> {
         let threads = settings.num_threads as usize;
-        let mut packer = Packer::new(network.description(), settings.output, settings.depth_unit)?;
+        let depth = settings.model_depth.into();
+        let description = network.description();
+        let mut packer = Packer::new(description, depth, settings.output, settings.depth_unit)?;
         packer.set_threads(threads);
+        let deviation = description.normalization.picture_deviation();
         Ok(Self {
             packer: Arc::new(Mutex::new(packer)),
             network,
@@ -216,7 +219,7 @@ impl Stream {
             threads,
             joints: Joints::default(),
             span: Span::default(),
-            cuts: CutDetector::default(),
+            cuts: CutDetector::default().of_deviation(deviation),
             memory_limit: Some(settings.memory_limit).filter(|&limit| limit > 0),
             limit: None,
             measured: 0,
@@ -304,7 +307,8 @@ impl Stream {
                     Some(before) if before.intake.network() != plan.size() => Some(Reason::Caps),
                     Some(_) => None,
                 };
-                let mut intake = Intake::new(frame, plan.size(), self.threads)?;
+                let normalization = self.network.description().normalization;
+                let mut intake = Intake::new(frame, plan.size(), normalization, self.threads)?;
                 if let Some(before) = &before {
                     self.joints.caps(&before.frame, frame);
                     let size = |info: &VideoInfo| (info.width(), info.height());

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::model::{Budget, Cancel, Model, ModelSource};
+use crate::model::{Budget, Cancel, InputNormalization, Model, ModelSource};
 
 pub use network::Network;
 pub use precision::Precision;
@@ -53,6 +53,8 @@ pub struct Config {
     pub engine_cache: Option<PathBuf>,
     /// CPU threads for inference; 0: all.
     pub threads: usize,
+    /// The values that the model wants its image in; `None`: what its file tells, else ImageNet's.
+    pub normalization: Option<InputNormalization>,
     /// Whether the graph may be rewritten where that gives the same numbers with less time and memory
     /// ([`crate::model::rewrite`]). There is no reason to forbid it but to compare.
     pub rewrite: bool,
@@ -68,6 +70,7 @@ impl Config {
             precision: None,
             engine_cache: None,
             threads: 0,
+            normalization: None,
             rewrite: true,
         }
     }

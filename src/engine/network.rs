@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::geometry::Size;
-pub use crate::model::{DepthKind, InputSize};
+pub use crate::model::{DepthKind, InputNormalization, InputSize};
 
 /// Where and how a network runs, and what it takes and gives.
 #[derive(Debug, Clone)]
@@ -17,6 +17,14 @@ pub struct Description {
     pub model: String,
     /// What the depth values are.
     pub kind: DepthKind,
+    /// Whether the model's file leaves no doubt about `kind`.
+    pub kind_is_certain: bool,
+    /// The values that [`Images`] have to have.
+    pub normalization: InputNormalization,
+    /// Whether the model's file, or the user, leaves no doubt about `normalization`.
+    pub normalization_is_certain: bool,
+    /// What the network is fed and what it gives, and how that was found out, in sentences for a log.
+    pub interpretation: Vec<String>,
     /// Sides of the input are multiples of this many pixels.
     pub patch: u32,
     /// Which sizes it takes.
@@ -54,7 +62,8 @@ impl Description {
     }
 }
 
-/// Images to run: `[batch, 3, height, width]`, RGB, already normalised, contiguous.
+/// Images to run: `[batch, 3, height, width]`, RGB, contiguous, in the values that [`Description::normalization`] says.
+/// The order and the type of elements that the network takes are the network's own matter.
 #[derive(Debug, Clone, Copy)]
 pub struct Images<'a> {
     /// `batch · 3 · height · width` values.

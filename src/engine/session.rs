@@ -10,12 +10,10 @@ mod half;
 mod tensors;
 mod trial;
 
-use ::half::f16;
 use arena::Arena;
 use graph::{Graph, Weights};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
-use ort::value::TensorRef;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 
 use super::Config;
 use super::network::{DepthMaps, Description, Images, InputSize, Network};
@@ -23,7 +21,8 @@ use super::precision::Precision;
 use super::provider::{self, EngineShape, ExecutionProvider, Placement};
 use super::runtime::{Runtime, Version, capture};
 use crate::error::Error;
-use crate::model::{self, DepthOutput, ElementType, ImageInput, Model, ModelFacts, Outlet};
+use crate::model::{self, DepthKind, DepthOutput, ImageInput, Model, ModelFacts, Outlet};
+use crate::text;
 
 /// What a session is made of.
 #[derive(Clone, Copy)]
@@ -61,8 +60,8 @@ pub(super) struct SessionNetwork {
     /// Index of the depth in `outputs`.
     depth: usize,
     options: Options,
-    /// The input as `f16`, for models that want it so.
-    half: Vec<f16>,
+    /// The image in another order or type, for models that want it so.
+    fed: tensors::Fed,
     /// A batch that was filled up, for models that take so many images and no fewer.
     padded: Vec<f32>,
     arena: Arena,
@@ -114,13 +113,20 @@ impl SessionNetwork {
         let (session, weights) = load(setup, graph, profile)?;
         let inputs = tensors::outlets(session.inputs());
         let outputs = tensors::outlets(session.outputs());
-        let input = model::select_input(facts, &inputs)?;
+        let mut input = model::select_input(facts, &inputs)?;
+        if let Some(normalization) = config.normalization {
+            input = input.with_normalization(normalization)?;
+        }
         let output = model::select_output(facts, &outputs)?;
         let options = Options::new(&outputs[output.index].name, provider)
             .map_err(|error| failure::load(provider, facts, runtime, &error, &[]))?;
         let description = Description {
             model: facts.name.clone(),
-            kind: facts.kind_of(&outputs[output.index].name),
+            kind: DepthKind::Relative,
+            kind_is_certain: false,
+            normalization: input.normalization.value,
+            normalization_is_certain: input.normalization.is_certain,
+            interpretation: Vec::new(),
             patch: facts.patch,
             input_size: input.input_size(),
             batch: input.batch,
@@ -136,19 +142,43 @@ impl SessionNetwork {
             notes: Vec::new(),
             fallbacks: Vec::new(),
         };
-        let network = Self {
+        let mut network = Self {
             session,
             weights,
             input,
             depth: output.index,
             outputs,
             options,
-            half: Vec::new(),
+            fed: tensors::Fed::default(),
             padded: Vec::new(),
             arena: Arena::default(),
             description,
         };
+        network.interpret(facts);
         Ok((network, output))
+    }
+
+    /// Says what the network is fed and gives, by the output that is chosen.
+    fn interpret(&mut self, facts: &ModelFacts) {
+        let name = &self.outputs[self.depth].name;
+        let depth = facts.depth_of(name);
+        let input = &self.input;
+        self.description.interpretation = vec![
+            format!(
+                "its image `{}` is fed as {} ({})",
+                text::name(&input.name),
+                input.in_words(),
+                input.normalization.reason
+            ),
+            format!(
+                "its depth `{}` is {} ({})",
+                text::name(name),
+                depth.value,
+                depth.reason
+            ),
+        ];
+        self.description.kind = depth.value;
+        self.description.kind_is_certain = depth.is_certain;
     }
 
     /// Takes over what another network of the same model has settled by trial.
@@ -205,22 +235,15 @@ impl SessionNetwork {
             session,
             input,
             options,
-            half,
+            fed,
             arena,
             ..
         } = self;
         let failed = |error: ort::Error| failure::run(images.size, &error);
         let shape = input.shape(images.batch, images.size);
-        let tensor: SessionInputValue<'_> = if input.element == ElementType::F16 {
-            tensors::to_half(images.values, half);
-            TensorRef::from_array_view((shape, half.as_slice()))
-                .map_err(failed)?
-                .into()
-        } else {
-            TensorRef::from_array_view((shape, images.values))
-                .map_err(failed)?
-                .into()
-        };
+        let tensor = fed
+            .tensor(input, shape, images.values, images.size.area())
+            .map_err(|reason| failure::result(images.size, reason))?;
         let options = if arena.count(images.batch * images.size.area()) {
             &options.shrink
         } else {

@@ -198,12 +198,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{DepthKind, InputSize};
+    use crate::model::{DepthKind, InputNormalization, InputSize};
 
     fn description() -> Description {
         Description {
             model: "stub".to_owned(),
             kind: DepthKind::Relative,
+            kind_is_certain: true,
+            normalization: InputNormalization::Imagenet,
+            normalization_is_certain: true,
+            interpretation: Vec::new(),
             patch: 14,
             input_size: InputSize::Any,
             batch: Some(1),

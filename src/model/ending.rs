@@ -1,7 +1,9 @@
 //! What ends the graph: the activation that gives depth its meaning.
 
-use super::DepthKind;
+use std::fmt;
+
 use super::graph::{Graph, Node, Value};
+use crate::text;
 
 /// The last activation before an output, seen through everything that only moves or scales values.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,14 +23,15 @@ pub enum Ending {
     Other(String),
 }
 
-impl Ending {
-    /// The meaning of depth that ends so.
-    pub fn kind(&self) -> DepthKind {
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ScaledSigmoid { .. } => DepthKind::Metric,
-            // networks of inverse depth have no use for a range of many powers of ten and end in Relu
-            Self::Exp => DepthKind::Distance,
-            _ => DepthKind::Relative,
+            Self::Relu => f.write_str("Relu"),
+            Self::ScaledSigmoid { max_depth } => write!(f, "Sigmoid × {max_depth}"),
+            Self::Probability => f.write_str("Sigmoid or Softmax, up to 1"),
+            Self::Exp => f.write_str("Exp"),
+            Self::Other(operator) if operator.is_empty() => f.write_str("no operator"),
+            Self::Other(operator) => f.write_str(&text::name(operator)),
         }
     }
 }
@@ -39,6 +42,27 @@ const MAX_STEPS: u32 = 256;
 /// What ends the graph at `value`.
 pub(super) fn of(graph: &Graph<'_>, value: Value) -> Ending {
     walk(graph, value, Scaling::default(), MAX_STEPS)
+}
+
+/// Whether there is a constant factor before or after the Relu that ends the graph at `value`, as networks have it that
+/// bring their numbers into a unit. The products of a quantised convolution are none.
+pub(super) fn is_scaled(graph: &Graph<'_>, mut value: Value) -> bool {
+    for _ in 0..MAX_STEPS {
+        let Some((node, _)) = graph.producer(value) else {
+            return false;
+        };
+        let next = match pass(graph, node) {
+            Some((_, factor, _)) if (factor - 1.0).abs() > 1e-6 => return true,
+            Some((next, ..)) => Some(next),
+            None if node.op() == "Relu" => node.input(0),
+            None => None,
+        };
+        match next {
+            Some(next) => value = next,
+            None => return false,
+        }
+    }
+    false
 }
 
 /// What the walk has passed: the output is `factor · x + shift`.

@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::budget::Budget;
+use super::depth_kind::{self, Family};
 use super::ending::{self, Ending};
 use super::graph::{Graph, fed_inputs};
 use super::limits::{MAX_OUTLETS, MAX_PATCH};
 use super::loaded::Model;
+use super::metadata::Metadata;
+use super::normalization::{self, Treatment};
 use super::outlet::Outlet;
 use super::patch::{self, FALLBACK_PATCH};
 use super::proto::ModelProto;
 use super::proto::tensor_proto::DataType;
-use super::{DepthKind, ModelSource};
+use super::{DepthKind, Finding, InputNormalization, ModelSource};
 use crate::error::Error;
 use crate::text;
 
@@ -25,6 +28,8 @@ pub struct OutputFacts {
     pub outlet: Outlet,
     /// What ends the graph there.
     pub ending: Ending,
+    /// What its values are, if it is the depth.
+    pub depth: Finding<DepthKind>,
 }
 
 /// What a model file says of itself.
@@ -37,7 +42,8 @@ pub struct ModelFacts {
     /// What the depth values are, judged by the likeliest depth output. [`ModelFacts::kind_of`] tells it of the
     /// output that was chosen in the end.
     pub kind: DepthKind,
-    /// Sides of the input are multiples of this many pixels; [`FALLBACK_PATCH`] when the graph has no patch embedding.
+    /// Sides of the input are multiples of this many pixels; [`FALLBACK_PATCH`] when the graph has no patch embedding and
+    /// its metadata say nothing.
     pub patch: u32,
     /// Whether the graph has a patch embedding.
     pub has_patch_embedding: bool,
@@ -59,6 +65,10 @@ pub struct ModelFacts {
     pub external_data: Vec<PathBuf>,
     /// Inputs as the file declares them.
     pub inputs: Vec<Outlet>,
+    /// What the graph does to each of [`Self::inputs`] first.
+    pub(crate) treatments: Vec<Treatment>,
+    /// The values that the image has to have by the file's metadata.
+    pub(crate) declared_normalization: Option<Finding<InputNormalization>>,
     /// Outputs as the file declares them.
     pub outputs: Vec<OutputFacts>,
 }
@@ -66,16 +76,35 @@ pub struct ModelFacts {
 impl ModelFacts {
     /// What the values of the named output are.
     pub fn kind_of(&self, output: &str) -> DepthKind {
-        self.ending_of(output)
-            .map_or(DepthKind::Relative, Ending::kind)
+        self.depth_of(output).value
+    }
+
+    /// What the values of the named output are, and how certain that is.
+    pub fn depth_of(&self, output: &str) -> Finding<DepthKind> {
+        self.output(output).map_or_else(
+            || {
+                let reason = "the file does not declare this output".to_owned();
+                Finding::guessed(DepthKind::Relative, reason)
+            },
+            |facts| facts.depth.clone(),
+        )
     }
 
     /// What ends the graph at the named output.
     pub fn ending_of(&self, output: &str) -> Option<&Ending> {
-        self.outputs
-            .iter()
-            .find(|facts| facts.outlet.name == output)
-            .map(|facts| &facts.ending)
+        self.output(output).map(|facts| &facts.ending)
+    }
+
+    fn output(&self, name: &str) -> Option<&OutputFacts> {
+        self.outputs.iter().find(|facts| facts.outlet.name == name)
+    }
+
+    /// What the graph does to the named input first.
+    pub(super) fn treatment_of(&self, input: &str) -> Treatment {
+        std::iter::zip(&self.inputs, &self.treatments)
+            .find(|(outlet, _)| outlet.name == input)
+            .map(|(_, treatment)| treatment.clone())
+            .unwrap_or_default()
     }
 
     /// Whether its products are products of integers, and not only its weights stored as such.
@@ -92,6 +121,9 @@ impl ModelFacts {
             .map_or(0, |&(_, version)| version)
     }
 }
+
+/// Of so many inputs that may be images, what the graph does to them is looked at.
+const MAX_IMAGES: usize = 4;
 
 /// Reads what a model file says of itself.
 ///
@@ -139,26 +171,8 @@ pub(super) fn of(
             });
         }
     }
-    let outputs = declared
-        .into_iter()
-        .flat_map(|graph| &graph.output)
-        .zip(&graph.outputs)
-        .map(|(info, (name, value))| {
-            let value = value.ok_or_else(|| {
-                invalid(format!(
-                    "nothing in it makes its output `{}`; export it again",
-                    text::name(name)
-                ))
-            });
-            // nothing is made beyond the budget
-            let value = budget.check(&source.label()).and(value)?;
-            Ok(OutputFacts {
-                outlet: Outlet::from_onnx(info),
-                ending: ending::of(&graph, value),
-            })
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
-
+    let metadata = Metadata::of(model);
+    let treatments = treatments(&graph, &inputs);
     let stem = graph
         .inputs
         .iter()
@@ -172,12 +186,41 @@ pub(super) fn of(
             wanted: format!("patches of at most {MAX_PATCH}"),
         });
     }
+    let family = Family {
+        patch: stem.patch,
+        builtin: *source == ModelSource::Builtin,
+    };
+    let outputs = declared
+        .into_iter()
+        .flat_map(|graph| &graph.output)
+        .zip(&graph.outputs)
+        .map(|(info, (name, value))| {
+            let value = value.ok_or_else(|| {
+                invalid(format!(
+                    "nothing in it makes its output `{}`; export it again",
+                    text::name(name)
+                ))
+            });
+            // nothing is made beyond the budget
+            let value = budget.check(&source.label()).and(value)?;
+            let ending = ending::of(&graph, value);
+            let depth = metadata
+                .depth
+                .clone()
+                .unwrap_or_else(|| depth_kind::judge(&graph, value, &ending, family));
+            Ok(OutputFacts {
+                outlet: Outlet::from_onnx(info),
+                ending,
+                depth,
+            })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
 
     let mut facts = ModelFacts {
         name: source.name(),
         label: source.label(),
         kind: DepthKind::Relative,
-        patch: stem.patch.unwrap_or(FALLBACK_PATCH),
+        patch: stem.patch.or(metadata.stride).unwrap_or(FALLBACK_PATCH),
         has_patch_embedding: stem.patch.is_some(),
         channels: stem.channels,
         producer: text::printable(
@@ -191,6 +234,8 @@ pub(super) fn of(
         half_precision: is_half(&graph),
         external_data,
         inputs,
+        treatments,
+        declared_normalization: metadata.normalization,
         outputs,
     };
     // the runtime may know more of the shapes, but hardly another output
@@ -204,6 +249,24 @@ pub(super) fn of(
     }
     budget.check(&facts.label)?;
     Ok(facts)
+}
+
+/// What the graph does to each of `inputs` first, as far as they may be the image.
+fn treatments(graph: &Graph<'_>, inputs: &[Outlet]) -> Vec<Treatment> {
+    let may_be_image =
+        |input: &Outlet| matches!(input.dims.len(), 4 | 5) && input.element.may_be_image();
+    // where there are many, none of them is taken
+    let few = inputs.iter().filter(|input| may_be_image(input)).count() <= MAX_IMAGES;
+    let treatment = |input: &Outlet| {
+        let of = |name: &str| graph.inputs.iter().find(|(found, _)| *found == name);
+        match of(&input.name) {
+            Some(&(_, value)) if few && may_be_image(input) => {
+                normalization::treatment(graph, value, &input.element)
+            }
+            _ => Treatment::default(),
+        }
+    };
+    inputs.iter().map(treatment).collect()
 }
 
 /// The two names of ONNX's own operator set are one.

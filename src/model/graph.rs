@@ -20,6 +20,9 @@ pub(super) type Value = usize;
 /// Constants are found through chains of casts and reshapes no longer than this.
 const MAX_CHAIN: u32 = 32;
 
+/// Constants that are computed from others are computed in no more steps than this.
+const MAX_CONSTANT_STEPS: u32 = 64;
+
 /// An operator at its place in the graph.
 pub(super) struct Node<'a> {
     pub proto: &'a NodeProto,
@@ -144,6 +147,73 @@ impl<'a> Graph<'a> {
         self.scalar_within(value, MAX_CHAIN).unwrap_or(None)
     }
 
+    /// The numbers behind `value`, if it is made of constants and has no more than `most` elements; its shape is not
+    /// kept.
+    pub(super) fn numbers(&self, value: Value, most: usize) -> Option<Vec<f64>> {
+        let mut steps = MAX_CONSTANT_STEPS;
+        self.numbers_within(value, most, MAX_CHAIN, &mut steps)
+    }
+
+    fn numbers_within(
+        &self,
+        value: Value,
+        most: usize,
+        depth: u32,
+        steps: &mut u32,
+    ) -> Option<Vec<f64>> {
+        let depth = depth.checked_sub(1)?;
+        *steps = steps.checked_sub(1)?;
+        let Some((node, _)) = self.producer(value) else {
+            return number::vector(self.constants.get(&value)?, most);
+        };
+        let mut of = |index| self.numbers_within(node.input(index)?, most, depth, steps);
+        let found = match node.op() {
+            "Constant" => {
+                node.proto
+                    .attribute
+                    .iter()
+                    .find_map(|attribute| match attribute.name() {
+                        "value" => number::vector(attribute.t.as_ref()?, most),
+                        "value_float" => attribute.f.map(|number| vec![f64::from(number)]),
+                        "value_int" => attribute.i.map(|number| vec![number as f64]),
+                        "value_floats" if attribute.floats.len() <= most => {
+                            Some(attribute.floats.iter().map(|&n| f64::from(n)).collect())
+                        }
+                        _ => None,
+                    })?
+            }
+            "Cast" | "CastLike" | "Identity" | "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten"
+            | "Expand" | "Transpose" => of(0)?,
+            "Neg" => each(of(0)?, |a| -a),
+            "Reciprocal" => each(of(0)?, f64::recip),
+            "Sqrt" => each(of(0)?, f64::sqrt),
+            "Add" => pairs(of(0)?, of(1)?, |a, b| a + b)?,
+            "Sub" => pairs(of(0)?, of(1)?, |a, b| a - b)?,
+            "Mul" => pairs(of(0)?, of(1)?, |a, b| a * b)?,
+            "Div" => pairs(of(0)?, of(1)?, |a, b| a / b)?,
+            "DequantizeLinear" => {
+                let zero = match node.input(2) {
+                    Some(_) => of(2)?,
+                    None => vec![0.0],
+                };
+                let steps = pairs(of(0)?, zero, |a, b| a - b)?;
+                pairs(steps, of(1)?, |a, b| a * b)?
+            }
+            "Concat" => {
+                let mut all = Vec::new();
+                for index in 0..node.inputs.len() {
+                    all.extend(of(index)?);
+                    if all.len() > most {
+                        return None;
+                    }
+                }
+                all
+            }
+            _ => return None,
+        };
+        (1..=most).contains(&found.len()).then_some(found)
+    }
+
     /// As [`Graph::scalar`], through so many nodes. What was found is remembered, so that a graph in which each node
     /// takes the one before it twice is walked once.
     ///
@@ -200,6 +270,25 @@ impl<'a> Graph<'a> {
 /// A number was looked for through more nodes than lie before one in a sound model.
 #[derive(Debug, Clone, Copy)]
 struct TooFar;
+
+fn each(mut numbers: Vec<f64>, of: impl Fn(f64) -> f64) -> Vec<f64> {
+    numbers.iter_mut().for_each(|number| *number = of(*number));
+    numbers
+}
+
+/// Element by element; a single number goes with each.
+fn pairs(left: Vec<f64>, right: Vec<f64>, of: impl Fn(f64, f64) -> f64) -> Option<Vec<f64>> {
+    match (&left[..], &right[..]) {
+        (_, &[right]) => Some(each(left, |left| of(left, right))),
+        (&[left], _) => Some(each(right, |right| of(left, right))),
+        _ if left.len() == right.len() => Some(
+            std::iter::zip(left, right)
+                .map(|(left, right)| of(left, right))
+                .collect(),
+        ),
+        _ => None,
+    }
+}
 
 /// Inputs that have to be fed: up to IR version 3 initializers are declared among them.
 pub(super) fn fed_inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {

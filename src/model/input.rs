@@ -1,7 +1,7 @@
 //! Which input is the image.
 
 use super::outlet::{Dim, ElementType, Outlet};
-use super::{InputSize, ModelFacts};
+use super::{Finding, InputNormalization, InputSize, ModelFacts, Quantization};
 use crate::error::Error;
 use crate::geometry::Size;
 
@@ -10,20 +10,35 @@ const MAX_SIDE: u64 = 16_384;
 /// A fixed first side greater than this is a window of frames, not a batch.
 const MAX_FIXED_BATCH: u64 = 16;
 
-const WANTED: &str =
-    "one image input [N, 3, height, width] or [N, 1, 3, height, width] of float32 or float16";
+const WANTED: &str = "one image input [N, 3, height, width] or [N, height, width, 3], or one view of these \
+    [N, 1, …], of float32, float16 or uint8";
+
+/// The order of an image's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// A plane for each channel: [3, height, width].
+    ChannelsFirst,
+    /// Pixel by pixel: [height, width, 3].
+    ChannelsLast,
+}
 
 /// The image input of a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ImageInput {
     /// Its place among the inputs.
     pub index: usize,
     /// Its name.
     pub name: String,
-    /// [`ElementType::F32`] or [`ElementType::F16`].
+    /// [`ElementType::F32`], [`ElementType::F16`] or [`ElementType::U8`].
     pub element: ElementType,
-    /// Whether it has a side for views: [N, 1, 3, height, width].
+    /// The order of its values.
+    pub layout: Layout,
+    /// Whether it has a side for views: [N, 1, 3, height, width] or [N, 1, height, width, 3].
     pub has_views: bool,
+    /// Its values, and how they were found out.
+    pub normalization: Finding<InputNormalization>,
+    /// What the integers of a quantised image stand for; `None`: they are the values themselves.
+    pub quantization: Option<Quantization>,
     /// Images per run where the model fixes it; `None`: any number.
     pub batch: Option<usize>,
     /// Width where the model fixes it.
@@ -44,13 +59,62 @@ impl ImageInput {
 
     /// The shape of a tensor of `batch` images of `size`.
     pub fn shape(&self, batch: usize, size: Size) -> Vec<i64> {
-        let images = batch as i64;
         let [height, width] = [i64::from(size.height), i64::from(size.width)];
+        let mut shape = vec![batch as i64];
         if self.has_views {
-            vec![images, 1, 3, height, width]
-        } else {
-            vec![images, 3, height, width]
+            shape.push(1);
         }
+        shape.extend(match self.layout {
+            Layout::ChannelsFirst => [3, height, width],
+            Layout::ChannelsLast => [height, width, 3],
+        });
+        shape
+    }
+
+    /// The same with values that the user names, whatever was found.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where integers can't be such values.
+    pub fn with_normalization(mut self, normalization: InputNormalization) -> Result<Self, Error> {
+        let found = self.normalization.value;
+        if self.element == ElementType::U8
+            && normalization != InputNormalization::Byte
+            && normalization != found
+        {
+            return Err(Error::Setting {
+                property: "input-normalization",
+                reason: format!(
+                    "the model takes its image as uint8, which {} values can't be; leave it at auto or byte",
+                    normalization.name()
+                ),
+            });
+        }
+        if normalization != found {
+            self.quantization = None;
+        }
+        self.normalization = Finding::certain(normalization, "it was set".to_owned());
+        Ok(self)
+    }
+
+    /// What is fed, in words: element type, shape, values.
+    pub fn in_words(&self) -> String {
+        let order = match (self.layout, self.has_views) {
+            (Layout::ChannelsFirst, false) => "[N, 3, height, width]",
+            (Layout::ChannelsLast, false) => "[N, height, width, 3]",
+            (Layout::ChannelsFirst, true) => "[N, 1, 3, height, width]",
+            (Layout::ChannelsLast, true) => "[N, 1, height, width, 3]",
+        };
+        let values = match (self.normalization.value, self.quantization) {
+            (InputNormalization::Imagenet, None) => {
+                "-2.1…2.6: 0…1 less ImageNet's mean, divided by its deviation".to_owned()
+            }
+            (InputNormalization::Unit, _) => "0…1".to_owned(),
+            (InputNormalization::Byte, _) => "0…255".to_owned(),
+            (InputNormalization::Imagenet, Some(Quantization { scale, zero })) => format!(
+                "0…255: ImageNet's normalised values, divided by {scale:.6} and {zero} added"
+            ),
+        };
+        format!("RGB, {order} {}, {values}", self.element)
     }
 }
 
@@ -58,7 +122,7 @@ impl ImageInput {
 ///
 /// # Errors
 /// [`Error::ModelUnsupported`] when there is none, when there are several, when there are others beside it, or when
-/// its form is none that a single image can be given in: channels last, several views, a window of frames, integers.
+/// its form is none that a single image can be given in: several views, a window of frames, other types of elements.
 pub fn select_input(facts: &ModelFacts, inputs: &[Outlet]) -> Result<ImageInput, Error> {
     let unsupported = |found: String| {
         Err(Error::ModelUnsupported {
@@ -113,22 +177,41 @@ pub fn select_input(facts: &ModelFacts, inputs: &[Outlet]) -> Result<ImageInput,
 
 /// `input` as an image, or why it is none.
 fn image_input(facts: &ModelFacts, input: &Outlet) -> Result<ImageInput, String> {
-    let (batch, views, channels, height, width) = match input.dims.as_slice() {
-        [batch, channels, height, width] => (batch, None, channels, height, width),
-        [batch, views, channels, height, width] => (batch, Some(views), channels, height, width),
+    let treatment = facts.treatment_of(&input.name);
+    let (batch, views, sides) = match input.dims.as_slice() {
+        [batch, sides @ ..] if sides.len() == 3 => (batch, None, sides),
+        [batch, views, sides @ ..] if sides.len() == 3 => (batch, Some(views), sides),
         dims => return Err(format!("of rank {}", dims.len())),
     };
-    if !input.element.is_supported() {
+    if !input.element.may_be_image() {
         return Err(format!("whose elements are {}", input.element));
     }
-    if !channels.admits(3) || (channels.fixed().is_none() && width.fixed() == Some(3)) {
-        if width.fixed() == Some(3) {
-            return Err("with channels last (NHWC)".to_owned());
-        }
+    let [first, middle, last] = sides else {
+        return Err("without sides".to_owned());
+    };
+    let layout = match (first.fixed(), last.fixed()) {
+        (Some(3), _) => Layout::ChannelsFirst,
+        (_, Some(3)) => Layout::ChannelsLast,
+        // nothing but what the graph does with it tells
+        (None, None) if treatment.channels_last == Some(true) => Layout::ChannelsLast,
+        _ => Layout::ChannelsFirst,
+    };
+    let (channels, height, width) = match layout {
+        Layout::ChannelsFirst => (first, middle, last),
+        Layout::ChannelsLast => (last, first, middle),
+    };
+    if !channels.admits(3) {
         if views.is_some_and(|views| views.fixed() == Some(3)) {
             return Err("with channels before frames: a window of frames".to_owned());
         }
-        return Err(format!("with {}", channels_of(channels)));
+        // channels last, but not three of them
+        let last = last.fixed().filter(|count| (1..=4).contains(count));
+        return Err(match last {
+            Some(count) if channels.fixed().is_some_and(|c| c > 4) => {
+                format!("with {}", channels_of(count))
+            }
+            _ => format!("with {}", channels_of(channels)),
+        });
     }
     if let (None, Some(taken)) = (channels.fixed(), facts.channels)
         && taken != 3
@@ -155,11 +238,35 @@ fn image_input(facts: &ModelFacts, input: &Outlet) -> Result<ImageInput, String>
         index: 0,
         name: input.name.clone(),
         element: input.element.clone(),
+        layout,
         has_views: views.is_some(),
+        normalization: normalization(facts, input, treatment.normalization),
+        quantization: treatment.quantization,
         batch,
         width: side(width)?,
         height: side(height)?,
     })
+}
+
+/// The values that the image has to have: as the metadata say, else as the graph tells, else as is usual.
+fn normalization(
+    facts: &ModelFacts,
+    input: &Outlet,
+    found: Option<Finding<InputNormalization>>,
+) -> Finding<InputNormalization> {
+    if let Some(found) = facts.declared_normalization.clone().or(found) {
+        return found;
+    }
+    if input.element == ElementType::U8 {
+        let reason = "its image comes in bytes".to_owned();
+        return Finding::certain(InputNormalization::Byte, reason);
+    }
+    let reason = "its graph takes the image as it is".to_owned();
+    if facts.has_patch_embedding {
+        let reason = format!("{reason}, as Depth Anything and other vision transformers do");
+        return Finding::certain(InputNormalization::Imagenet, reason);
+    }
+    Finding::guessed(InputNormalization::Imagenet, reason)
 }
 
 fn channels_of(count: impl std::fmt::Display) -> String {
@@ -206,18 +313,26 @@ mod tests {
         assert_eq!(image.input_size(), InputSize::Fixed(Size::new(518, 518)));
         assert_eq!(judge(&[16, 3, -1, -1]).unwrap().batch, Some(16));
         assert!(judge(&[-1; 5]).unwrap().has_views);
-        assert!(
-            judge(&[1, 3, 224, 3]).is_ok(),
-            "three columns, channels first"
+        let layout = |dims: &[i64]| judge(dims).unwrap().layout;
+        assert_eq!(
+            layout(&[1, 3, 224, 3]),
+            Layout::ChannelsFirst,
+            "three columns"
         );
+        for dims in [&[1, -1, -1, 3][..], &[1, 224, 224, 3], &[1, 1, -1, -1, 3]] {
+            assert_eq!(layout(dims), Layout::ChannelsLast, "{dims:?}");
+        }
+        let image = judge(&[1, 224, 320, 3]).unwrap();
+        let size = Size::new(320, 224);
+        assert_eq!(image.input_size(), InputSize::Fixed(size));
+        assert_eq!(image.shape(2, size), [2, 224, 320, 3]);
     }
 
     #[test]
     fn what_is_no_image() {
         refused(&[3, -1, -1], "of rank 3");
         refused(&[1, 1, 1, 3, -1, -1], "of rank 6");
-        refused(&[1, -1, -1, 3], "NHWC");
-        refused(&[1, 1, -1, -1, 3], "NHWC");
+        refused(&[1, 224, 224, 1], "with 1 channel instead of 3");
         refused(&[1, 3, 8, -1, -1], "a window of frames");
         refused(&[1, 1, -1, -1], "with 1 channel instead of 3");
         refused(&[1, 9, -1, -1], "with 9 channels instead of 3");

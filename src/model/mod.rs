@@ -1,11 +1,12 @@
 //! What a model file says of itself.
 //!
-//! [`inspect`] reads the ONNX protobuf: is it metric or relative ([`Ending`]), how large are its patches, where do
-//! its weights lie. [`select_input`] and [`select_output`] decide on neutral descriptions of inputs and outputs
+//! [`inspect`] reads the ONNX protobuf: what do its numbers mean ([`DepthKind`], by its [`Ending`] or its metadata),
+//! which values does it want its image in ([`InputNormalization`]), how large are its patches, where do its weights lie. [`select_input`] and [`select_output`] decide on neutral descriptions of inputs and outputs
 //! ([`Outlet`]), as an inference runtime reports them, which of them are the image and the depth. Nothing here goes
 //! by names, except to choose between two outputs that are alike in everything else.
 
 mod budget;
+mod depth_kind;
 mod ending;
 mod external;
 mod facts;
@@ -14,6 +15,8 @@ mod graph;
 mod input;
 mod limits;
 mod loaded;
+mod metadata;
+mod normalization;
 mod number;
 mod outlet;
 mod output;
@@ -27,13 +30,16 @@ mod wire;
 pub use budget::{Budget, Cancel};
 pub use ending::Ending;
 pub use facts::{ModelFacts, OutputFacts, inspect, inspect_bytes};
-pub use input::{ImageInput, select_input};
+pub use input::{ImageInput, Layout, select_input};
 pub(crate) use limits::MAX_FIXED_PIXELS;
 pub use loaded::Model;
+pub use normalization::Quantization;
 pub use outlet::{Dim, ElementType, Outlet};
 pub use output::{DepthOutput, depth_size, select_output, settle_output};
 pub use patch::FALLBACK_PATCH;
 pub use source::ModelSource;
+
+use std::fmt;
 
 use crate::geometry::Size;
 
@@ -49,6 +55,16 @@ pub enum DepthKind {
     Metric,
 }
 
+impl fmt::Display for DepthKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Relative => "inverse depth: larger is nearer, without metres",
+            Self::Distance => "distance: larger is farther, without metres",
+            Self::Metric => "distance in metres",
+        })
+    }
+}
+
 /// What sizes the network takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InputSize {
@@ -56,4 +72,47 @@ pub enum InputSize {
     Any,
     /// Only this one; frames are stretched to it.
     Fixed(Size),
+}
+
+/// What the values of the network's image are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InputNormalization {
+    /// ImageNet's mean is taken off and what is left divided by its deviation: Depth Anything and most networks on a ViT
+    /// or ResNet.
+    Imagenet,
+    /// 0…1.
+    Unit,
+    /// 0…255.
+    Byte,
+}
+
+/// What was found out about a model, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding<T> {
+    /// What it is.
+    pub value: T,
+    /// Whether the file leaves no doubt.
+    pub is_certain: bool,
+    /// What it was told by, in words.
+    pub reason: String,
+}
+
+impl<T> Finding<T> {
+    /// What the file tells.
+    pub fn certain(value: T, reason: String) -> Self {
+        Self {
+            value,
+            is_certain: true,
+            reason,
+        }
+    }
+
+    /// What is likeliest where the file does not tell.
+    pub fn guessed(value: T, reason: String) -> Self {
+        Self {
+            value,
+            is_certain: false,
+            reason,
+        }
+    }
 }

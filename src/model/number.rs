@@ -5,6 +5,44 @@ use half::{bf16, f16};
 use super::proto::TensorProto;
 use super::proto::tensor_proto::DataType;
 
+/// The elements of a tensor as numbers, if there are no more than `most`.
+pub(super) fn vector(tensor: &TensorProto, most: usize) -> Option<Vec<f64>> {
+    let count = tensor.dims.iter().try_fold(1_usize, |count, &side| {
+        let count = count.checked_mul(usize::try_from(side).ok()?)?;
+        (1..=most).contains(&count).then_some(count)
+    })?;
+    if count == 1 {
+        return scalar(tensor).map(|number| vec![number]);
+    }
+    let raw = tensor.raw_data();
+    let size = match DataType::try_from(tensor.data_type()).ok()? {
+        DataType::Double | DataType::Int64 => 8,
+        DataType::Float | DataType::Int32 => 4,
+        DataType::Float16 | DataType::Bfloat16 => 2,
+        DataType::Int8 | DataType::Uint8 => 1,
+        _ => return None,
+    };
+    // each of them as a tensor of its own
+    (0..count)
+        .map(|index| {
+            let part = |length| index.min(length)..(index + 1).min(length);
+            let element = TensorProto {
+                data_type: tensor.data_type,
+                raw_data: (!raw.is_empty())
+                    .then(|| raw.get(index * size..(index + 1) * size))
+                    .flatten()
+                    .map(|bytes| bytes.to_vec().into()),
+                float_data: tensor.float_data[part(tensor.float_data.len())].to_vec(),
+                double_data: tensor.double_data[part(tensor.double_data.len())].to_vec(),
+                int32_data: tensor.int32_data[part(tensor.int32_data.len())].to_vec(),
+                int64_data: tensor.int64_data[part(tensor.int64_data.len())].to_vec(),
+                ..TensorProto::default()
+            };
+            scalar(&element)
+        })
+        .collect()
+}
+
 /// The one element of a tensor as a number.
 pub(super) fn scalar(tensor: &TensorProto) -> Option<f64> {
     if tensor.dims.iter().any(|&side| side != 1) {
@@ -111,6 +149,44 @@ mod tests {
                 tensor.data_type()
             );
         }
+    }
+
+    #[test]
+    fn several_numbers_of_every_storage() {
+        let three = |kind| TensorProto {
+            dims: vec![1, 3, 1, 1],
+            ..tensor(kind)
+        };
+        let numbers = [0.5, 2.0, -3.0];
+        let half = |number: f64| f16::from_f64(number).to_le_bytes();
+        let tensors = [
+            TensorProto {
+                float_data: numbers.map(|n| n as f32).to_vec(),
+                ..three(DataType::Float)
+            },
+            TensorProto {
+                double_data: numbers.to_vec(),
+                ..three(DataType::Double)
+            },
+            TensorProto {
+                raw_data: Some(numbers.map(half).concat().into()),
+                ..three(DataType::Float16)
+            },
+        ];
+        for tensor in tensors {
+            assert_eq!(vector(&tensor, 3).as_deref(), Some(&numbers[..]));
+            assert_eq!(vector(&tensor, 2), None);
+        }
+        let short = TensorProto {
+            float_data: vec![1.0, 2.0],
+            ..three(DataType::Float)
+        };
+        assert_eq!(vector(&short, 3), None);
+        let huge = TensorProto {
+            dims: vec![i64::MAX, 3],
+            ..tensor(DataType::Float)
+        };
+        assert_eq!(vector(&huge, 3), None);
     }
 
     #[test]

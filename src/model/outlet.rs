@@ -16,20 +16,28 @@ pub enum ElementType {
     F32,
     /// IEEE half precision.
     F16,
-    /// Any other, by its name: `int64`, `uint8`, `bfloat16`, …
+    /// Bytes.
+    U8,
+    /// Any other, by its name: `int64`, `int8`, `bfloat16`, …
     Other(String),
 }
 
 impl ElementType {
-    /// Whether images and depth maps may have this type.
-    pub fn is_supported(&self) -> bool {
+    /// Whether depth maps may have this type.
+    pub fn may_be_depth(&self) -> bool {
         matches!(self, Self::F32 | Self::F16)
+    }
+
+    /// Whether images may have this type.
+    pub fn may_be_image(&self) -> bool {
+        matches!(self, Self::F32 | Self::F16 | Self::U8)
     }
 
     pub(super) fn from_onnx(element: i32) -> Self {
         match DataType::try_from(element) {
             Ok(DataType::Float) => Self::F32,
             Ok(DataType::Float16) => Self::F16,
+            Ok(DataType::Uint8) => Self::U8,
             Ok(other) => Self::Other(other.as_str_name().to_lowercase()),
             Err(_) => Self::Other(format!("element type {element}")),
         }
@@ -41,6 +49,7 @@ impl fmt::Display for ElementType {
         match self {
             Self::F32 => f.write_str("float32"),
             Self::F16 => f.write_str("float16"),
+            Self::U8 => f.write_str("uint8"),
             Self::Other(name) => f.write_str(name),
         }
     }

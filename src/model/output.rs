@@ -138,7 +138,7 @@ pub fn depth_size(dims: &[i64], batch: usize) -> Result<Size, String> {
 
 /// Whether an output can hold a depth map, by what is declared of it.
 fn may_be_depth(output: &Outlet) -> bool {
-    if !output.element.is_supported() {
+    if !output.element.may_be_depth() {
         return false;
     }
     match output.dims.as_slice() {
@@ -213,7 +213,7 @@ fn alike(map: Size, image: Size) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DepthKind, ElementType, OutputFacts};
+    use super::super::{DepthKind, ElementType, Finding, OutputFacts};
     use super::*;
 
     fn facts(outputs: &[(&str, &[i64], Ending)]) -> (ModelFacts, Vec<Outlet>) {
@@ -226,6 +226,7 @@ mod tests {
                     dims.iter().map(|&length| Dim::new(length, "")).collect(),
                 ),
                 ending: ending.clone(),
+                depth: Finding::guessed(DepthKind::Relative, String::new()),
             })
             .collect();
         let outlets = outputs.iter().map(|output| output.outlet.clone()).collect();
@@ -244,6 +245,8 @@ mod tests {
             half_precision: false,
             external_data: Vec::new(),
             inputs: Vec::new(),
+            treatments: Vec::new(),
+            declared_normalization: None,
             outputs,
         };
         (facts, outlets)

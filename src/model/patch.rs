@@ -37,11 +37,17 @@ pub(super) fn stem(graph: &Graph<'_>, image: Value) -> Stem {
         }
         if let Some(Convolution {
             channels,
+            made,
             kernel,
             strides,
         }) = convolution(graph, node)
         {
             stem.channels.get_or_insert(channels);
+            // what prepares the image pixel by pixel makes an image
+            if channels == 3 && made == 3 && kernel == [1; 2] && strides == [1; 2] {
+                reached.extend(&node.outputs);
+                continue;
+            }
             if channels == 3
                 && kernel == strides
                 && kernel >= [MIN_PATCH; 2]
@@ -69,6 +75,8 @@ pub(super) fn stem(graph: &Graph<'_>, image: Value) -> Stem {
 
 struct Convolution {
     channels: u32,
+    /// Channels that it makes.
+    made: i64,
     kernel: [i64; 2],
     strides: [i64; 2],
 }
@@ -79,7 +87,8 @@ fn convolution(graph: &Graph<'_>, node: &Node<'_>) -> Option<Convolution> {
         "QLinearConv" => 3,
         _ => return None,
     };
-    let &[_, channels, height, width] = graph.constant(node.input(weight)?)?.dims.as_slice() else {
+    let &[made, channels, height, width] = graph.constant(node.input(weight)?)?.dims.as_slice()
+    else {
         return None;
     };
     let group = node.attribute("group").map_or(1, |attribute| attribute.i());
@@ -88,6 +97,7 @@ fn convolution(graph: &Graph<'_>, node: &Node<'_>) -> Option<Convolution> {
         _ => [1, 1],
     };
     Some(Convolution {
+        made,
         channels: u32::try_from(channels.checked_mul(group)?).ok()?,
         kernel: [height, width],
         strides,

@@ -113,7 +113,10 @@ impl RegularFile {
             &mut options,
             libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC,
         );
-        let file = options.open(path).map_err(|error| io_reason(&error))?;
+        let file = options.open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => missing(path),
+            _ => io_reason(&error),
+        })?;
         let metadata = file.metadata().map_err(|error| io_reason(&error))?;
         if metadata.is_dir() {
             return Err("it is a folder; give the .onnx file in it".to_owned());
@@ -187,6 +190,32 @@ impl RegularFile {
 const CHANGED: &str =
     "it was changed while it was read; wait until it is whole, and replace a model by renaming";
 
+/// What to do about a path that is none.
+fn missing(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if let Some(rest) = text.strip_prefix("~/") {
+        let home = std::env::var("HOME").unwrap_or_else(|_| "/home/…".to_owned());
+        return format!(
+            "no such file; the shell leaves ~ behind a = as it is: write $HOME/{rest} or {home}/{rest}"
+        );
+    }
+    if text.starts_with('~') {
+        return "no such file; the shell leaves ~ behind a = as it is: write the whole path"
+            .to_owned();
+    }
+    if let Some((scheme, rest)) = text.split_once(":/")
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric())
+    {
+        let rest = rest.trim_start_matches('/');
+        return match scheme {
+            "file" => format!("a URI is no path: write /{rest}"),
+            _ => "a URI is no path, and models are not fetched: download it and give the file"
+                .to_owned(),
+        };
+    }
+    "no such file".to_owned()
+}
+
 /// An input/output error with what to do about it.
 pub(super) fn io_reason(error: &std::io::Error) -> String {
     match error.kind() {
@@ -211,6 +240,24 @@ mod tests {
         assert_eq!(file("/a/depth_v2.small.onnx"), "depth_v2.small");
         assert_eq!(file("model"), "model");
         assert_eq!(file("/"), "/");
+    }
+
+    #[test]
+    fn what_is_no_path_says_what_is() {
+        let reason = |path: &str| {
+            let error = ModelSource::File(path.into()).bytes().unwrap_err();
+            error.to_string()
+        };
+        for (path, words) in [
+            ("~/a/model.onnx", "$HOME/a/model.onnx"),
+            ("~someone/model.onnx", "whole path"),
+            ("file:///a/model.onnx", "write /a/model.onnx"),
+            ("https://example.org/model.onnx", "download it"),
+            ("nowhere/model.onnx", "no such file"),
+        ] {
+            let reason = reason(path);
+            assert!(reason.contains(words), "{path}: {reason}");
+        }
     }
 
     #[test]

@@ -95,16 +95,28 @@ pub struct CutDetector {
     /// The last picture before the last cut, and the frames since.
     before: Option<(Thumbnail, u32)>,
     usual: f32,
+    /// See [`Self::of_deviation`]; 0: 1.
+    deviation: f32,
 }
 
 impl CutDetector {
+    /// For pictures in whose values natural ones have this standard deviation; 1, as in normalised tensors, where it is
+    /// not said.
+    #[must_use]
+    pub fn of_deviation(self, deviation: f32) -> Self {
+        Self { deviation, ..self }
+    }
+
     /// Looks at the next picture of a stream: `tensor` is `[3, height, width]` of `size`, normalised. One of no pixels
     /// goes on.
     pub fn look(&mut self, tensor: &[f32], size: Size, joint: Joint) -> Compared {
         if joint == Joint::Afresh {
-            *self = Self::default();
+            *self = Self::default().of_deviation(self.deviation);
         }
-        let picture = Colours::of(tensor, size);
+        let mut picture = Colours::of(tensor, size);
+        if let (Some(picture), true) = (&mut picture, self.deviation > 0.0) {
+            picture.divide(self.deviation);
+        }
         let change = picture
             .as_ref()
             .map_or(Change::None, |picture| self.compare(picture, joint));

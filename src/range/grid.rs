@@ -84,6 +84,14 @@ impl Colours {
         Self { planes }
     }
 
+    /// Brings the values to the unit of normalised tensors, from one in which natural pictures have this standard
+    /// deviation.
+    pub(super) fn divide(&mut self, deviation: f32) {
+        if deviation != 1.0 {
+            self.planes.iter_mut().for_each(|value| *value /= deviation);
+        }
+    }
+
     /// One of the three channels.
     pub(super) fn plane(&self, channel: usize) -> &[f32] {
         &self.planes[channel * CELLS..][..CELLS]

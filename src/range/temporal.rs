@@ -72,6 +72,8 @@ pub struct TemporalFilter {
     samples: Vec<f32>,
     columns: Vec<usize>,
     variant: Variant,
+    /// See [`Self::of_deviation`]; 0: 1.
+    deviation: f32,
 }
 
 /// A picture as the network sees it: `[3, height, width]`, normalised.
@@ -93,6 +95,13 @@ pub struct Strength {
 }
 
 impl TemporalFilter {
+    /// For pictures in whose values natural ones have this standard deviation; 1, as in normalised tensors, where it is
+    /// not said.
+    #[must_use]
+    pub fn of_deviation(self, deviation: f32) -> Self {
+        Self { deviation, ..self }
+    }
+
     /// Forgets the past.
     pub fn restart(&mut self) {
         self.fresh = true;
@@ -119,6 +128,10 @@ impl TemporalFilter {
             return;
         }
         self.read_luma(picture, size);
+        if self.deviation > 0.0 && self.deviation != 1.0 {
+            let deviation = self.deviation;
+            self.luma.iter_mut().for_each(|luma| *luma /= deviation);
+        }
         let span = limits.span();
         let show = Affine {
             gain: span.recip(),

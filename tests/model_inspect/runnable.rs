@@ -1,13 +1,19 @@
 //! The models that run, and what they say of themselves.
 
 use gstdepthanything::geometry::Size;
-use gstdepthanything::model::{DepthKind, ElementType, Ending, InputSize};
+use gstdepthanything::model::{
+    DepthKind, ElementType, Ending, InputNormalization, InputSize, Layout,
+};
 
 /// A model that runs, with what most of them have in common filled in.
 pub(crate) struct Expected {
     pub(crate) kind: DepthKind,
     pub(crate) ending: Ending,
     pub(crate) patch: Option<u32>,
+    /// Of a model without patches, by its metadata.
+    pub(crate) stride: Option<u32>,
+    pub(crate) normalization: InputNormalization,
+    pub(crate) layout: Layout,
     pub(crate) size: InputSize,
     pub(crate) batch: Option<usize>,
     pub(crate) element: ElementType,
@@ -21,6 +27,9 @@ impl Default for Expected {
             kind: DepthKind::Relative,
             ending: Ending::Relu,
             patch: Some(14),
+            stride: None,
+            normalization: InputNormalization::Imagenet,
+            layout: Layout::ChannelsFirst,
             size: InputSize::Any,
             batch: Some(1),
             element: ElementType::F32,
@@ -39,6 +48,34 @@ impl Expected {
         }
     }
 
+    fn fed(normalization: InputNormalization) -> Self {
+        Self {
+            normalization,
+            ..Self::default()
+        }
+    }
+
+    fn last(self) -> Self {
+        Self {
+            layout: Layout::ChannelsLast,
+            ..self
+        }
+    }
+
+    fn bytes(self) -> Self {
+        Self {
+            element: ElementType::U8,
+            ..self
+        }
+    }
+
+    fn pixelwise(ending: Ending) -> Self {
+        Self {
+            patch: None,
+            ..Self::ending(ending)
+        }
+    }
+
     fn ending(ending: Ending) -> Self {
         Self {
             ending,
@@ -52,6 +89,105 @@ fn operator(name: &str) -> Ending {
 }
 
 pub(crate) fn runnable() -> Vec<(&'static str, Expected)> {
+    let mut all = own_family();
+    all.extend(foreign());
+    all
+}
+
+/// Models that prepare their image themselves, take it in other forms, or whose numbers may be anything.
+fn foreign() -> Vec<(&'static str, Expected)> {
+    let unit = || Expected::fed(InputNormalization::Unit);
+    let byte = || Expected::fed(InputNormalization::Byte);
+    let plain = Expected::default;
+    vec![
+        ("inside-unit", unit()),
+        ("inside-byte", byte()),
+        ("inside-byte-mean", byte()),
+        ("inside-folded", byte()),
+        ("inside-batch", byte()),
+        ("inside-convolution", byte()),
+        ("inside-depthwise", unit()),
+        ("inside-symmetric", byte()),
+        ("inside-function", unit()),
+        ("inside-if", byte()),
+        ("inside-moved", unit()),
+        ("inside-clamped", unit()),
+        ("inside-split", unit()),
+        ("inside-put-back", plain()),
+        (
+            "inside-quantised",
+            Expected {
+                quantized: true,
+                ..unit()
+            },
+        ),
+        ("pixel-range", byte()),
+        ("nhwc", plain().last()),
+        (
+            "nhwc-open",
+            Expected {
+                batch: None,
+                ..plain().last()
+            },
+        ),
+        ("nhwc-unit", unit().last()),
+        (
+            "nhwc-f16",
+            Expected {
+                element: ElementType::F16,
+                ..plain().last()
+            },
+        ),
+        ("nhwc-one-view", plain().last()),
+        ("bytes-image", byte().bytes()),
+        ("bytes-last", byte().bytes().last()),
+        ("bytes-plain", byte().bytes()),
+        (
+            "bytes-quantised",
+            Expected {
+                quantized: true,
+                ..plain().bytes()
+            },
+        ),
+        ("doubt-relu", Expected::pixelwise(Ending::Relu)),
+        ("doubt-scaled-relu", plain()),
+        ("doubt-clip", Expected::pixelwise(operator("Conv"))),
+        ("doubt-softplus", Expected::pixelwise(operator("Softplus"))),
+        (
+            "doubt-reciprocal",
+            Expected::pixelwise(operator("Reciprocal")),
+        ),
+        ("doubt-divided", Expected::pixelwise(operator("Div"))),
+        ("doubt-bins", Expected::pixelwise(operator("ReduceSum"))),
+        (
+            "doubt-three",
+            Expected {
+                depth: "predicted_depth",
+                ..Expected::pixelwise(operator("Conv"))
+            },
+        ),
+        (
+            "doubt-exp",
+            Expected {
+                kind: DepthKind::Distance,
+                ..Expected::pixelwise(Ending::Exp)
+            },
+        ),
+        (
+            "stride-32",
+            Expected {
+                kind: DepthKind::Metric,
+                stride: Some(32),
+                normalization: InputNormalization::Unit,
+                batch: None,
+                depth: "output0",
+                ..Expected::pixelwise(Ending::Exp)
+            },
+        ),
+    ]
+}
+
+fn own_family() -> Vec<(&'static str, Expected)> {
     let plain = Expected::default;
     let fixed = |width, height| InputSize::Fixed(Size::new(width, height));
     vec![

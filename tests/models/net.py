@@ -51,10 +51,10 @@ class Net:
             "Conv", image, self.const(kernel), self.const(bias), kernel_shape=[patch] * 2, strides=[patch] * 2
         )
 
-    def enlarge(self, value, factor=14, roi=""):
+    def enlarge(self, value, factor=14, roi="", out=None):
         scales = self.const([1, 1, factor, factor], np.float32)
         return self.op(
-            "Resize", value, roi, scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+            "Resize", value, roi, scales, out=out, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
         )
 
     def relu(self, image, patch=14):
@@ -97,6 +97,11 @@ class Entry:
     value: Callable | None = relative
     depth: str | None = None  # name of the depth output, where it is not the only one
     fails: list = field(default_factory=list)  # sizes at which ONNX Runtime must fail
+    fed: str = "imagenet"  # or "unit" (0 to 1) or "byte" (0 to 255)
+    last: bool = False  # channels last
+    quantised: tuple | None = None  # step and zero point of bytes that stand for other numbers
+    patch: int = 14  # pixels of one colour that the network needs
+    tolerance: float = 0.02
 
 
 ENTRIES: list[Entry] = []

@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto
 
-from net import F32, GAIN, HERE, I64, IMAGE, Net, RUNS, U8, entry
+from net import F32, GAIN, HERE, I64, IMAGE, Net, RUNS, entry
 from relative_models import views
 
 
@@ -158,20 +158,6 @@ def _():
 @entry("gray-inside", "an open number of channels, but a convolution that takes one", "refused: 1 channel", value=None, sizes=[])
 def _():
     return channels(1, "channels")
-
-
-@entry("nhwc", "channels last: [1,H,W,3]", "refused: NHWC", value=None, sizes=[])
-def _():
-    net = Net()
-    net.squeeze(net.relu(net.op("Transpose", "image", perm=[0, 3, 1, 2])), out="depth")
-    return net.model([("image", F32, [1, *IMAGE, 3])], [("depth", F32, [1, *IMAGE])])
-
-
-@entry("bytes-image", "an image of bytes", "refused: uint8", value=None, sizes=[])
-def _():
-    net = Net()
-    net.squeeze(net.relu(net.op("Cast", "image", to=F32)), out="depth")
-    return net.model([("image", U8, [1, 3, *IMAGE])], [("depth", F32, [1, *IMAGE])])
 
 
 @entry("stereo", "two images", "refused: 2 image inputs", value=None, sizes=[])

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::depthanything::settings::Settings;
-use crate::engine::network::{DepthKind, DepthMaps, Description, Images, InputSize, Network};
+use crate::engine::network::{
+    DepthKind, DepthMaps, Description, Images, InputNormalization, InputSize, Network,
+};
 use crate::engine::planner::MemoryModel;
 use gst_video::VideoFormat;
 
@@ -47,6 +49,10 @@ fn stream_of(pixels: usize, memory: MemoryModel) -> Stream {
     let description = Description {
         model: "small".into(),
         kind: DepthKind::Relative,
+        kind_is_certain: true,
+        normalization: InputNormalization::Imagenet,
+        normalization_is_certain: true,
+        interpretation: Vec::new(),
         patch: 14,
         input_size: InputSize::Any,
         batch: None,

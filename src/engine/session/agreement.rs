@@ -35,7 +35,7 @@ pub(super) fn check(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<&'
         "int8" => "int8",
         _ => "unknown",
     };
-    let values = picture(1, size);
+    let values = picture(1, size, description.normalization);
     let images = Images {
         values: &values,
         batch: 1,

@@ -156,12 +156,9 @@ impl Recipe {
         network.description.batch = Some(batch);
         network.description.notes.clone_from(&self.settled.notes);
         network.select(self.settled.depth, self.provider)?;
-        network.description.kind = self
-            .model
-            .facts()
-            .kind_of(&network.outputs[self.settled.depth].name);
+        network.interpret(self.model.facts());
         // what is left to compile is compiled by the first run
-        let values = picture(batch, size);
+        let values = picture(batch, size, network.description.normalization);
         let images = Images {
             values: &values,
             batch,

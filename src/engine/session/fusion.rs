@@ -97,6 +97,7 @@ fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> R
         input_size,
         patch,
         batch,
+        normalization,
         ..
     } = rewritten.description;
     let (columns, rows) = COMPARED_AT;
@@ -108,7 +109,7 @@ fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> R
     let batch = batch.unwrap_or(2);
     let mut plain = SessionNetwork::prepare(setup, plain, &Profile::none())?.0;
     plain.follow(rewritten, provider)?;
-    let values = picture(batch, size);
+    let values = picture(batch, size, normalization);
     let images = Images {
         values: &values,
         batch,

@@ -6,7 +6,7 @@ use crate::engine::planner;
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::geometry::Size;
-use crate::model::{self, DepthOutput, MAX_FIXED_PIXELS, ModelFacts};
+use crate::model::{self, DepthOutput, InputNormalization, MAX_FIXED_PIXELS, ModelFacts};
 
 /// Two small sizes in patches, of different shape and area, so that a side that only seems open shows.
 const SIZES: [(u32, u32); 2] = [(13, 9), (9, 10)];
@@ -190,7 +190,7 @@ impl Trial<'_> {
     /// the depth, what comes back decides.
     fn at(&mut self, size: Size, batch: usize) -> Result<Size, Error> {
         check_memory(size, batch)?;
-        let values = picture(batch, size);
+        let values = picture(batch, size, self.network.description.normalization);
         let images = Images {
             values: &values,
             batch,
@@ -212,8 +212,8 @@ impl Trial<'_> {
         let outputs = &self.network.outputs;
         let (depth, map) =
             model::settle_output(self.facts, outputs, self.output, &shapes, batch, size)?;
-        self.network.description.kind = self.facts.kind_of(&outputs[depth].name);
         self.network.select(depth, self.provider)?;
+        self.network.interpret(self.facts);
         if with_numbers.contains(&depth) {
             return Ok(map);
         }
@@ -246,14 +246,14 @@ fn check_memory(size: Size, batch: usize) -> Result<(), Error> {
     })
 }
 
-/// A picture with something in it: a slope, a brighter box, a corner, normalised as photographs are.
-pub(super) fn picture(batch: usize, size: Size) -> Vec<f32> {
-    const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-    const STD: [f32; 3] = [0.229, 0.224, 0.225];
+/// A picture with something in it: a slope, a brighter box, a corner, in the values of photographs so normalised.
+pub(super) fn picture(batch: usize, size: Size, normalization: InputNormalization) -> Vec<f32> {
+    let (mean, deviation) = normalization.mean_and_deviation();
+    let [mean, deviation] = [mean, deviation].map(|channels| channels.map(|value| value as f32));
     let (width, height) = (size.width as usize, size.height as usize);
     let mut values = Vec::with_capacity(batch * 3 * size.area());
     for _ in 0..batch {
-        for (mean, std) in MEAN.into_iter().zip(STD) {
+        for (mean, std) in mean.into_iter().zip(deviation) {
             for y in 0..height {
                 for x in 0..width {
                     let (across, down) = (x as f32 / width as f32, y as f32 / height as f32);
@@ -322,7 +322,8 @@ mod tests {
 
     #[test]
     fn the_picture_is_one() {
-        let values = picture(2, Size::new(26, 18));
+        let size = Size::new(26, 18);
+        let values = picture(2, size, InputNormalization::Imagenet);
         assert_eq!(values.len(), 2 * 3 * 26 * 18);
         assert!(values.iter().all(|value| (-2.2..2.7).contains(value)));
         let (least, most) = values

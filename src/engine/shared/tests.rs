@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use super::*;
-use crate::engine::network::{DepthKind, InputSize};
+use crate::engine::network::{DepthKind, InputNormalization, InputSize};
 
 const SIZE: Size = Size::new(2, 1);
 /// First value of an image that the network fails on.
@@ -25,6 +25,10 @@ fn doubler(time: Duration) -> (Shared, Arc<Mutex<Vec<Vec<f32>>>>) {
         description: Description {
             model: "doubler".into(),
             kind: DepthKind::Relative,
+            kind_is_certain: true,
+            normalization: InputNormalization::Imagenet,
+            normalization_is_certain: true,
+            interpretation: Vec::new(),
             patch: 1,
             input_size: InputSize::Any,
             batch: None,
