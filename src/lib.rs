@@ -18,6 +18,7 @@ pub mod frame;
 pub mod geometry;
 mod mapping;
 pub mod model;
+mod panics;
 pub mod range;
 mod sync;
 mod text;

@@ -24,12 +24,14 @@ pub mod runtime;
 mod session;
 pub mod shared;
 mod sized;
+mod under_way;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::error::Error;
 use crate::model::{Budget, Cancel, InputNormalization, Model, ModelSource};
+use crate::panics;
 
 pub use network::Network;
 pub use precision::Precision;
@@ -37,6 +39,7 @@ pub use provider::ExecutionProvider;
 
 use precision::{Attempt, Choice};
 use session::Setup;
+use under_way::UnderWay;
 
 /// Everything that decides what a loaded network is: equal configurations can share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -141,7 +144,9 @@ pub fn open(
 /// As [`Model::read`].
 fn read(config: &Config, cancel: Cancel) -> Result<Model, Error> {
     let memory = planner::available().unwrap_or(u64::MAX);
-    Model::read(&config.model, &Budget::new(cancel).with_memory(memory))
+    or_broken(config, || {
+        Model::read(&config.model, &Budget::new(cancel).with_memory(memory))
+    })
 }
 
 /// As [`open`], with the model read already.
@@ -150,9 +155,33 @@ fn open_model(
     model: &Model,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Box<dyn Network>, Error> {
+    or_broken(config, || open_on_a_provider(config, model, progress))
+}
+
+/// Runs what a model file may bring to a panic, which is then an error that names the file.
+fn or_broken<T>(config: &Config, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    panics::caught(work).unwrap_or_else(|words| {
+        Err(Error::ModelInvalid {
+            model: config.model.label(),
+            reason: format!("this plugin has failed on it ({words}); please report that"),
+        })
+    })
+}
+
+fn open_on_a_provider(
+    config: &Config,
+    model: &Model,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Box<dyn Network>, Error> {
     let start = Instant::now();
     let facts = model.facts();
+    let ending = |_| Error::Provider {
+        provider: config.provider.name().to_owned(),
+        reason: "the program is ending".to_owned(),
+    };
+    let _under_way = UnderWay::enter().map_err(ending)?;
     let runtime = runtime::load()?;
+    under_way::register("onnxruntime");
     if config.provider != ExecutionProvider::Auto {
         provider::check_built_in(config.provider, runtime)?;
     }
@@ -194,6 +223,7 @@ fn open_model(
         }
         failure = match session::open(setup, &fallbacks) {
             Ok(network) => {
+                under_way::register(name);
                 progress(Progress::Ready {
                     provider: name,
                     precision: network.description().precision.clone(),

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::image::{Image, loaded};
+use crate::panics::caught;
 use crate::sync::lock;
 
 /// What hands an exception on, in all code that a C++ compiler makes.
@@ -129,6 +130,12 @@ static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// # Safety
 /// As `dlopen`.
 unsafe extern "C" fn open_and_settle(name: *const c_char, flags: c_int) -> *mut c_void {
+    // the caller is C++: a panic must not cross into it
+    // SAFETY: as this function's
+    caught(|| unsafe { open_for_others(name, flags) }).unwrap_or(std::ptr::null_mut())
+}
+
+unsafe fn open_for_others(name: *const c_char, flags: c_int) -> *mut c_void {
     let before = loaded();
     // SAFETY: what `dlopen` takes is null or a NUL-terminated name
     let bare = (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) });

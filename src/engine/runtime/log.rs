@@ -1,8 +1,9 @@
 //! ONNX Runtime's own log, handed to whoever asks for it.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, RwLock};
+
+use crate::panics::caught;
 
 /// Severity of a message of ONNX Runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,8 +78,12 @@ fn at_least_errors(level: LogLevel) -> ort::logging::LogLevel {
     level.min(LogLevel::Error).into()
 }
 
-/// Passes one message on.
+/// Passes one message on. The caller is C++: a panic must not cross into it.
 pub(super) fn forward(level: LogLevel, category: &str, message: &str) {
+    let _ = caught(|| pass_on(level, category, message));
+}
+
+fn pass_on(level: LogLevel, category: &str, message: &str) {
     if level >= LogLevel::Error {
         CAPTURED.with_borrow_mut(|captured| {
             if let Some(captured) = captured {
@@ -91,8 +96,7 @@ pub(super) fn forward(level: LogLevel, category: &str, message: &str) {
         log.hook.filter(|_| level >= log.level)
     };
     if let Some(hook) = hook {
-        // the caller is C++: a panic must not cross into it
-        let _ = catch_unwind(AssertUnwindSafe(|| hook(level, category, message)));
+        hook(level, category, message);
     }
 }
 

@@ -11,9 +11,11 @@ use crate::engine::precision::Precision;
 use crate::engine::provider::{EngineShape, ExecutionProvider, nvidia};
 use crate::engine::runtime::Runtime;
 use crate::engine::sized::SizedNetwork;
+use crate::engine::under_way::UnderWay;
 use crate::error::Error;
 use crate::geometry::Size;
 use crate::model::{ImageInput, Model};
+use crate::panics;
 
 /// In patches: the first engine, which shows that it works and what it gives.
 const FIRST: (u32, u32) = (18, 13);
@@ -91,9 +93,19 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SizedNetwork, Error> {
         description,
         (size, Box::new(first)),
         Box::new(move |size| {
-            recipe
-                .compile(size)
-                .map(|network| Box::new(network) as Box<dyn Network>)
+            // on a thread of its own: a panic would leave those who wait for this size waiting
+            let failed = |reason| Error::Inference {
+                size: size.to_string(),
+                reason,
+            };
+            let _under_way =
+                UnderWay::enter().map_err(|_| failed("the program is ending".to_owned()))?;
+            let network = panics::caught(|| recipe.compile(size)).map_err(|words| {
+                failed(format!(
+                    "this plugin has failed while it compiled ({words}); please report that"
+                ))
+            })??;
+            Ok(Box::new(network) as Box<dyn Network>)
         }),
     ))
 }

@@ -6,11 +6,13 @@
 //! earliest in the end: nobody starves.
 
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{DepthMaps, Images, Network, Ran, Work, lock};
+use crate::engine::under_way::UnderWay;
 use crate::error::Error;
 use crate::geometry::Size;
 
@@ -66,7 +68,7 @@ struct State {
 
 /// The network with the buffers of its batches.
 struct Desk {
-    network: Box<dyn Network>,
+    network: ManuallyDrop<Box<dyn Network>>,
     tensor: Vec<f32>,
     depth: DepthMaps,
 }
@@ -93,7 +95,7 @@ impl Queue {
     pub(super) fn new(network: Box<dyn Network>) -> Self {
         Self(Mutex::new(State {
             desk: Some(Desk {
-                network,
+                network: ManuallyDrop::new(network),
                 tensor: Vec::new(),
                 depth: DepthMaps::default(),
             }),
@@ -319,6 +321,10 @@ struct Run<'a> {
 impl Run<'_> {
     fn go(&mut self) {
         let Some(desk) = &mut self.desk else { return };
+        // what has not run is told so
+        let Ok(_under_way) = UnderWay::enter() else {
+            return;
+        };
         if self.works.len() > 1 {
             match desk.run_together(&mut self.works) {
                 Ok(()) => {
@@ -336,6 +342,16 @@ impl Run<'_> {
                 size: work.size,
             };
             self.results.push(desk.network.run(images, &mut work.depth));
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        // at the end of the process what it would be closed by may be gone
+        if let Ok(_under_way) = UnderWay::enter() {
+            // SAFETY: nobody uses it after this, and this happens once
+            unsafe { ManuallyDrop::drop(&mut self.network) };
         }
     }
 }

@@ -1,0 +1,157 @@
+//! A program that ends while a pipeline plays: nothing computes any more once libraries' destructors are run.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Registered before everything else, its function is called after what other libraries have registered, their
+/// destructors included. Then it watches for a second whether anything still computes.
+const WATCH: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+static double used(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+static void watch(void) {
+    double before = used();
+    sleep(1);
+    fprintf(stderr, "computed for %.0f ms after the end\n", 1e3 * (used() - before));
+}
+__attribute__((constructor)) static void begin(void) { atexit(watch); }
+"#;
+
+/// Plays, waits for a depth frame and ends without a word to the pipeline.
+const HOST: &str = r#"
+#include <gst/gst.h>
+#include <stdlib.h>
+int main(int count, char **arguments) {
+    gst_init(&count, &arguments);
+    GstElement *pipeline = gst_parse_launch(arguments[1], NULL);
+    gst_element_set_state(pipeline, GST_STATE_PLAYING);
+    gst_element_get_state(pipeline, NULL, NULL, GST_CLOCK_TIME_NONE);
+    g_usleep(1500000);
+    exit(0);
+}
+"#;
+
+const PYTHON: &str = r#"
+import sys, time, gi
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+pipeline = Gst.parse_launch(sys.argv[1])
+pipeline.set_state(Gst.State.PLAYING)
+pipeline.get_state(Gst.CLOCK_TIME_NONE)
+time.sleep(1.5)
+"#;
+
+fn compile(source: &str, to: &Path, arguments: &[String]) {
+    let file = to.with_extension("c");
+    std::fs::write(&file, source).expect("source");
+    let status = Command::new("cc")
+        .arg(&file)
+        .arg("-o")
+        .arg(to)
+        .args(arguments)
+        .status();
+    assert!(status.expect("cc, which linking Rust needs too").success());
+}
+
+fn plugin() -> PathBuf {
+    let test = std::env::current_exe().expect("this test");
+    test.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("libgstdepthanything.so"))
+        .find(|file| file.exists())
+        .expect("the plugin, which `cargo test` builds")
+}
+
+fn ends(mut host: Command, folder: &Path, runtime: &str, element: &str) {
+    let library = common::runtime_library(runtime)
+        .unwrap_or_else(|| panic!("ONNX Runtime in .runtime/{runtime}: ./check installs it"));
+    let watch = folder.join("watch.so");
+    compile(WATCH, &watch, &["-shared".into(), "-fPIC".into()]);
+    let plugins = folder.join("plugins");
+    let _ = std::fs::create_dir(&plugins);
+    let _ = std::os::unix::fs::symlink(plugin(), plugins.join("libgstdepthanything.so"));
+    let output: Output = host
+        .arg(format!("videotestsrc ! {element} ! fakesink"))
+        .env("ORT_DYLIB_PATH", library)
+        .env("LD_PRELOAD", watch)
+        .env("GST_PLUGIN_PATH", plugins)
+        .env("GST_REGISTRY", folder.join("registry.bin"))
+        // plugins are looked at in this process: another one would be watched, too
+        .env("GST_REGISTRY_FORK", "no")
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .output()
+        .expect("the program runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{} {told}", output.status);
+    let computed: u32 = told
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("computed for ")?
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or_else(|| panic!("{told}"));
+    // a network that runs takes at least a core, less what a busy machine leaves it
+    assert!(computed < 50, "{element}: {told}");
+}
+
+fn runtimes() -> Vec<(&'static str, &'static str)> {
+    let mut runtimes = vec![("onnxruntime", "depthanything execution-provider=cpu")];
+    if cfg!(target_arch = "x86_64") {
+        runtimes.push(("openvino", "depthanything execution-provider=openvino"));
+        runtimes.push((
+            "openvino",
+            "depthanything execution-provider=openvino resolution=126 in-flight=2",
+        ));
+    }
+    runtimes
+}
+
+#[test]
+fn a_c_program_that_exits_while_playing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let flags = Command::new("pkg-config")
+        .args(["--cflags", "--libs", "gstreamer-1.0"])
+        .output()
+        .expect("pkg-config, which building needs too");
+    let flags: Vec<String> = String::from_utf8_lossy(&flags.stdout)
+        .split_whitespace()
+        .map(ToOwned::to_owned)
+        .collect();
+    let host = folder.path().join("host");
+    compile(HOST, &host, &flags);
+    for (runtime, element) in runtimes() {
+        ends(Command::new(&host), folder.path(), runtime, element);
+    }
+}
+
+#[test]
+fn a_python_that_ends_while_playing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let python = ["/usr/bin/python3", "python3"]
+        .into_iter()
+        .find(|name| {
+            let imports =
+                "import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst";
+            let output = Command::new(name).args(["-c", imports]).output();
+            output.is_ok_and(|output| output.status.success())
+        })
+        .expect("a python3 with GStreamer's bindings: ./check installs it");
+    for (runtime, element) in runtimes() {
+        let mut host = Command::new(python);
+        host.args(["-c", PYTHON]);
+        ends(host, folder.path(), runtime, element);
+    }
+}
