@@ -281,3 +281,33 @@ fn the_zoo_runs_there() {
     }
     assert!(failed.is_empty(), "{failed:#?}");
 }
+
+#[test]
+fn providers_of_another_runtime_in_the_process_are_told() {
+    let output = in_own_process("opens_beside_another", &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+#[ignore = "run by another in a process of its own"]
+fn opens_beside_another() {
+    // as a program does that has run a provider of the plain package's ONNX Runtime
+    let plain = plain_library().join("onnxruntime/capi/libonnxruntime_providers_shared.so");
+    // SAFETY: a library of ONNX Runtime's own, which does nothing until it is called
+    let _other = unsafe { libloading::Library::new(&plain) }.expect("./check installs it");
+    openvino_runtime();
+    let error = refused(&config(ModelSource::Builtin, ExecutionProvider::Openvino)).to_string();
+    assert!(error.contains("another ONNX Runtime"), "{error}");
+    assert!(
+        error.contains("libonnxruntime_providers_shared.so"),
+        "{error}"
+    );
+    let network = open(&config(ModelSource::Builtin, ExecutionProvider::Auto));
+    assert_eq!(network.description().provider, "CPUExecutionProvider");
+    assert!(network.description().fallbacks[0].contains("another ONNX Runtime"));
+}

@@ -58,6 +58,19 @@ impl Runtime {
         &self.library.path
     }
 
+    /// Why no provider but the CPU's can be loaded into it now, if that is so: providers of one ONNX Runtime at a time
+    /// have a place in a process, and another one was first.
+    pub(super) fn providers_taken(&self) -> Option<String> {
+        let own = self.library.path.parent()?;
+        search::other_providers(own).map(|other| {
+            format!(
+                "another ONNX Runtime of this process has loaded its providers ({}), and those of two don't go together; \
+                 set ORT_DYLIB_PATH to the folder of that one, or don't use its providers in this program",
+                other.display()
+            )
+        })
+    }
+
     /// Its version.
     pub fn version(&self) -> Version {
         self.library.version

@@ -401,6 +401,12 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
     } = setup;
     let threads = threads(config.threads);
     let registrations = provider::registrations(provider, precision, config, threads, engine)?;
+    if let (false, Some(reason)) = (registrations.is_empty(), runtime.providers_taken()) {
+        return Err(Error::Provider {
+            provider: provider.name().to_owned(),
+            reason,
+        });
+    }
     let builder = || {
         let mut builder = Session::builder(runtime.environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?

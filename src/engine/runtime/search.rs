@@ -13,6 +13,8 @@ use super::probe::{Probed, Version, file_of_symbol, probe_file, probe_name};
 use crate::error::{Error, RuntimeCandidate};
 use pythons::{Homes, Place, Python, pythons};
 
+pub(super) use process::other_providers;
+
 /// A library that serves.
 #[derive(Debug)]
 pub(super) struct Found {

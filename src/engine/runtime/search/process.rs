@@ -1,6 +1,6 @@
 //! What this process has loaded already, and which Python it is, if it is one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The folders of `onnxruntime` packages that Python code of this process has imported, wherever they lie.
 pub(super) fn imported_runtimes() -> Vec<PathBuf> {
@@ -14,6 +14,18 @@ pub(super) fn imported_runtimes() -> Vec<PathBuf> {
         .collect();
     folders.dedup();
     folders
+}
+
+/// What ONNX Runtime and its providers meet in, if an ONNX Runtime of another folder than `own` has loaded one in this
+/// process: a provider then talks to that runtime, whichever has opened it.
+pub(in crate::engine::runtime) fn other_providers(own: &Path) -> Option<PathBuf> {
+    loaded_files().into_iter().find(|file| {
+        let name = file.file_name().unwrap_or_default();
+        name == "libonnxruntime_providers_shared.so"
+            && file
+                .canonicalize()
+                .is_ok_and(|file| file.parent() != Some(own))
+    })
 }
 
 #[cfg(all(
