@@ -11,6 +11,7 @@ Debian and Ubuntu: apt install python3-gi gir1.2-gst-plugins-base-1.0
 
 import argparse
 import ctypes
+import os
 import sys
 
 import gi
@@ -94,12 +95,15 @@ class Watch:
     def __init__(self, pipeline, options):
         self.pipeline, self.options = pipeline, options
         self.alarms = {}
+        self.said_relative = False
 
     def on_depth(self, pad, info):
         buffer = info.get_buffer()
         meta = buffer.get_custom_meta("GstDepthMeta").get_structure()
         unit = meta.get_value("unit")
         larger_is_nearer = unit == "inverse-depth"
+        if larger_is_nearer and not self.alarms:
+            self.say_relative(meta.get_value("model"))
         nearest = dict.fromkeys(self.alarms)
         for label, _, depth in regions(buffer):
             near = depth.get("near")
@@ -114,6 +118,15 @@ class Watch:
             if alarm.see(distance, larger_is_nearer):
                 self.post(label, alarm.on, distance, unit, buffer.pts)
         return Gst.PadProbeReturn.OK
+
+    def say_relative(self, model):
+        if not self.said_relative:
+            self.said_relative = True
+            print(
+                f"the model {model} is relative, it knows no metres: --nearer {self.options.nearer} is inverse depth in its"
+                " own numbers, where larger is nearer (read_meta.py prints some)",
+                file=sys.stderr,
+            )
 
     def new_alarm(self, larger_is_nearer):
         nearer, clear = self.options.nearer, self.options.clear
@@ -149,11 +162,13 @@ def source(text):
 
 
 def zone(text):
-    """NAME=X,Y,WIDTH,HEIGHT"""
     label, _, numbers = text.partition("=")
-    box = tuple(int(number) for number in numbers.split(","))
+    try:
+        box = tuple(int(number) for number in numbers.split(","))
+    except ValueError:
+        box = ()
     if not label or len(box) != 4 or min(box) < 0:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=X,Y,WIDTH,HEIGHT in pixels, as door=600,200,300,500")
     return label, box
 
 
@@ -173,6 +188,9 @@ def main():
     options = parser.parse_args()
     if not options.zone and not options.detector:
         parser.error("nothing to watch: give --zone or --detector")
+    is_file = not options.source.startswith("/dev/") and "://" not in options.source
+    if is_file and not os.path.isfile(options.source):
+        sys.exit(f"error: there is no file {options.source}")
 
     Gst.init(None)
     if Gst.ElementFactory.find("depthanything") is None:

@@ -8,6 +8,7 @@ Debian and Ubuntu: apt install python3-gi gir1.2-gst-plugins-base-1.0 python3-nu
 """
 
 import argparse
+import os
 import sys
 
 import numpy as np
@@ -68,13 +69,13 @@ def pull(pipeline, sink):
     """The next sample of an appsink; None at the end of the film."""
     while True:
         sample = sink.emit("try-pull-sample", Gst.SECOND // 10)
+        # what was found wrong with a frame is told before it
+        while message := pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR | Gst.MessageType.WARNING):
+            if message.type == Gst.MessageType.ERROR:
+                sys.exit("error: " + message.parse_error()[0].message)
+            print("warning: " + message.parse_warning()[0].message, file=sys.stderr)
         if sample is not None:
             return sample
-        message = pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR | Gst.MessageType.WARNING)
-        if message is not None and message.type == Gst.MessageType.ERROR:
-            sys.exit("error: " + message.parse_error()[0].message)
-        if message is not None:
-            print("warning: " + message.parse_warning()[0].message, file=sys.stderr)
         if sink.get_property("eos"):
             return None
 
@@ -117,6 +118,8 @@ def main():
     parser.add_argument("--resolution", type=int, default=518, help="short side of what the network sees")
     parser.add_argument("--depth-unit", type=float, default=0.001, help="metric models: metres per step of a sample")
     options = parser.parse_args()
+    if not os.path.isfile(options.film):
+        sys.exit(f"error: there is no file {options.film}")
 
     Gst.init(None)
     if Gst.ElementFactory.find("depthanything") is None:

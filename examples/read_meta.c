@@ -90,6 +90,10 @@ main (int argc, char **argv)
     g_printerr ("usage: read_meta FILM\n");
     return 2;
   }
+  if (!g_file_test (argv[1], G_FILE_TEST_IS_REGULAR)) {
+    g_printerr ("error: there is no file %s\n", argv[1]);
+    return 1;
+  }
   pipeline = gst_parse_launch ("filesrc name=film ! decodebin ! depthanything"
       " ! appsink name=depth sync=false emit-signals=true", &error);
   if (error != NULL) {

@@ -7,6 +7,7 @@ Debian and Ubuntu: apt install python3-gi gir1.2-gst-plugins-base-1.0
 """
 
 import argparse
+import os
 import struct
 import sys
 
@@ -53,6 +54,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("film", help="the film or photo")
     film = parser.parse_args().film
+    if not os.path.isfile(film):
+        sys.exit(f"error: there is no file {film}")
     Gst.init(None)
     if Gst.ElementFactory.find("depthanything") is None:
         sys.exit("error: GStreamer finds no element depthanything; in the project's folder: . scripts/env.sh")
