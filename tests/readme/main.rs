@@ -9,6 +9,7 @@
 mod common;
 mod errors;
 mod folder;
+mod prores;
 mod recipe;
 mod tables;
 
@@ -43,6 +44,16 @@ fn recipes_run_as_written() {
             "{told}"
         );
         assert_eq!(*told, read[0].1, "{commands}");
+    }
+}
+
+#[test]
+fn pages_run_as_written() {
+    for name in ["compositing.md"] {
+        let text = std::fs::read_to_string(common::root().join("docs").join(name)).expect("a page");
+        let recipes = recipe::page(&text);
+        assert!(!recipes.is_empty(), "{name} shows no command");
+        run(&recipes);
     }
 }
 

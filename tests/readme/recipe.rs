@@ -38,6 +38,20 @@ pub(crate) fn recipes(markdown: &str) -> Vec<Recipe> {
         .collect()
 }
 
+/// The same of a page in `docs/`: what is under each of its headings of level 2.
+pub(crate) fn page(markdown: &str) -> Vec<Recipe> {
+    markdown
+        .split("\n## ")
+        .skip(1)
+        .map(|text| Recipe {
+            title: text.lines().next().unwrap_or_default().to_owned(),
+            at_once: text.contains(AT_ONCE),
+            blocks: fenced(text, "sh"),
+        })
+        .filter(|recipe| !recipe.blocks.is_empty())
+        .collect()
+}
+
 /// The blocks of a module's documentation.
 pub(crate) fn documented(source: &str) -> Vec<Block> {
     let text: Vec<_> = source
@@ -74,6 +88,9 @@ impl Block {
         let text = &self.0;
         if text.contains(".runtime/openvino") && common::runtime_library("openvino").is_none() {
             return Some("no ONNX Runtime in .runtime/openvino".into());
+        }
+        if text.contains("ffmpeg ") && !has_ffmpeg() {
+            return Some("no ffmpeg".into());
         }
         if text.contains("python3 ") && python().is_none() {
             return Some("no python3 with gi, GstVideo and numpy".into());
@@ -136,6 +153,14 @@ fn example(name: &str) -> String {
             common::root().join("Cargo.toml").display()
         ),
     }
+}
+
+/// Whether there is FFmpeg's program, with the filter that the pages use.
+pub(crate) fn has_ffmpeg() -> bool {
+    Command::new("ffmpeg")
+        .args(["-v", "error", "-filters"])
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(" zscale "))
 }
 
 /// A Python that has GStreamer's bindings and numpy: the first on the path often has not.
