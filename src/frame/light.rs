@@ -98,39 +98,72 @@ impl ToneMap {
     /// Changes the rows, which are of one length, in place.
     #[inline(always)]
     pub(super) fn rows(&self, rows: [&mut [f32]; 3]) {
-        match self.transfer {
-            Transfer::Standard => {}
-            Transfer::Pq => self.rows_by(rows, |rgb, _| {
-                rgb.map(|value| pq_light(value) * (10_000.0 / WHITE) as f32)
-            }),
-            Transfer::Hlg => self.rows_by(rows, |rgb, luminance| {
-                let scene = rgb.map(hlg_light);
-                let [r, g, b] = scene;
-                let luminance = (r * luminance[0] + g * luminance[1]) + b * luminance[2];
-                // the system's gamma is 1.2 at 1000 cd/m²
-                let gain = power(luminance, 0.2) * (HLG_PEAK / WHITE) as f32;
-                scene.map(|value| value * gain)
-            }),
+        let [red, green, blue] = rows;
+        let (reds, last_red) = red.as_chunks_mut::<BLOCK>();
+        let (greens, last_green) = green.as_chunks_mut::<BLOCK>();
+        let (blues, last_blue) = blue.as_chunks_mut::<BLOCK>();
+        for ((red, green), blue) in reds.iter_mut().zip(greens).zip(blues) {
+            self.block([red, green, blue]);
+        }
+        let mut rest = [[0.0; BLOCK]; 3];
+        let last = [last_red, last_green, last_blue];
+        for (block, row) in rest.iter_mut().zip(&last) {
+            block[..row.len()].copy_from_slice(row);
+        }
+        let [red, green, blue] = &mut rest;
+        self.block([red, green, blue]);
+        for (block, row) in rest.iter().zip(last) {
+            row.copy_from_slice(&block[..row.len()]);
         }
     }
 
+    /// Plain loops over arrays, which the compiler makes vectors of.
     #[inline(always)]
-    fn rows_by(
-        &self,
-        [red, green, blue]: [&mut [f32]; 3],
-        light: impl Fn([f32; 3], [f32; 3]) -> [f32; 3],
-    ) {
-        let matrix = self.to_bt709;
-        for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
-            // interpolation goes beyond what it interpolates
-            let signal = [*red, *green, *blue].map(|value| value.clamp(0.0, 1.0));
-            let [r, g, b] = light(signal, self.luminance);
-            for (out, row) in [red, green, blue].into_iter().zip(matrix) {
-                let light = (r * row[0] + g * row[1]) + b * row[2];
-                *out = roll_off(power(light, 1.0 / 2.4));
+    fn block(&self, rows: [&mut [f32; BLOCK]; 3]) {
+        let mut light = [[0.0; BLOCK]; 3];
+        for (light, row) in light.iter_mut().zip(&rows) {
+            match self.transfer {
+                Transfer::Hlg => {
+                    for i in 0..BLOCK {
+                        light[i] = hlg_light(within(row[i]));
+                    }
+                }
+                _ => {
+                    for i in 0..BLOCK {
+                        light[i] = pq_light(within(row[i])) * (10_000.0 / WHITE) as f32;
+                    }
+                }
+            }
+        }
+        let [r, g, b] = &mut light;
+        if self.transfer == Transfer::Hlg {
+            let weights = self.luminance;
+            for i in 0..BLOCK {
+                let luminance = (r[i] * weights[0] + g[i] * weights[1]) + b[i] * weights[2];
+                // the system's gamma is 1.2 at 1000 cd/m²
+                let gain = power(luminance, 0.2) * (HLG_PEAK / WHITE) as f32;
+                r[i] *= gain;
+                g[i] *= gain;
+                b[i] *= gain;
+            }
+        }
+        for (out, row) in rows.into_iter().zip(self.to_bt709) {
+            for i in 0..BLOCK {
+                let light = (r[i] * row[0] + g[i] * row[1]) + b[i] * row[2];
+                out[i] = roll_off(power(light, 1.0 / 2.4));
             }
         }
     }
+}
+
+/// Pixels that are changed at a time.
+const BLOCK: usize = 16;
+
+/// Interpolation goes beyond what it interpolates.
+#[inline(always)]
+#[expect(clippy::manual_clamp, reason = "twice as fast in vectors")]
+fn within(signal: f32) -> f32 {
+    signal.max(0.0).min(1.0)
 }
 
 /// PQ's EOTF: signal in 0…1 → light, 1 is 10,000 cd/m².
@@ -194,18 +227,21 @@ fn log2(value: f32) -> f32 {
 
 /// 2 to the power of `value`; below −126 it is 2^−126, above 126 it is 2^126.
 #[inline(always)]
+#[expect(clippy::manual_clamp, reason = "twice as fast in vectors")]
 fn exp2(value: f32) -> f32 {
-    // adding it rounds to an integer
+    // adding it rounds to an integer, which is then the low bits
     const INTEGERS: f32 = 12_582_912.0;
-    let value = value.clamp(-126.0, 126.0);
-    let whole = (value + INTEGERS) - INTEGERS;
+    let value = value.max(-126.0).min(126.0);
+    let rounded = value + INTEGERS;
+    let whole = rounded - INTEGERS;
     let x = (value - whole) * std::f32::consts::LN_2;
     // e^x for |x| up to ½ ln 2
     let series = 1.0
         + x * (1.0
             + x * (1.0 / 2.0
                 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0))))));
-    let scale = f32::from_bits(((whole as i32 + 127) << 23) as u32);
+    let exponent = rounded.to_bits().wrapping_sub(INTEGERS.to_bits());
+    let scale = f32::from_bits(exponent.wrapping_add(127) << 23);
     series * scale
 }
 
