@@ -357,7 +357,7 @@ impl VideoFilterImpl for DepthAnything {
             gst::info!(
                 CAT,
                 imp = self,
-                "{} is converted to RGB first; NV12, I420 and 8-bit RGB formats are not",
+                "{} is converted to RGB first; 8-bit RGB, and 4:2:0, 4:2:2 and 4:4:4 of 8 to 12 bits are not",
                 frame.format().to_str()
             );
         }

@@ -45,10 +45,10 @@ const NARROW: f32 = 0.25;
 const LEAST: f32 = 32.0 / 65535.0;
 /// Share of the samples below black, and above white.
 const OUTSIDE: f64 = 0.005;
-/// What the percentiles of a new frame weigh.
-const WEIGHT: f32 = 0.1;
-/// Percentiles that have gone farther than this share of their span are taken at once: another scene, or a shutter.
-const FAR: f32 = 0.5;
+/// What a percentile of a new frame weighs where it is outside of those before: what is new is soon seen.
+const WIDENING: f32 = 0.3;
+/// And where it is inside: one frame of a shutter, or a thing that is hidden for a moment, changes little.
+const NARROWING: f32 = 0.05;
 /// About how many samples are looked at.
 const SAMPLES: usize = 20_000;
 
@@ -101,8 +101,8 @@ impl RunningLevels {
         };
         let new = Levels { black, white };
         let running = match self.running {
-            Some(before) if !is_far(before, new) => before.towards(new, WEIGHT),
-            _ => new,
+            Some(before) => follow(before, new),
+            None => new,
         };
         self.running = Some(running);
         Ok(shown(running))
@@ -117,12 +117,16 @@ impl RunningLevels {
     }
 }
 
-fn is_far(before: Levels, new: Levels) -> bool {
-    let span = before.span().max(LEAST);
-    let gone = (new.black - before.black)
-        .abs()
-        .max((new.white - before.white).abs());
-    gone > FAR * span
+/// Levels on their way to those of a new frame. Where the two have nothing in common, it is another scene.
+fn follow(before: Levels, new: Levels) -> Levels {
+    if new.black >= before.white || new.white <= before.black {
+        return new;
+    }
+    let weight = |is_outside| if is_outside { WIDENING } else { NARROWING };
+    Levels {
+        black: before.towards(new, weight(new.black < before.black)).black,
+        white: before.towards(new, weight(new.white > before.white)).white,
+    }
 }
 
 /// What percentiles make of a picture: the narrower, the nearer to the whole range.
@@ -217,14 +221,21 @@ mod tests {
     fn levels_run_along_and_start_afresh_with_another_scene() {
         let pixels = PixelFormat::Gray16Le;
         let mut levels = RunningLevels::new(&format(pixels)).expect("grey");
-        follow(&mut levels, pixels, 8000, 9000);
-        let one = follow(&mut levels, pixels, 8100, 9100);
-        close(one, 8010, 9010);
-        for _ in 0..60 {
-            follow(&mut levels, pixels, 8100, 9100);
+        let mut frame = |low, high| follow(&mut levels, pixels, low, high);
+        frame(8000, 9000);
+        // what is new is soon there; what has gone leaves slowly
+        close(frame(8000, 10_000), 8000, 9300);
+        for _ in 0..20 {
+            frame(8000, 10_000);
         }
-        close(follow(&mut levels, pixels, 8100, 9100), 8100, 9100);
-        close(follow(&mut levels, pixels, 2000, 2500), 2000, 2500);
+        close(frame(8000, 10_000), 8000, 10_000);
+        // a shutter's frame
+        close(frame(9000, 9002), 8050, 9950);
+        for _ in 0..100 {
+            frame(8100, 9100);
+        }
+        close(frame(8100, 9100), 8100, 9100);
+        close(frame(2000, 2500), 2000, 2500);
     }
 
     #[test]

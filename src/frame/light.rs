@@ -71,7 +71,7 @@ const WHITE: f64 = 203.0;
 /// Light of the brightest HLG sample on the display that it is made for, in cd/m².
 const HLG_PEAK: f64 = 1000.0;
 /// Signal up to which nothing is changed; 1 is reference white.
-const KNEE: f32 = 0.8;
+const KNEE: f32 = 0.9;
 /// Signal of the brightest that PQ knows, 10,000 cd/m²: (10000 / 203)^(1 / 2.4).
 const BRIGHTEST: f32 = 5.070_9;
 
@@ -321,7 +321,7 @@ mod tests {
     /// A grey of a standard picture whose white is reference white keeps its value up to the knee, in PQ and in HLG.
     #[test]
     fn standard_pictures_in_a_hdr_container_stay_what_they_are() {
-        for step in 1..=80 {
+        for step in 1..=90 {
             let signal = f64::from(step) / 100.0;
             let nits = 203.0 * signal.powf(2.4);
             let y = (nits / 10_000.0).powf(2610.0 / 16384.0);
