@@ -3,7 +3,6 @@
 mod common;
 
 use common::{depth, difference, samples};
-use gst::prelude::*;
 
 const WIDTH: usize = 96;
 const HEIGHT: usize = 64;
