@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{depth, difference, samples};
+use common::{depth, difference};
 
 const WIDTH: usize = 96;
 const HEIGHT: usize = 64;
