@@ -3,6 +3,7 @@
 mod common;
 
 use common::{depth, difference};
+use gst::prelude::*;
 
 const WIDTH: usize = 96;
 const HEIGHT: usize = 64;
