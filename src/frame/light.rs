@@ -122,35 +122,37 @@ impl ToneMap {
     fn block(&self, rows: [&mut [f32; BLOCK]; 3]) {
         let mut light = [[0.0; BLOCK]; 3];
         for (light, row) in light.iter_mut().zip(&rows) {
+            let pairs = light.iter_mut().zip(row.iter());
             match self.transfer {
                 Transfer::Hlg => {
-                    for i in 0..BLOCK {
-                        light[i] = hlg_light(within(row[i]));
+                    for (light, signal) in pairs {
+                        *light = hlg_light(within(*signal));
                     }
                 }
                 _ => {
-                    for i in 0..BLOCK {
-                        light[i] = pq_light(within(row[i])) * (10_000.0 / WHITE) as f32;
+                    for (light, signal) in pairs {
+                        *light = pq_light(within(*signal)) * (10_000.0 / WHITE) as f32;
                     }
                 }
             }
         }
-        let [r, g, b] = &mut light;
+        let [reds, greens, blues] = &mut light;
         if self.transfer == Transfer::Hlg {
             let weights = self.luminance;
-            for i in 0..BLOCK {
-                let luminance = (r[i] * weights[0] + g[i] * weights[1]) + b[i] * weights[2];
+            for ((r, g), b) in reds.iter_mut().zip(&mut *greens).zip(&mut *blues) {
+                let luminance = (*r * weights[0] + *g * weights[1]) + *b * weights[2];
                 // the system's gamma is 1.2 at 1000 cd/m²
                 let gain = power(luminance, 0.2) * (HLG_PEAK / WHITE) as f32;
-                r[i] *= gain;
-                g[i] *= gain;
-                b[i] *= gain;
+                *r *= gain;
+                *g *= gain;
+                *b *= gain;
             }
         }
         for (out, row) in rows.into_iter().zip(self.to_bt709) {
-            for i in 0..BLOCK {
-                let light = (r[i] * row[0] + g[i] * row[1]) + b[i] * row[2];
-                out[i] = roll_off(power(light, 1.0 / 2.4));
+            let pixels = reds.iter().zip(&*greens).zip(&*blues);
+            for (out, ((r, g), b)) in out.iter_mut().zip(pixels) {
+                let light = (r * row[0] + g * row[1]) + b * row[2];
+                *out = roll_off(power(light, 1.0 / 2.4));
             }
         }
     }
@@ -161,7 +163,7 @@ const BLOCK: usize = 16;
 
 /// Interpolation goes beyond what it interpolates.
 #[inline(always)]
-#[expect(clippy::manual_clamp, reason = "twice as fast in vectors")]
+#[allow(clippy::manual_clamp, reason = "twice as fast in vectors")]
 fn within(signal: f32) -> f32 {
     signal.max(0.0).min(1.0)
 }
@@ -227,7 +229,7 @@ fn log2(value: f32) -> f32 {
 
 /// 2 to the power of `value`; below −126 it is 2^−126, above 126 it is 2^126.
 #[inline(always)]
-#[expect(clippy::manual_clamp, reason = "twice as fast in vectors")]
+#[allow(clippy::manual_clamp, reason = "twice as fast in vectors")]
 fn exp2(value: f32) -> f32 {
     // adding it rounds to an integer, which is then the low bits
     const INTEGERS: f32 = 12_582_912.0;
