@@ -38,7 +38,7 @@ pub(super) enum Stop {
 }
 
 /// What the walks over one model's graph may still do. Whatever follows a graph takes its steps from here: by
-/// [`super::graph::Graph::producer`] and the like, which then find nothing more, or by [`Budget::spend`].
+/// `Graph::producer` and the like, which then find nothing more, or by `Budget::spend`.
 #[derive(Debug)]
 pub struct Budget {
     steps: Cell<u64>,
