@@ -8,8 +8,8 @@
 //!
 //! Copies cost next to nothing on disk: deflate finds them.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
 use ::exr::image::{Encoding, Image, Layer};
@@ -81,13 +81,35 @@ pub(crate) fn write(
     let aspect = head.pixel_aspect;
     attributes.pixel_aspect = (f64::from(aspect.numer()) / f64::from(aspect.denom())) as f32;
     attributes.time_code = head.timecode.as_ref().and_then(time_code);
-    let mut file = BufWriter::new(File::create(path).map_err(|error| error.to_string())?);
+    let mut bytes = Vec::new();
     Image::new(attributes, layer)
         .write()
         .non_parallel()
-        .to_buffered(&mut file)
+        .to_buffered(Cursor::new(&mut bytes))
         .map_err(|error| error.to_string())?;
-    file.flush().map_err(|error| error.to_string())
+    sort_attributes(&mut bytes).ok_or("an EXR header that can't be read again")?;
+    fs::write(path, bytes).map_err(|error| error.to_string())
+}
+
+/// Puts the header's attributes in the order of their names, so that the same frame is the same file on any machine: the
+/// crate writes ours in an order by chance.
+fn sort_attributes(file: &mut [u8]) -> Option<()> {
+    // magic number and version come before
+    const BEGIN: usize = 8;
+    let text_end =
+        |place: usize| Some(place + file.get(place..)?.iter().position(|byte| *byte == 0)? + 1);
+    let mut attributes = Vec::new();
+    let mut place = BEGIN;
+    while *file.get(place)? != 0 {
+        let size = text_end(text_end(place)?)?;
+        let bytes: [u8; 4] = file.get(size..size + 4)?.try_into().ok()?;
+        let end = (size + 4).checked_add(usize::try_from(u32::from_le_bytes(bytes)).ok()?)?;
+        attributes.push(file.get(place..end)?.to_vec());
+        place = end;
+    }
+    attributes.sort_unstable();
+    file[BEGIN..place].copy_from_slice(&attributes.concat());
+    Some(())
 }
 
 fn layer_attributes(samples: &[u16], meta: &DepthMeta, head: &Head) -> LayerAttributes {
@@ -123,10 +145,6 @@ fn layer_attributes(samples: &[u16], meta: &DepthMeta, head: &Head) -> LayerAttr
         // what a step of the samples is, and what sample 0 was
         ("depthScale".into(), AttributeValue::F64(meta.scale)),
         ("depthOffset".into(), AttributeValue::F64(meta.offset)),
-        (
-            "depthScene".into(),
-            AttributeValue::I32(i32::try_from(meta.scene).unwrap_or(i32::MAX)),
-        ),
     ]);
     attributes
 }

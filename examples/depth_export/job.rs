@@ -42,6 +42,8 @@ pub(crate) struct Job<'a> {
     index: Option<Arc<Index>>,
     /// The frames to make, earlier ones included.
     wanted: Selection,
+    /// Those and the other shards'.
+    whole: Selection,
     range: Range,
     settings: Vec<(String, String)>,
     places: Places,
@@ -74,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<End> {
         raw_time: matches!(&source, Source::Film(path) if container::tells_raw_time(path)),
         index: None,
         wanted: Selection::from(0),
+        whole: Selection::from(0),
         start: match &source {
             Source::Film(path) => container::start_timecode(path),
             Source::Sequence(_) => None,
@@ -84,8 +87,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<End> {
         settings,
         places,
     };
+    if arguments.shard.is_some() {
+        job.plan(true)?;
+    }
     let mut journal = Journal::open(&job.places.journal, &job.words())?;
-    job.plan(journal.done() > 0 && !journal.is_complete())?;
+    if arguments.shard.is_none() {
+        job.plan(journal.done() > 0 && !journal.is_complete())?;
+    }
+    if job.wanted.is_empty() {
+        // more shards than frames
+        journal.complete()?;
+        job.tell_end(&journal, "");
+        return Ok(End::Done);
+    }
     job.check_done(&mut journal, &names)?;
     if job.all_done(&journal) {
         job.tell_end(&journal, " all done before");
@@ -93,6 +107,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<End> {
     }
     let shots = match job.shots(journal.done())? {
         Passed::Done(shots) => shots,
+        Passed::First => return Ok(End::Done),
         Passed::Interrupted(signal) => return Ok(End::Interrupted(signal)),
     };
     job.export(&names, shots, &mut journal)
@@ -125,8 +140,6 @@ fn check(arguments: &Arguments, range: &Range, settings: &[(String, String)]) ->
     let keeps = |name: &str, none: &str| of(name).is_some_and(|(_, value)| value != none);
     let state = if *range == Range::Element("smooth") || keeps_smooth(settings) {
         Some("--range smooth")
-    } else if *range == Range::Locked {
-        Some("--range locked")
     } else if keeps("temporal-filter", "0") {
         Some("temporal-filter")
     } else if keeps("inference-interval", "1") {
@@ -137,7 +150,7 @@ fn check(arguments: &Arguments, range: &Range, settings: &[(String, String)]) ->
     match state {
         Some(state) => Err(format!(
             "{state} takes from frames before, which another shard has: it can't be made in shards; \
-             --range frame or LOW:HIGH can"
+             --range frame, locked or LOW:HIGH can"
         )
         .into()),
         None => Ok(()),
@@ -153,6 +166,8 @@ fn keeps_smooth(settings: &[(String, String)]) -> bool {
 enum Passed {
     /// The range of each shot; none where none is needed.
     Done(Vec<Shot>),
+    /// This shard's part, and the others' are not known.
+    First,
     Interrupted(stop::Signal),
 }
 
@@ -179,8 +194,12 @@ impl Job<'_> {
         if self.range == Range::Locked {
             words.push("locked".to_owned());
             if let Some(shots) = &arguments.shots {
-                words.push(format!("shots={shots:?}"));
+                words.push(format!("shots={shots}"));
             }
+        }
+        if arguments.shard.is_some() {
+            // merge checks that all of these are there
+            words.push(format!("frames={}", self.whole));
         }
         words.join(" ")
     }
@@ -213,6 +232,7 @@ impl Job<'_> {
             )
             .into());
         }
+        self.whole = wanted.clone();
         if let Some(Shard { number, of }) = arguments.shard {
             let Some(count) = wanted.count() else {
                 return Err(format!(
@@ -332,14 +352,27 @@ impl Job<'_> {
         if self.range != Range::Locked {
             return Ok(Passed::Done(Vec::new()));
         }
-        if done > 0 {
+        if done > 0 || self.arguments.shard.is_some() && self.shots_are_merged()? {
             return Ok(Passed::Done(shots::load(&self.places.shots)?));
         }
         self.first_pass()
     }
 
+    /// Whether the shots of all shards are known, and this one's part in them is of these options.
+    fn shots_are_merged(&self) -> Result<bool> {
+        if !self.places.shots.exists() {
+            return Ok(false);
+        }
+        Ok(self.ranges()?.is_complete())
+    }
+
+    /// The first pass's table.
+    fn ranges(&self) -> Result<Journal> {
+        Journal::open(&self.places.ranges, &format!("ranges: {}", self.words()))
+    }
+
     fn first_pass(&mut self) -> Result<Passed> {
-        let mut journal = Journal::open(&self.places.ranges, &format!("ranges: {}", self.words()))?;
+        let mut journal = self.ranges()?;
         let done = journal.done();
         if !journal.is_complete() {
             eprintln!("first of two passes: the range of each shot");
@@ -360,6 +393,14 @@ impl Job<'_> {
                     return Ok(Passed::Interrupted(signal));
                 }
             }
+        }
+        if self.arguments.shard.is_some() {
+            eprintln!(
+                "the first pass of this shard is done; once all are, depth_export merge {} finds the shots, and the \
+                 same command makes the frames",
+                self.arguments.out.display()
+            );
+            return Ok(Passed::First);
         }
         let shots = shots::of_lines(journal.lines(), &self.cuts()?);
         shots::save(&self.places.shots, &shots)?;
@@ -393,12 +434,14 @@ impl Job<'_> {
         let Some([next, _]) = rest.ends() else {
             return Ok(Surveyed::Done);
         };
-        // a cut is found between frames of which the first ones are known already
-        let known = journal.lines().last().map(|line| (line.number, line.scene));
-        let mut played: Vec<_> = rest.ranges().collect();
-        if known.is_some_and(|(last, _)| last + 1 == next) {
-            played.push([self.first.max(next.saturating_sub(RUN_UP)), next]);
-        }
+        // a cut is found between frames of which the first ones are known already, or are another shard's
+        let before = match next.checked_sub(1) {
+            Some(last) => self.whole.within(0, last),
+            None => Selection::of(Vec::new()),
+        };
+        let run_up = before.after(before.count().unwrap_or(0).saturating_sub(RUN_UP));
+        let last_scene = journal.lines().last().map_or(0, |line| line.scene);
+        let played = rest.ranges().chain(run_up.ranges()).collect();
         let played = Selection::of(played);
         let mut player = Player::start(&self.setup(&settings, None), &played, Arc::new(|_, _| {}))?;
         let mut progress = Progress::new("ranges", journal.done(), self.arguments.json());
@@ -415,14 +458,13 @@ impl Job<'_> {
             if row.meta.unit == Unit::Metre {
                 return Ok(Surveyed::Metric);
             }
-            let last_scene = known.map_or(0, |(_, scene)| scene);
-            if known.is_some_and(|(last, _)| shown.number <= last) {
+            if shown.number < next {
                 // up to where it goes on, the scene is that of the last frame
                 scenes = Some((row.meta.scene, last_scene));
                 continue;
             }
             let (theirs, ours) = *scenes.get_or_insert((row.meta.scene, last_scene));
-            row.meta.scene = ours + row.meta.scene.wrapping_sub(theirs);
+            row.meta.scene = ours.wrapping_add(row.meta.scene.wrapping_sub(theirs));
             for missing in expected.up_to(shown.number).numbers() {
                 journal.add_missing(missing)?;
             }
@@ -540,7 +582,9 @@ impl Job<'_> {
                 // scenes are counted on where another run ended
                 None => {
                     let theirs = frame.row.meta.scene;
-                    theirs.wrapping_sub(*scene.get_or_insert(theirs)) + before.unwrap_or(0)
+                    theirs
+                        .wrapping_sub(*scene.get_or_insert(theirs))
+                        .wrapping_add(before.unwrap_or(0))
                 }
             };
             if matches!(self.range, Range::Given(_)) || keeps_smooth(&self.settings) {

@@ -44,6 +44,17 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// `row`, the line's text, with its scene.
+    pub(crate) fn in_text(&self, row: &str) -> String {
+        let scene = self.scene.to_string();
+        let fields: Vec<_> = row
+            .split(',')
+            .enumerate()
+            .map(|(place, field)| if place == 6 { scene.as_str() } else { field })
+            .collect();
+        fields.join(",")
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let fields: Vec<_> = line.split(',').collect();
         let [number, _, _, scale, offset, unit, scene, _, _, _, bytes] = fields[..] else {
@@ -79,6 +90,27 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// The last line of what is complete.
+    pub(crate) const END: &str = "# complete\n";
+
+    /// The first lines.
+    pub(crate) fn head(settings: &str) -> String {
+        format!("{SETTINGS}{settings}\n{HEAD}\n")
+    }
+
+    /// What a table says that it was made with, and its rows.
+    pub(crate) fn text(path: &Path) -> Result<(String, Vec<String>)> {
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::reading(path, &error))?;
+        let mut lines = text.lines();
+        let settings = lines.next().and_then(|line| line.strip_prefix(SETTINGS));
+        let settings =
+            settings.ok_or_else(|| format!("{} is not a table of depth_export", path.display()))?;
+        Ok((
+            settings.to_owned(),
+            lines.skip(1).map(str::to_owned).collect(),
+        ))
+    }
+
     /// Goes on with the table at `path`, or begins it. `settings` must be those it was begun with.
     pub(crate) fn open(path: &Path, settings: &str) -> Result<Self> {
         let failed = |error: std::io::Error| Failure::writing(path, &error);
@@ -101,14 +133,17 @@ impl Journal {
             complete: false,
         };
         journal.parse(&bytes)?;
-        let kept = if journal.lines.is_empty() {
-            0
-        } else {
-            journal.end()
-        };
-        journal.file.set_len(kept).map_err(failed)?;
-        if journal.lines.is_empty() {
-            journal.begin()?;
+        if !journal.complete {
+            // what is not whole, and all where no frame was done
+            let kept = if journal.lines.is_empty() {
+                0
+            } else {
+                journal.end()
+            };
+            journal.file.set_len(kept).map_err(failed)?;
+            if journal.lines.is_empty() {
+                journal.begin()?;
+            }
         }
         Ok(journal)
     }
@@ -170,6 +205,7 @@ impl Journal {
             self.ends.push(end);
         }
         let begun = &begun[SETTINGS.len()..];
+        self.complete &= begun == self.settings || !self.lines.is_empty();
         // where no frame was done, other settings do no harm
         if !self.lines.is_empty() && begun != self.settings {
             return Err(format!(
@@ -258,6 +294,10 @@ impl Journal {
     }
 
     fn push(&mut self, line: &str, said: Line) -> Result<()> {
+        if self.complete {
+            // more is wanted than before
+            self.keep(self.lines.len())?;
+        }
         self.write(line)?;
         self.ends.push(self.end() + line.len() as u64 + 1);
         self.lines.push(said);

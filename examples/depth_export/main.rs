@@ -28,6 +28,7 @@ mod journal;
 #[path = "../common/link_video.rs"]
 mod link_video;
 mod matroska;
+mod merge;
 mod places;
 mod player;
 mod progress;
@@ -95,7 +96,8 @@ struct Arguments {
     /// Threads that write frames; 0: one for each core.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=256))]
     threads: u16,
-    /// Only the I-th of N equal parts, from 1 on, on this machine.
+    /// Only the I-th of N equal parts, from 1 on; `depth_export merge OUT` joins them. With --range locked twice: the first
+    /// run finds ranges, `merge` joins them to shots, the second run makes the frames.
     #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
     /// How progress is told: for people on stderr, or as lines of JSON on stdout.
@@ -103,7 +105,7 @@ struct Arguments {
     progress: Telling,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 done; 1 try again (disk, lock, memory, library); 2 never (options, film, model); \
+const AFTER_HELP: &str = "`depth_export merge OUT` joins what --shard has made. Exit codes: 0 done; 1 try again (disk, lock, memory, library); 2 never (options, film, model); \
      130, 143 interrupted, and what is finished is whole.";
 
 /// What is written.
@@ -181,12 +183,24 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
     // one line, no backtrace: it is a fault of this program, whatever it was given
     panic::set_hook(Box::new(|panic| {
         eprintln!("error: a fault of depth_export itself, please report it: {panic}");
     }));
-    let ended = panic::catch_unwind(|| job::run(&arguments))
+    let merges = std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "merge");
+    let run = || {
+        if merges {
+            let arguments = std::env::args_os().enumerate();
+            let arguments = arguments
+                .filter(|(place, _)| *place != 1)
+                .map(|(_, argument)| argument);
+            return merge::run(&merge::Arguments::parse_from(arguments)).map(|()| job::End::Done);
+        }
+        job::run(&Arguments::parse())
+    };
+    let ended = panic::catch_unwind(run)
         .unwrap_or_else(|_| Err(Failure::never("nothing more could be done")));
     match ended {
         Ok(job::End::Done) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! `--range locked`: one range for each shot, so that nothing is cut off and no frame is stretched differently. A first
 //! pass over the source finds them; `ranges.csv` has what it found in each frame, `shots.csv` what came of it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -21,6 +22,19 @@ pub(crate) enum Cuts {
     Seen,
     /// At these frames.
     Given(Vec<u64>),
+}
+
+impl std::fmt::Display for Cuts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Seen => formatter.write_str("auto"),
+            Self::Given(firsts) if firsts.is_empty() => formatter.write_str("none"),
+            Self::Given(firsts) => {
+                let firsts: Vec<_> = firsts.iter().map(ToString::to_string).collect();
+                formatter.write_str(&firsts.join(","))
+            }
+        }
+    }
 }
 
 impl Cuts {
@@ -62,30 +76,32 @@ impl Shot {
     }
 }
 
-/// The shots of frames whose own ranges are `lines`.
+/// The shots of frames whose own ranges are `lines`. What goes on after a flash has the range it had before.
 pub(crate) fn of_lines(lines: &[Line], cuts: &Cuts) -> Vec<Shot> {
+    // what tells one shot from another
+    let mark = |line: &Line| match cuts {
+        Cuts::Seen => u64::from(line.scene),
+        Cuts::Given(firsts) => firsts.partition_point(|&first| first <= line.number) as u64,
+    };
+    let mut ranges: BTreeMap<u64, [f64; 2]> = BTreeMap::new();
+    let shown = || lines.iter().filter(|line| line.bytes.is_some());
+    for line in shown() {
+        let [a, b] = line.ends;
+        let range = ranges.entry(mark(line)).or_insert([a.min(b), a.max(b)]);
+        *range = [range[0].min(a).min(b), range[1].max(a).max(b)];
+    }
     let mut shots: Vec<Shot> = Vec::new();
     let mut before = None;
-    for line in lines.iter().filter(|line| line.bytes.is_some()) {
-        let (low, high) = (
-            line.ends[0].min(line.ends[1]),
-            line.ends[0].max(line.ends[1]),
-        );
-        // what tells one shot from another
-        let mark = match cuts {
-            Cuts::Seen => u64::from(line.scene),
-            Cuts::Given(firsts) => firsts.partition_point(|&first| first <= line.number) as u64,
-        };
-        match shots.last_mut().filter(|_| before == Some(mark)) {
-            Some(shot) => {
-                shot.low = shot.low.min(low);
-                shot.high = shot.high.max(high);
-            }
-            None => shots.push(Shot {
+    for line in shown() {
+        let mark = mark(line);
+        if before != Some(mark)
+            && let Some(&[low, high]) = ranges.get(&mark)
+        {
+            shots.push(Shot {
                 first: line.number,
                 low,
                 high,
-            }),
+            });
         }
         before = Some(mark);
     }

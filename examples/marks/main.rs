@@ -4,11 +4,13 @@
 //! cargo run --release --example marks -- steady [--resolution N] [--model FILE] [--frames N] [--temporal-filter X]
 //!     [--plot FILE.svg] FILM…
 //! cargo run --release --example marks -- edges [--resolution N] [--model FILE] [--frames N] FILM…
+//! cargo run --release --example marks -- cuts FILM…
 //! ```
 //!
 //! A film is a folder that `depth-scenes film` has rendered, with exact depth, or a file that GStreamer plays. Depth
 //! comes from the built-in model if there is no `--model`. `scripts/marks` renders films and runs this on them.
 
+mod cuts;
 mod edges;
 mod film;
 mod plot;
@@ -33,7 +35,8 @@ struct Wanted {
     model: ModelSource,
     plot: Option<PathBuf>,
     temporal_filter: f64,
-    films: Vec<Film>,
+    frames: usize,
+    paths: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -50,17 +53,16 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let mark = arguments
         .next()
-        .ok_or("say what to measure: steady or edges")?;
+        .ok_or("say what to measure: steady, edges or cuts")?;
     let mut wanted = Wanted {
         mark: mark.to_string_lossy().into_owned(),
         resolution: 252,
         model: ModelSource::Builtin,
         plot: None,
         temporal_filter: 0.03,
-        films: Vec::new(),
+        frames: 150,
+        paths: Vec::new(),
     };
-    let mut frames = 150;
-    let mut paths = Vec::new();
     while let Some(argument) = arguments.next() {
         let mut value = || {
             let name = argument.to_string_lossy();
@@ -68,19 +70,16 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
         };
         match argument.to_str() {
             Some("--resolution") => wanted.resolution = value()?.to_string_lossy().parse()?,
-            Some("--frames") => frames = value()?.to_string_lossy().parse()?,
+            Some("--frames") => wanted.frames = value()?.to_string_lossy().parse()?,
             Some("--model") => wanted.model = ModelSource::File(value()?.into()),
             Some("--temporal-filter") => {
                 wanted.temporal_filter = value()?.to_string_lossy().parse()?;
             }
             Some("--plot") => wanted.plot = Some(value()?.into()),
-            _ => paths.push(PathBuf::from(argument)),
+            _ => wanted.paths.push(PathBuf::from(argument)),
         }
     }
-    for path in paths {
-        wanted.films.push(Film::open(&path, frames)?);
-    }
-    if wanted.films.is_empty() {
+    if wanted.paths.is_empty() {
         return Err("give films to measure on".into());
     }
     Ok(wanted)
@@ -88,14 +87,23 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
 
 fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
     gst::init()?;
+    if wanted.mark == "cuts" {
+        return cuts::run(&wanted.paths);
+    }
+    let open = |path: &PathBuf| Film::open(path, wanted.frames);
+    let films = wanted
+        .paths
+        .iter()
+        .map(open)
+        .collect::<Result<Vec<_>, _>>()?;
     let mut eye = Eye::new(wanted)?;
     match wanted.mark.as_str() {
         "steady" => {
             let plot = wanted.plot.as_deref();
-            steady::run(&mut eye, &wanted.films, wanted.temporal_filter, plot)
+            steady::run(&mut eye, &films, wanted.temporal_filter, plot)
         }
-        "edges" => edges::run(&mut eye, &wanted.films),
-        other => Err(format!("{other:?} can't be measured, only: steady, edges").into()),
+        "edges" => edges::run(&mut eye, &films),
+        other => Err(format!("{other:?} can't be measured, only: steady, edges, cuts").into()),
     }
 }
 

@@ -77,13 +77,6 @@ impl Colours {
         self.planes.iter().copied()
     }
 
-    /// Of such.
-    #[cfg(test)]
-    pub(super) fn from_planes(planes: Vec<f32>) -> Self {
-        assert_eq!(planes.len(), 3 * CELLS);
-        Self { planes }
-    }
-
     /// Brings the values to the unit of normalised tensors, from one in which natural pictures have this standard
     /// deviation.
     pub(super) fn divide(&mut self, deviation: f32) {

@@ -52,19 +52,24 @@ pub struct Tracker {
     jumped: bool,
     seen: bool,
     scene: u32,
+    /// The one before the last cut.
+    scene_before: u32,
+    /// The highest number so far.
+    scenes: u32,
 }
 
 impl Tracker {
     /// Forgets the past, as after a flush. Begins a new scene if the present one has had a frame.
     pub fn restart(&mut self) {
-        let scene = self.scene.wrapping_add(self.seen.into());
+        let scene = self.scenes.wrapping_add(self.seen.into());
         *self = Self {
             scene,
+            scenes: scene,
             ..Self::default()
         };
     }
 
-    /// Number of the scene of the frame seen last, from 0.
+    /// Number of the scene of the frame seen last, from 0. A scene that goes on after a flash has its number again.
     pub fn scene(&self) -> u32 {
         self.scene
     }
@@ -80,14 +85,18 @@ impl Tracker {
             Change::None | Change::Afresh => {}
             Change::Cut => {
                 self.before = self.held.take();
+                self.scene_before = self.scene;
+                self.scene = self.scenes.wrapping_add(self.seen.into());
+                self.scenes = self.scene;
                 self.last = None;
             }
-            Change::Back => std::mem::swap(&mut self.held, &mut self.before),
+            // after a flash it is the scene that it was
+            Change::Back => {
+                std::mem::swap(&mut self.held, &mut self.before);
+                std::mem::swap(&mut self.scene, &mut self.scene_before);
+            }
         }
         self.jumped = change != Change::None;
-        if matches!(change, Change::Cut | Change::Back) {
-            self.scene = self.scene.wrapping_add(self.seen.into());
-        }
         self.seen = true;
     }
 

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod interrupted;
+mod shards;
 mod sources;
 mod times;
 
@@ -247,6 +248,66 @@ fn locked_is_one_range_for_each_shot() {
     let result = export(Path::new(FILM), out, &["--range", "locked"]);
     assert!(
         said(&result).contains("shots.csv is damaged"),
+        "{}",
+        said(&result)
+    );
+}
+
+/// Without an option nothing is cut off, and each frame has the range of its shot; where shots begin can be said.
+#[test]
+fn shots_may_be_given_and_nothing_is_cut_off() {
+    let film = Path::new(FILM);
+    let own = reference("range=frame");
+    let ends = |frames: &[gst::Sample]| {
+        let all = || {
+            frames
+                .iter()
+                .flat_map(|frame| [0, u16::MAX].map(|end| meta(frame).value(end)))
+        };
+        [
+            all().fold(f64::INFINITY, f64::min),
+            all().fold(f64::NEG_INFINITY, f64::max),
+        ]
+    };
+    let brightest = |samples: &[u16]| samples.iter().filter(|&&sample| sample == u16::MAX).count();
+    for (shots, firsts) in [
+        ("none", &[0][..]),
+        ("0,11,30", &[0, 11, 30]),
+        ("11", &[0, 11]),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path();
+        let result = export(film, out, &["--shots", shots]);
+        assert!(result.status.success(), "{}", said(&result));
+        let table = fs::read_to_string(out.join("shots.csv")).expect("the ranges");
+        let found: Vec<Vec<f64>> = table
+            .lines()
+            .skip(1)
+            .map(|line| {
+                line.split(',')
+                    .map(|f| f.parse().expect("a number"))
+                    .collect()
+            })
+            .collect();
+        assert_eq!(found.len(), firsts.len(), "{table}");
+        for (index, (found, &first)) in found.iter().zip(firsts).enumerate() {
+            let end = firsts.get(index + 1).copied().unwrap_or(own.len());
+            let [low, high] = ends(&own[first..end]);
+            assert_eq!(found[..], [first as f64, low, high]);
+        }
+        for (number, own) in own.iter().enumerate().step_by(5) {
+            let picture =
+                image::open(out.join(format!("depth_{number:06}.png"))).expect("a picture");
+            let cut_off = brightest(picture.into_luma16().as_raw());
+            assert!(cut_off <= brightest(&depth(own)) + 4, "{number}: {cut_off}");
+        }
+    }
+    // what does cut off says so
+    let folder = tempfile::tempdir().expect("a folder");
+    let result = export(film, folder.path(), &["--range", "0.3:0.4"]);
+    assert!(result.status.success(), "{}", said(&result));
+    assert!(
+        said(&result).contains("the range cuts values off"),
         "{}",
         said(&result)
     );

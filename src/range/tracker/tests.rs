@@ -212,6 +212,7 @@ fn after_a_flash_everything_has_its_value_again() {
     let mut tracker = Seeing::default();
     let depth = scene(SIZE, None);
     let white = vec![2.5; 3 * SIZE.area()];
+    let mut scenes = Vec::new();
     let mut values = Vec::new();
     for frame in 0..20 {
         let flash = frame == 10;
@@ -225,7 +226,12 @@ fn after_a_flash_everything_has_its_value_again() {
         };
         let limits = tracker.follow(&depth, SIZE, SMOOTH);
         values.push(shown(&depth, limits)[SIZE.area() / 2]);
+        scenes.push(tracker.scene());
     }
+    assert_eq!(
+        [scenes[9], scenes[10], scenes[11], scenes[19]],
+        [0, 1, 0, 0]
+    );
     assert!((values[19] - values[0]).abs() < 1e-3, "{values:?}");
     assert!((values[11] - values[0]).abs() < 1e-3, "{values:?}");
 }
