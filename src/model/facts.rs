@@ -171,7 +171,11 @@ pub(super) fn of(
             });
         }
     }
-    let metadata = Metadata::of(model);
+    let mut metadata = Metadata::of(model);
+    if *source == ModelSource::Builtin {
+        let reason = "it is the built-in model".to_owned();
+        metadata.normalization = Some(Finding::certain(InputNormalization::Imagenet, reason));
+    }
     let treatments = treatments(&graph, &inputs);
     let stem = graph
         .inputs

@@ -165,6 +165,8 @@ fn the_built_in_model() {
     assert_eq!((facts.kind, facts.patch), (DepthKind::Relative, 14));
     let image = select_input(&facts, &facts.inputs).unwrap();
     assert_eq!((image.input_size(), image.batch), (InputSize::Any, None));
+    assert!(image.normalization.is_certain);
+    assert!(facts.depth_of(&facts.outputs[0].outlet.name).is_certain);
     assert!(select_output(&facts, &outputs(&facts)).is_ok());
 }
 
