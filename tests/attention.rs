@@ -13,7 +13,7 @@ use gstdepthanything::model::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
     ValueInfoProto,
 };
-use gstdepthanything::model::rewrite::{fuse_attention, separate_resizes, take_out};
+use gstdepthanything::model::rewrite::{fuse_attention, separate_resizes};
 use half::f16;
 use ort::environment::Environment;
 use ort::session::Session;
@@ -187,35 +187,6 @@ fn what_is_left_says_why() {
     let (_, report) = fuse_attention(model);
     assert_eq!(report.left.len(), 2, "{report:?}");
     assert!(report.left[0].reason.contains("mask"), "{report:?}");
-}
-
-#[test]
-fn weights_can_stay_beside_the_graph() {
-    let name = "transformers-eager";
-    let (model, bytes) = read(&folder().join(format!("{name}.onnx")));
-    let (mut fused, _) = fuse_attention(model);
-    let whole = fused.encoded_len();
-    let weights = take_out(&mut fused);
-    let taken: usize = weights.iter().map(|(_, bytes)| bytes.len()).sum();
-    let rest = fused.encode_to_vec();
-    assert!(taken > 4096, "nothing large enough: {taken}");
-    assert!(rest.len() < whole - taken / 2);
-    let mut builder = builder();
-    for (name, bytes) in weights {
-        builder = builder
-            .with_external_initializer_file_in_memory(name, std::sync::Arc::from(&bytes[..]))
-            .expect("weights");
-    }
-    let mut plain = session(&bytes);
-    let mut fused = builder.commit_from_memory(&rest).expect("session");
-    for shape in shapes(name) {
-        is_same(
-            name,
-            &run(&mut plain, &shape),
-            &run(&mut fused, &shape),
-            TOLERANCE,
-        );
-    }
 }
 
 /// A network that resizes a table of 2×5×7 weights by this rule, to the sizes that are fed to it.

@@ -23,7 +23,7 @@ fn halved(source: &ModelSource, fuse: bool) -> (tempfile::TempDir, ModelSource) 
     if fuse {
         model = fuse_attention(model).0;
     }
-    let model = to_half(model).expect("half precision");
+    let model = to_half(model, None).expect("half precision");
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("half.onnx");
     std::fs::write(&path, model.encode_to_vec()).expect("file");
@@ -132,7 +132,7 @@ fn what_can_not_be_followed_is_told() {
         ("int8-qdq", "operator"),
         ("q4", "operator MatMulNBits"),
     ] {
-        let error = to_half(decode(&zoo(name))).expect_err(name);
+        let error = to_half(decode(&zoo(name)), None).expect_err(name);
         assert!(error.contains(words), "{name}: {error}");
     }
 }

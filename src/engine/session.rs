@@ -11,7 +11,7 @@ mod tensors;
 mod trial;
 
 use arena::Arena;
-use graph::{Graph, Weights};
+use graph::Graph;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 
@@ -52,9 +52,6 @@ pub(super) fn open(setup: Setup<'_>, fallbacks: &[String]) -> Result<Box<dyn Net
 /// A session, its input and output, and the buffers that its runs need.
 pub(super) struct SessionNetwork {
     session: Session,
-    /// After the session, which reads them: it goes first.
-    #[expect(dead_code, reason = "kept for the session")]
-    weights: Weights,
     input: ImageInput,
     outputs: Vec<Outlet>,
     /// Index of the depth in `outputs`.
@@ -110,7 +107,7 @@ impl SessionNetwork {
             precision,
             ..
         } = setup;
-        let (session, weights) = load(setup, graph, profile)?;
+        let session = load(setup, graph, profile)?;
         let inputs = tensors::outlets(session.inputs());
         let outputs = tensors::outlets(session.outputs());
         let mut input = model::select_input(facts, &inputs)?;
@@ -144,7 +141,6 @@ impl SessionNetwork {
         };
         let mut network = Self {
             session,
-            weights,
             input,
             depth: output.index,
             outputs,
@@ -430,15 +426,15 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
         .map_err(|error| failure::provider(provider, &error, &logged))
 }
 
-fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<(Session, Weights), Error> {
+fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, Error> {
     let Setup {
         runtime,
         facts,
         provider,
         ..
     } = setup;
-    let mut builder = session_builder(setup, profile)?;
-    let (session, logged) = capture(|| graph.commit(provider, &mut builder));
+    let builder = session_builder(setup, profile)?;
+    let (session, logged) = capture(|| graph.commit(builder));
     session.map_err(|error| failure::load(provider, facts, runtime, &error, &logged))
 }
 

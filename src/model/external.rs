@@ -1,7 +1,7 @@
 //! Weights beside the model file.
 //!
-//! They are read here, once and checked, and put into the model in memory: an inference runtime is handed nothing that
-//! names a file. Runtimes differ in which of two places they take, in which links they follow, and in whether a place
+//! They are read here, once and checked, and put into the model in memory: an inference runtime is handed no name of a
+//! file that the model gives. Runtimes differ in which of two places they take, in which links they follow, and in whether a place
 //! may be an address of the process's own memory.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use super::format;
 use super::limits::MAX_WEIGHTS;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use super::proto::{ModelProto, TensorProto};
+use super::rewrite::FilePart;
 use super::source::{RegularFile, io_reason};
 use super::tensors::each_tensor;
 use crate::error::Error;
@@ -33,7 +34,7 @@ pub(super) struct External {
     /// The files, as the model names them.
     pub(super) files: Vec<PathBuf>,
     /// What was read of them, one after the other.
-    pub(super) contents: Vec<Bytes>,
+    pub(super) parts: Vec<FilePart>,
 }
 
 /// Reads the weights that lie in files beside the model at `path` into `model`, where they are as if they had always
@@ -74,11 +75,14 @@ pub(super) fn take_in(
     let mut read = BTreeMap::new();
     let folders = Folders::of(path);
     for (location, ranges) in wanted {
-        let (name, parts) = folders.read(&location, ranges, budget)?;
+        let (name, real, parts) = folders.read(&location, ranges, budget)?;
         external.files.push(name);
-        external
-            .contents
-            .extend(parts.0.iter().map(|(_, bytes)| bytes.clone()));
+        let part = |(start, bytes): &(u64, Bytes)| FilePart {
+            path: real.clone(),
+            start: *start,
+            bytes: bytes.clone(),
+        };
+        external.parts.extend(parts.0.iter().map(part));
         read.insert(location, parts);
     }
     each_tensor(model, &mut |tensor| {
@@ -92,6 +96,26 @@ pub(super) fn take_in(
         tensor.data_location = None;
     });
     Ok(external)
+}
+
+/// The bytes of a tensor that was left in its file, in `folder` ([`super::Model::folder`]).
+///
+/// # Errors
+/// In words.
+pub(super) fn read_again(tensor: &TensorProto, folder: Option<&Path>) -> Result<Bytes, String> {
+    let unreadable = |reason: &str| {
+        format!(
+            "its weight `{}` can't be read: {reason}",
+            text::name(tensor.name())
+        )
+    };
+    let Place { location, range } = Place::of(tensor).map_err(unreadable)?;
+    let path = folder
+        .ok_or_else(|| unreadable("it lies nowhere"))?
+        .join(location);
+    RegularFile::open(&path)
+        .and_then(|mut file| file.read(range, &Budget::default()))
+        .map_err(|reason| unreadable(&reason))
 }
 
 /// Where a tensor lies in which file.
@@ -210,13 +234,13 @@ impl<'a> Folders<'a> {
         Self { model, steps }
     }
 
-    /// What `ranges` of the file at `location` hold, and its path.
+    /// What `ranges` of the file at `location` hold, after its path and the one that this leads to.
     fn read(
         &self,
         location: &str,
         ranges: Vec<Range<u64>>,
         budget: &Budget,
-    ) -> Result<(PathBuf, Parts), Error> {
+    ) -> Result<(PathBuf, PathBuf, Parts), Error> {
         let relative = Path::new(location);
         let inside = |component| matches!(component, Component::Normal(_) | Component::CurDir);
         if location.is_empty() || !relative.components().all(inside) {
@@ -234,7 +258,7 @@ impl<'a> Folders<'a> {
         let step = step.map_or(Path::new("."), PathBuf::as_path);
         let path = step.join(location);
         match self.read_file(step, &path, &ranges, budget) {
-            Ok(parts) => Ok((path, parts)),
+            Ok((real, parts)) => Ok((path, real, parts)),
             Err(_) if budget.is_cancelled() => Err(Error::Cancelled),
             Err(reason) => Err(Error::ModelFile { path, reason }),
         }
@@ -246,7 +270,7 @@ impl<'a> Folders<'a> {
         path: &Path,
         ranges: &[Range<u64>],
         budget: &Budget,
-    ) -> Result<Parts, String> {
+    ) -> Result<(PathBuf, Parts), String> {
         let found = path.canonicalize().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => format!(
                 "no such file; {} keeps its weights in it: put it beside the model, under this name",
@@ -300,7 +324,7 @@ impl<'a> Folders<'a> {
             .map(|range| Ok((range.start, file.read(range, budget)?)))
             .collect::<Result<_, String>>()?;
         file.check_unchanged()?;
-        Ok(Parts(read))
+        Ok((found, Parts(read)))
     }
 }
 

@@ -1,25 +1,32 @@
 //! A model in memory, read and checked.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use prost::Message;
 
 use super::budget::Budget;
-use super::external;
+use super::external::{self, External};
 use super::facts::{self, ModelFacts};
 use super::format;
+use super::limits::MAX_IN_MEMORY;
 use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::rewrite::{FilePart, leave_in_files};
 use super::source::ModelSource;
 use super::wire::{self, Refusal};
 use crate::error::Error;
 
-/// A model with all of its weights, wherever they lay. Nothing in it refers to a file any more, so that it can be handed
-/// to an inference runtime as it is, or rewritten, and whatever happens to the files does not matter.
+/// A model with all of its weights, wherever they lay. Nothing that it says of files is left in it, so that it can be
+/// handed to an inference runtime as it is, or rewritten. One of up to [`MAX_IN_MEMORY`] refers to no file at all, and
+/// whatever happens to its files does not matter. The large weights of a larger one are left in the files that they were
+/// read from, which a runtime maps: in memory there would be two of them.
 #[derive(Debug, Clone)]
 pub struct Model {
     facts: ModelFacts,
     proto: ModelProto,
     digest: [u8; 32],
     length: u64,
+    folder: Option<String>,
 }
 
 impl Model {
@@ -47,18 +54,30 @@ impl Model {
             length += bytes.len() as u64;
         };
         count(&bytes);
-        let mut proto = decode(source, bytes)?;
-        let external = external::take_in(&mut proto, source.path(), budget)?;
-        external.contents.iter().for_each(|bytes| count(bytes));
+        let mut proto = decode(source, bytes.clone())?;
+        let External { files, mut parts } = external::take_in(&mut proto, source.path(), budget)?;
+        parts.iter().for_each(|part| count(&part.bytes));
         // of no use here, and it would be handed on
         proto.training_info = Vec::new();
         refuse_compiled(&proto, source)?;
-        let facts = facts::of(source, &proto, external.files, budget)?;
+        let facts = facts::of(source, &proto, files, budget)?;
+        let mut folder = None;
+        if length > MAX_IN_MEMORY
+            && let Some(Ok(path)) = source.path().map(Path::canonicalize)
+        {
+            parts.push(FilePart {
+                path,
+                start: 0,
+                bytes,
+            });
+            folder = leave_in_files(&mut proto, &parts);
+        }
         Ok(Self {
             facts,
             proto,
             digest: hash.finalize().into(),
             length,
+            folder,
         })
     }
 
@@ -75,6 +94,11 @@ impl Model {
     /// The model; copies of it share their weights.
     pub fn proto(&self) -> &ModelProto {
         &self.proto
+    }
+
+    /// The folder that names of files in [`Model::proto`] are to be taken from, where there are any.
+    pub fn folder(&self) -> Option<&str> {
+        self.folder.as_deref()
     }
 
     /// A hash of all that was read.

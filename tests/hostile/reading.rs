@@ -241,7 +241,7 @@ fn work_without_end_ends() {
         let start = worked();
         let (fused, _) = fuse_attention(crafted.clone());
         separate_resizes(fused);
-        let _ = to_half(crafted);
+        let _ = to_half(crafted, None);
         let took = worked() - start;
         assert!(took < PATIENCE, "{name}: {took:?}");
     }
@@ -249,8 +249,10 @@ fn work_without_end_ends() {
 
 #[test]
 fn many_attentions_are_fused_all_the_same() {
-    let (_, report) = fuse_attention(craft::attentions(2_000, 20_000));
-    assert_eq!(report.fused, 2_000);
+    let (_, report) = fuse_attention(craft::attentions(1_000, 20_000));
+    assert_eq!(report.fused, 1_000);
+    let (_, report) = fuse_attention(craft::attentions(1_001, 0));
+    assert_eq!(report.fused, 0, "no depth network");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use gstdepthanything::engine::{self, ExecutionProvider, Network};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
-use gstdepthanything::model::ModelSource;
 use gstdepthanything::model::proto::{ModelProto, TensorProto};
+use gstdepthanything::model::{Budget, Model, ModelSource};
+use prost::Message as _;
 
 use crate::craft::{
     self, floats, graph_of, info, ints, longs, model, node, outside, weighed, with,
@@ -43,7 +44,7 @@ fn large(change: impl FnOnce(&mut TensorProto)) -> ModelProto {
     model
 }
 
-/// The runtime gets the weights from memory, large ones beside the graph: what becomes of their file does not matter.
+/// The runtime gets the weights from memory: what becomes of their file does not matter.
 #[test]
 fn weights_reach_the_runtime_without_their_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -74,6 +75,41 @@ fn weights_reach_the_runtime_without_their_file() {
         assert!(depth.values.iter().all(|&value| value == 1.0), "{name}");
         std::fs::write(folder.path().join("table.bin"), &two).unwrap();
     }
+}
+
+/// Of a model that is too large to be in memory twice, the runtime maps the files that were checked, and finds them by
+/// their real names, wherever links to them lie.
+#[test]
+fn large_models_stay_in_their_files() {
+    let cache = tempfile::tempdir().unwrap();
+    let (blobs, snapshot) = (cache.path().join("blobs"), cache.path().join("snapshot"));
+    std::fs::create_dir(&blobs).unwrap();
+    std::fs::create_dir(&snapshot).unwrap();
+    // zeros, which take no room on the disk
+    let rows: i64 = 70_000;
+    let data = std::fs::File::create(blobs.join("bb")).unwrap();
+    data.set_len(rows as u64 * 1024 * 4).unwrap();
+    let crafted = large(|table| {
+        let entries = outside("table", &[("location", "table.bin")]);
+        table.dims = vec![rows, 1024];
+        table.external_data = entries.external_data;
+        table.data_location = entries.data_location;
+    });
+    std::fs::write(blobs.join("aa"), crafted.encode_to_vec()).unwrap();
+    std::os::unix::fs::symlink("../blobs/aa", snapshot.join("model.onnx")).unwrap();
+    std::os::unix::fs::symlink("../blobs/bb", snapshot.join("table.bin")).unwrap();
+    let source = ModelSource::File(snapshot.join("model.onnx"));
+    let model = Model::read(&source, &Budget::default()).unwrap();
+    let real = blobs.canonicalize().unwrap();
+    assert_eq!(model.folder(), real.to_str());
+    assert!(
+        model.proto().encoded_len() < 2000,
+        "the weights are in memory"
+    );
+    let mut network = open(&source).unwrap_or_else(|error| panic!("{error}"));
+    let image = vec![0.5; 3 * 140 * 140];
+    let depth = run(network.as_mut(), &image, 1, Size::new(140, 140));
+    assert!(depth.values.iter().all(|&value| value == 0.0));
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SizedNetwork, Error> {
         model: setup.model.clone(),
         provider: setup.provider,
         precision: setup.precision,
-        digest: graph.digest(),
+        digest: digest(&graph, setup.model),
         graph,
         cache: Cache::new(setup.config.engine_cache.as_deref()),
         input,
@@ -180,4 +180,12 @@ impl Recipe {
         network.check_placement(self.provider, profile)?;
         Ok(network)
     }
+}
+
+/// Of what is compiled: the graph, and weights that it has in files.
+fn digest(graph: &Graph, model: &Model) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&graph.digest());
+    hash.update(&model.digest());
+    hash.finalize().into()
 }

@@ -82,7 +82,7 @@ impl Graphs {
             return None;
         }
         Some(Self {
-            rewritten: Graph::new(rewritten),
+            rewritten: Graph::rewritten(model, rewritten),
             plain: Graph::of(model),
             attentions: report.fused,
             tables,
@@ -179,14 +179,14 @@ mod tests {
     }
 
     /// `graph` with its fused attentions changed.
-    fn changed(graph: &Graph, change: impl Fn(&mut NodeProto)) -> Graph {
+    fn changed(source: &Model, graph: &Graph, change: impl Fn(&mut NodeProto)) -> Graph {
         let mut model = graph.proto().clone();
         let nodes = &mut model.graph.as_mut().unwrap().node;
         nodes
             .iter_mut()
             .filter(|node| node.op_type() == "MultiHeadAttention")
             .for_each(change);
-        Graph::new(model)
+        Graph::rewritten(source, model)
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         assert!(!notes.contains("as it is"), "{notes}");
 
         // it runs, and is wrong
-        graphs.rewritten = changed(&graphs.rewritten, |node| {
+        graphs.rewritten = changed(&model, &graphs.rewritten, |node| {
             for attribute in &mut node.attribute {
                 attribute.f = attribute.f.map(|scale| 1.5 * scale);
             }
@@ -230,7 +230,7 @@ mod tests {
         compare(setup, &graphs.plain, &mut network).unwrap();
 
         // it does not even load
-        graphs.rewritten = changed(&graphs.rewritten, |node| {
+        graphs.rewritten = changed(&model, &graphs.rewritten, |node| {
             node.op_type = Some("ManyHeadedAttention".to_owned());
         });
         assert!(SessionNetwork::open_graph(setup, &graphs.rewritten).is_err());

@@ -62,6 +62,6 @@ pub(super) fn graph(setup: Setup<'_>, fuse: bool) -> Result<(Graph, usize), Erro
         model = fused;
         attentions = report.fused;
     }
-    let model = to_half(model).map_err(unfit)?;
-    Ok((Graph::new(model), attentions))
+    let model = to_half(model, setup.model.folder()).map_err(unfit)?;
+    Ok((Graph::rewritten(setup.model, model), attentions))
 }

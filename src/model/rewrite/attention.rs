@@ -10,6 +10,8 @@ use crate::model::proto::tensor_proto::DataType;
 
 /// The oldest operator set whose Gather takes negative indices.
 const OLDEST_OPSET: i64 = 11;
+/// Of a depth network's: the largest have some hundred. Each takes a runtime time to prepare, and more when it is fused.
+const MOST_ATTENTIONS: usize = 1000;
 /// Sides of a tensor, at most.
 const MAX_RANK: usize = 16;
 /// The last one in which Softmax flattens its input, by default from axis 1 on.
@@ -30,6 +32,10 @@ pub(super) struct Attention<'a> {
 pub(super) fn fuse(scope: &Scope<'_>, inputs: &[String], report: &mut Report) -> Edit {
     let mut edit = Edit::default();
     let mut emitter = Emitter::new(scope, inputs);
+    let softmaxes = scope.nodes.iter().filter(|node| op(node) == "Softmax");
+    if softmaxes.count() > MOST_ATTENTIONS {
+        return edit;
+    }
     for (index, node) in scope.nodes.iter().enumerate() {
         if op(node) != "Softmax" {
             continue;

@@ -1,6 +1,7 @@
 //! A model in half precision, as GPUs like it: strongly typed, so that it needs no flag of a runtime to be so.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -9,8 +10,9 @@ use super::emit::{int, node, with};
 use super::operators::{Place, Result as ResultType, place, result};
 use super::scope::op;
 use crate::model::budget::Budget;
+use crate::model::external;
 use crate::model::graph::order::sorted;
-use crate::model::proto::tensor_proto::DataType;
+use crate::model::proto::tensor_proto::{DataLocation, DataType};
 use crate::model::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use crate::text;
 
@@ -29,20 +31,21 @@ struct Value {
 
 /// The same model with convolutions, matrix products, attention, and what lies between them, in f16. Inputs and outputs
 /// stay what they are, and so does what overflows or loses digits in f16: normalisations, softmax, powers, exponentials,
-/// reductions, resampling.
+/// reductions, resampling. `folder` is that of [`crate::model::Model::folder`].
 ///
 /// # Errors
 /// In words: what the graph has that can't be followed.
-pub fn to_half(mut model: ModelProto) -> Result<ModelProto, String> {
+pub fn to_half(mut model: ModelProto, folder: Option<&str>) -> Result<ModelProto, String> {
     if !model.functions.is_empty() {
         return Err("its graph is made of functions".to_owned());
     }
     let graph = model.graph.take().ok_or("it has no graph")?;
-    model.graph = Some(Rewrite::new(&graph).run(graph)?);
+    model.graph = Some(Rewrite::new(&graph, folder).run(graph)?);
     Ok(model)
 }
 
-struct Rewrite {
+struct Rewrite<'a> {
+    folder: Option<&'a str>,
     /// Of values that are tensors of f32.
     values: HashMap<String, Value>,
     /// Values of other types.
@@ -54,13 +57,14 @@ struct Rewrite {
     initializers: Vec<TensorProto>,
 }
 
-impl Rewrite {
-    fn new(graph: &GraphProto) -> Self {
+impl<'a> Rewrite<'a> {
+    fn new(graph: &GraphProto, folder: Option<&'a str>) -> Self {
         let names = graph
             .node
             .iter()
             .flat_map(|node| node.input.iter().chain(&node.output));
         let mut rewrite = Self {
+            folder,
             values: HashMap::new(),
             // an input that is left out has no name
             others: HashSet::from([String::new()]),
@@ -264,7 +268,7 @@ impl Rewrite {
         let half = unique(&mut self.taken, "half", name);
         match self.constants.get(name) {
             Some(tensor) => {
-                let tensor = convert(tensor, &half)?;
+                let tensor = convert(tensor, &half, self.folder)?;
                 self.initializers.push(tensor);
             }
             None => self.nodes.push(cast(name, &half, DataType::Float16)),
@@ -295,8 +299,10 @@ fn unique(taken: &mut HashSet<String>, prefix: &str, name: &str) -> String {
 }
 
 /// A tensor of f32 in f16.
-fn convert(tensor: &TensorProto, name: &str) -> Result<TensorProto, String> {
-    let values: Vec<f32> = if tensor.raw_data().is_empty() {
+fn convert(tensor: &TensorProto, name: &str, folder: Option<&str>) -> Result<TensorProto, String> {
+    let values: Vec<f32> = if tensor.data_location() == DataLocation::External {
+        singles(&external::read_again(tensor, folder.map(Path::new))?)
+    } else if tensor.raw_data().is_empty() {
         tensor.float_data.clone()
     } else {
         singles(tensor.raw_data())
