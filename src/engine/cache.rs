@@ -1,20 +1,23 @@
 //! Compiled engines on disk: a folder each, by all that decides what is in it.
 //!
 //! An engine is built in a folder of its own that takes its name when it is whole, so that what has a name is whole.
-//! One process builds at a time: two builders would disturb each other's timings. What does not load is set aside and
-//! built again. A cache that can't be used (read-only, full) costs time, never the stream.
+//! One process builds at a time: two builders would disturb each other's timings. What does not load, or is not what was
+//! built, is set aside and built again. A cache that can't be used (read-only, full, open to others) costs time, never
+//! the stream.
 
-use std::fs::{self, File};
+mod private;
+
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
 use crate::geometry::Size;
 
-/// Written last into a folder that is whole.
-const MARKER: &str = "complete";
 /// What is left of builds that were killed goes after this long.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long another process may build before this one builds for itself.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// All that decides what a compiled engine is.
 #[derive(Debug, Clone)]
@@ -80,18 +83,20 @@ pub(super) struct Places<'a> {
 /// A folder of engines.
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
-    /// `None`: there is no place for one.
-    root: Option<PathBuf>,
+    /// Where this user's own folder of engines is, or is to be. `None`: there is no place for one.
+    base: Option<PathBuf>,
+    patience: Duration,
 }
 
 impl Cache {
     /// In `folder`, or in `depthanything` of the user's cache folder.
     pub(super) fn new(folder: Option<&Path>) -> Self {
         Self {
-            root: folder.map_or_else(
+            base: folder.map_or_else(
                 || user_cache(|name| std::env::var_os(name).map(PathBuf::from)),
                 |folder| Some(folder.to_owned()),
             ),
+            patience: PATIENCE,
         }
     }
 
@@ -119,7 +124,7 @@ impl Cache {
         key: &Key<'_>,
         build: &mut impl FnMut(Option<Places<'_>>) -> Result<T, Error>,
     ) -> Result<(T, Kept), Trouble> {
-        let Some(root) = &self.root else {
+        let Some(base) = &self.base else {
             return Err(Trouble::Cache(
                 "neither XDG_CACHE_HOME nor HOME is set; name a folder with `engine-cache`".into(),
             ));
@@ -127,37 +132,37 @@ impl Cache {
         let io = |what: &str| {
             let what = what.to_owned();
             move |error: std::io::Error| {
-                Trouble::Cache(format!("can't {what} in {}: {error}", root.display()))
+                Trouble::Cache(format!("can't {what} in {}: {error}", base.display()))
             }
         };
+        let root = private::folder(base).map_err(io("keep engines"))?;
         let home = root.join(key.name());
         let timing = root.join("timing");
         let places = |engine| Places {
             engine,
             timing: &timing,
         };
-        let is_whole = || home.join(MARKER).is_file();
+        let is_whole = || private::is_intact(&home);
         if is_whole()
             && let Ok(found) = build(Some(places(&home)))
         {
             return Ok((found, Kept::Found));
         }
         fs::create_dir_all(&timing).map_err(io("make a folder"))?;
-        let lock = File::create(root.join("build.lock")).map_err(io("write"))?;
-        lock.lock().map_err(io("lock a file"))?;
+        let _lock = private::lock(&root, self.patience).map_err(io("lock a file"))?;
         // while this one waited, another may have built it, or set it aside and built it again
         if is_whole() {
             if let Ok(found) = build(Some(places(&home))) {
                 return Ok((found, Kept::Found));
             }
             set_aside(&home).map_err(io("set a broken engine aside"))?;
-        } else if home.exists() {
+        } else if fs::symlink_metadata(&home).is_ok() {
             set_aside(&home).map_err(io("set an unfinished engine aside"))?;
         }
-        sweep(root);
+        sweep(&root);
         let nursery = tempfile::Builder::new()
             .prefix("building-")
-            .tempdir_in(root)
+            .tempdir_in(&root)
             .map_err(io("make a folder"))?;
         let built = match build(Some(places(nursery.path()))) {
             Ok(built) => built,
@@ -168,7 +173,7 @@ impl Cache {
             Err(error) => return Err(Trouble::Build(error)),
         };
         let finish = || {
-            File::create(nursery.path().join(MARKER))?.sync_all()?;
+            private::seal(nursery.path())?;
             fs::rename(nursery.path(), &home)
         };
         let kept = match finish() {
@@ -177,7 +182,7 @@ impl Cache {
                 let _ = nursery.keep();
                 Kept::Built
             }
-            Err(error) => Kept::Lost(format!("can't write in {}: {error}", root.display())),
+            Err(error) => Kept::Lost(format!("can't write in {}: {error}", base.display())),
         };
         Ok((built, kept))
     }
@@ -215,7 +220,7 @@ fn probe_error(folder: &Path) -> std::io::Error {
 /// Keeps one broken engine a name, for whoever wants to look at it.
 fn set_aside(home: &Path) -> std::io::Result<()> {
     let aside = home.with_extension("broken");
-    if aside.exists() {
+    if fs::symlink_metadata(&aside).is_ok() {
         fs::remove_dir_all(&aside)?;
     }
     fs::rename(home, aside)

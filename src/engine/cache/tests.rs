@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -63,8 +65,13 @@ impl Bench {
         kept
     }
 
+    /// The user's own folder.
+    fn root(&self) -> PathBuf {
+        private::folder(self.folder.path()).expect("a folder")
+    }
+
     fn home(&self) -> PathBuf {
-        self.folder.path().join(key().name())
+        self.root().join(key().name())
     }
 
     fn builds(&self) -> usize {
@@ -78,7 +85,7 @@ fn built_once_and_found_then() {
     assert_eq!(bench.get(&key()), Kept::Built);
     assert_eq!(bench.get(&key()), Kept::Found);
     assert_eq!(bench.builds(), 1);
-    let left: Vec<_> = fs::read_dir(bench.folder.path())
+    let left: Vec<_> = fs::read_dir(bench.root())
         .expect("folder")
         .flatten()
         .map(|entry| entry.file_name().into_string().expect("name"))
@@ -174,7 +181,6 @@ fn where_nothing_can_be_written_it_is_built_each_time() {
 
 #[test]
 fn a_read_only_folder_still_gives_what_is_in_it() {
-    use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new();
     bench.get(&key());
     let root = bench.folder.path();
@@ -332,7 +338,8 @@ fn of_processes_that_start_at_once_one_builds() {
         assert!(process.wait().expect("an end").success());
     }
     assert_eq!(count(folder, "building-"), 1, "one that builds");
-    assert_eq!(count(&folder.join("engines"), "building-"), 0);
+    let engines = private::folder(&folder.join("engines")).expect("a folder");
+    assert_eq!(count(&engines, "building-"), 0);
 }
 
 #[test]
@@ -349,14 +356,15 @@ fn a_process_that_is_killed_while_it_builds_is_in_nobodys_way() {
     killed.wait().expect("an end");
     assert!(next.wait().expect("an end").success());
     assert_eq!(count(folder, "building-"), 2);
-    let engine = folder.join("engines").join(key().name()).join("engine");
+    let engines = private::folder(&folder.join("engines")).expect("a folder");
+    let engine = engines.join(key().name()).join("engine");
     assert_eq!(fs::read_to_string(engine).expect("engine"), "engine");
 }
 
 #[test]
 fn what_killed_builds_left_goes_in_time() {
     let bench = Bench::new();
-    let [old, new] = ["building-old", "building-new"].map(|name| bench.folder.path().join(name));
+    let [old, new] = ["building-old", "building-new"].map(|name| bench.root().join(name));
     for folder in [&old, &new] {
         fs::create_dir(folder).expect("folder");
     }
@@ -392,4 +400,118 @@ fn the_users_cache_folder() {
         path("/home/me/.cache/depthanything")
     );
     assert_eq!(of(None, None), None);
+}
+
+/// A folder that others use, too: what they have in it stays as it is.
+#[test]
+fn what_is_the_users_own_is_left_alone() {
+    let bench = Bench::new();
+    let theirs = bench.folder.path().join("building-a-house");
+    fs::create_dir(&theirs).expect("folder");
+    fs::write(theirs.join("plan"), "dear").expect("file");
+    let past = SystemTime::now() - 3 * STALE;
+    File::open(&theirs)
+        .and_then(|folder| folder.set_modified(past))
+        .expect("time");
+    let precious = bench.folder.path().join("precious");
+    fs::write(&precious, "dear").expect("file");
+    symlink(&precious, bench.folder.path().join("build.lock")).expect("link");
+    bench.get(&key());
+    for file in [theirs.join("plan"), precious] {
+        assert_eq!(fs::read_to_string(file).expect("file"), "dear");
+    }
+}
+
+#[test]
+fn the_folder_of_engines_is_this_users_alone() {
+    let bench = Bench::new();
+    let metadata = fs::metadata(bench.root()).expect("folder");
+    assert_eq!(metadata.mode() & 0o777, 0o700);
+    // and becomes so again
+    fs::set_permissions(bench.root(), fs::Permissions::from_mode(0o777)).expect("permissions");
+    bench.get(&key());
+    let metadata = fs::metadata(bench.folder.path().join(bench.root())).expect("folder");
+    assert_eq!(metadata.mode() & 0o777, 0o700);
+}
+
+#[track_caller]
+fn lost(bench: &Bench, base: &Path, words: &str) {
+    let cache = Cache {
+        patience: Duration::from_millis(100),
+        ..Cache::new(Some(base))
+    };
+    let before = bench.builds();
+    let (_, kept) = cache
+        .with_engine(&key(), |places| compile(places, &bench.builds))
+        .expect("an engine");
+    match kept {
+        Kept::Lost(reason) => assert!(reason.contains(words), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.builds(), before + 1, "it is built, and not kept");
+}
+
+#[test]
+fn engines_that_others_could_have_made_are_not_loaded() {
+    let bench = Bench::new();
+    bench.get(&key());
+    let base = bench.folder.path();
+    // whoever can write the folder above can put another in its place
+    fs::set_permissions(base, fs::Permissions::from_mode(0o777)).expect("permissions");
+    lost(&bench, base, "other users");
+    // unless, as in /tmp, everybody has but his own
+    fs::set_permissions(base, fs::Permissions::from_mode(0o1777)).expect("permissions");
+    assert_eq!(bench.get(&key()), Kept::Found);
+    // a link in its place
+    let elsewhere = tempfile::tempdir().expect("folder");
+    let root = bench.root();
+    fs::rename(&root, elsewhere.path().join("engines")).expect("moved");
+    symlink(elsewhere.path().join("engines"), &root).expect("link");
+    lost(&bench, base, "this user's own");
+    fs::remove_file(&root).expect("link");
+    fs::write(&root, "").expect("file");
+    lost(&bench, base, "this user's own");
+    fs::remove_file(&root).expect("file");
+    // somebody else's folder, where a test may make one
+    fs::create_dir(&root).expect("folder");
+    if std::os::unix::fs::chown(&root, Some(12345), None).is_ok() {
+        lost(&bench, base, "this user's own");
+    }
+}
+
+#[test]
+fn an_engine_that_was_changed_or_is_a_link_is_built_again() {
+    let bench = Bench::new();
+    bench.get(&key());
+    // it would load: only its hash is another
+    let engine = bench.home().join("engine");
+    let copy = bench.home().join("copy");
+    fs::rename(&engine, &copy).expect("moved");
+    symlink(&copy, &engine).expect("link");
+    assert_eq!(bench.get(&key()), Kept::Built);
+    let marker = bench.home().join("complete");
+    for lines in ["", "nonsense", "0123 engine\n", "0123 ../engine\n"] {
+        fs::write(&marker, lines).expect("file");
+        assert_eq!(bench.get(&key()), Kept::Built, "{lines:?}");
+    }
+    assert_eq!(bench.get(&key()), Kept::Found);
+}
+
+#[test]
+fn a_lock_is_not_waited_for_for_ever_and_never_followed() {
+    let bench = Bench::new();
+    let lock = private::lock(&bench.root(), Duration::ZERO).expect("a lock");
+    lost(&bench, bench.folder.path(), "another process");
+    drop(lock);
+    let precious = bench.folder.path().join("precious");
+    fs::write(&precious, "dear").expect("file");
+    let place = bench.root().join("build.lock");
+    fs::remove_file(&place).expect("lock");
+    symlink(&precious, &place).expect("link");
+    lost(&bench, bench.folder.path(), "can't lock");
+    assert_eq!(fs::read_to_string(&precious).expect("file"), "dear");
+    fs::remove_file(&place).expect("link");
+    let made = std::process::Command::new("mkfifo").arg(&place).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    lost(&bench, bench.folder.path(), "can't lock");
 }

@@ -1,0 +1,162 @@
+//! A folder that only this user can write, and what may be taken from it. What is loaded from it is native code.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Written last into a folder that is whole: a hash and a name in each line.
+const MARKER: &str = "complete";
+/// Longest marker.
+const MAX_MARKER: u64 = 1 << 20;
+/// How often a lock is tried while another process has it.
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
+
+fn me() -> u32 {
+    // SAFETY: asks for a number, and can't fail
+    unsafe { libc::geteuid() }
+}
+
+fn refused(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
+}
+
+/// The folder for this user's engines in `base`, made where it is missing.
+///
+/// # Errors
+/// Somebody else could write it, or has put something in its place.
+pub(super) fn folder(base: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(base)?;
+    let base = base.canonicalize()?;
+    for folder in base.ancestors() {
+        check_shared(folder, &fs::symlink_metadata(folder)?)?;
+    }
+    let path = base.join(format!("engines-{}", me()));
+    match DirBuilder::new().mode(0o700).create(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            // where nothing can be made, what is there may still serve
+            if fs::symlink_metadata(&path).is_err() {
+                return Err(error);
+            }
+        }
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(&path)?;
+    if !metadata.is_dir() || metadata.uid() != me() {
+        return Err(refused(format!(
+            "{} is not a folder of this user's own; remove it, or name another with `engine-cache`",
+            path.display()
+        )));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(path)
+}
+
+/// Whoever can write a folder can put another in the place of what is in it, unless it is sticky.
+fn check_shared(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    let of_a_stranger = ![0, me()].contains(&metadata.uid());
+    let open_to_all = metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0;
+    if of_a_stranger || open_to_all {
+        return Err(refused(format!(
+            "{} can be changed by other users; name a folder of your own with `engine-cache`",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// A regular file of this user's, that is no link.
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.uid() != me() {
+        return Err(refused(format!(
+            "{} is not a file of this user's own",
+            path.display()
+        )));
+    }
+    Ok(file)
+}
+
+/// The lock of `folder`: whoever has it builds. Waits for it so long.
+pub(super) fn lock(folder: &Path, patience: Duration) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    let file = open(&folder.join("build.lock"), &mut options)?;
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+            Err(fs::TryLockError::WouldBlock) if start.elapsed() > patience => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!(
+                        "another process has been compiling for {} s",
+                        patience.as_secs()
+                    ),
+                ));
+            }
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(BETWEEN_TRIES),
+        }
+    }
+}
+
+/// Marks `folder` as whole, with what is in it now.
+pub(super) fn seal(folder: &Path) -> io::Result<()> {
+    let mut lines = String::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let (Some(name), true) = (name.to_str(), entry.file_type()?.is_file()) else {
+            continue;
+        };
+        let mut file = open(&entry.path(), OpenOptions::new().read(true))?;
+        lines += &format!("{} {name}\n", hash(&mut file)?);
+        file.sync_all()?;
+    }
+    let mut options = OpenOptions::new();
+    let mut marker = open(
+        &folder.join(MARKER),
+        options.write(true).create_new(true).mode(0o600),
+    )?;
+    io::Write::write_all(&mut marker, lines.as_bytes())?;
+    marker.sync_all()
+}
+
+/// Whether `folder` was sealed and has not changed since.
+pub(super) fn is_intact(folder: &Path) -> bool {
+    let is_ours = fs::symlink_metadata(folder).is_ok_and(|it| it.is_dir() && it.uid() == me());
+    is_ours && check_sealed(folder).unwrap_or(false)
+}
+
+fn check_sealed(folder: &Path) -> io::Result<bool> {
+    let mut lines = String::new();
+    open(&folder.join(MARKER), OpenOptions::new().read(true))?
+        .take(MAX_MARKER)
+        .read_to_string(&mut lines)?;
+    for line in lines.lines() {
+        let Some((expected, name)) = line.split_once(' ') else {
+            return Ok(false);
+        };
+        if Path::new(name).file_name() != Some(name.as_ref()) {
+            return Ok(false);
+        }
+        let mut file = open(&folder.join(name), OpenOptions::new().read(true))?;
+        if hash(&mut file)?.as_str() != expected {
+            return Ok(false);
+        }
+    }
+    Ok(!lines.is_empty())
+}
+
+fn hash(file: &mut File) -> io::Result<String> {
+    let mut hash = blake3::Hasher::new();
+    hash.update_reader(file)?;
+    Ok(hash.finalize().to_hex().to_string())
+}
