@@ -1,6 +1,6 @@
 //! The plugin in a Python program, as users run it: numpy is imported first, then GStreamer; virtual environments.
 //!
-//! numpy brings libstdc++, which is bound to another library for C++ exceptions than what comes after GStreamer: that
+//! numpy of pip brings libstdc++, which is bound to another library for C++ exceptions than what comes after GStreamer: that
 //! ended the process with SIGABRT or SIGSEGV as soon as ONNX Runtime or OpenVINO threw one.
 
 mod common;
@@ -14,6 +14,10 @@ import sys, importlib
 modules, pipeline = sys.argv[1:]
 for name in filter(None, modules.split(",")):
     importlib.import_module(name)
+if modules:
+    # as pip's numpy does, and OpenCV, av, onnx; the distributions' numpy need not
+    import ctypes
+    ctypes.CDLL("libstdc++.so.6")
 import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst
