@@ -76,7 +76,8 @@ pub(super) fn affine(values: &[f32], targets: &[f32], weights: &[f32]) -> Option
     (agreeing > QUORUM * total).then_some(affine)
 }
 
-fn least_squares(points: &[[f64; 3]], weights: &[f64]) -> Option<Affine> {
+/// The line through `points`, value, target and anything, with these weights.
+pub(super) fn least_squares(points: &[[f64; 3]], weights: &[f64]) -> Option<Affine> {
     let (mut total, mut mean_value, mut mean_target) = (0.0, 0.0, 0.0);
     for (&[value, target, _], &weight) in points.iter().zip(weights) {
         total += weight;

@@ -67,6 +67,24 @@ impl Limits {
         }
     }
 
+    /// The values that this share of `values`, finite ones from all over the picture, is beyond at either end; `self`
+    /// where there are few. They come back in another order.
+    pub(super) fn of_most(self, values: &mut [f32], share: f64) -> Self {
+        let beyond = (values.len() as f64 * share) as usize;
+        if beyond == 0 {
+            return self;
+        }
+        let count = values.len();
+        let mut rank = |index: usize| {
+            let (_, value, _) = values.select_nth_unstable_by(index, f32::total_cmp);
+            f64::from(*value)
+        };
+        Self {
+            lo: rank(beyond),
+            hi: rank(count - 1 - beyond),
+        }
+    }
+
     /// Distance between the two; 0 for a flat picture.
     pub fn span(&self) -> f64 {
         self.hi - self.lo

@@ -1,6 +1,11 @@
-//! The range of a stream: what was held, brought into the units of each new frame.
+//! The range of a stream: that of its first frame, in units that are carried over to each new frame.
+//!
+//! A frame is held against a few key frames of its scene, wherever their picture is still there, and not only against the
+//! one before: what passes in front of the camera, and a change of exposure, leave no trace once they are gone.
 
-use super::align::{Affine, affine};
+use std::collections::VecDeque;
+
+use super::align::{Affine, affine, least_squares};
 use super::cut::{Change, Compared};
 use super::grid::{CELLS, Colours, depths};
 use super::{Carry, Limits, Mode};
@@ -10,32 +15,66 @@ use crate::geometry::Size;
 const STILL: f32 = 0.1;
 /// A cell that moved still has a little say: when the camera moves, all of them do.
 const MOVED: f32 = 0.01;
-/// Weight of a frame in what is remembered of a still cell; of one that moved nothing is remembered.
-const REMEMBER: f32 = 0.1;
 /// Cells less believed than this to be still have moved.
 const BELIEVED: f32 = 0.5;
+/// Those of a key frame that are believed less have no say.
+const DOUBTED: f32 = 0.2;
+/// Weight of a frame in what a key frame remembers of a still cell.
+const REMEMBER: f32 = 0.05;
 
-/// What lies beyond the range by more than this share of it is followed as fast as [`FAST`] says, in five frames with
-/// the default smoothing. Less is left to the ordinary weight of the past.
+/// A key frame counts while this share of its cells is still there.
+const STANDS: f32 = 0.3;
+/// A frame in which less than this share is known from any becomes one,
+const KNOWN: f32 = 0.6;
+/// if the last is so many frames old.
+const SPACING: u32 = 5;
+/// Key frames that are kept.
+const KEYS: usize = 4;
+
+/// Share of the cells at either end that the range does not follow.
+const OUTLIERS: f64 = 0.01;
+/// What lies beyond the range by no more than this share of it is cut off, so that all else keeps its value.
+const CUT_OFF: f64 = 0.05;
+/// More is followed as fast as [`FAST`] says, in five frames with the default smoothing, but for the last of it.
 const URGENT: f64 = 0.01;
 /// Powers of the weight of the past: when something comes that is nearer or farther than all else,
 const FAST: f64 = 6.0;
-/// and when it has gone, since it may come again and all else would change its brightness each time.
+/// when that has gone,
+const GONE: f64 = 2.0;
+/// and when the camera moves on to where nothing is as near, or as far.
 const SLOW: f64 = 0.2;
+/// Frames of which the middle one counts: what a network makes of one is no reason.
+const MIDDLE: usize = 5;
+/// Frames without it after which something has gone.
+const WAIT: usize = 10;
 /// The range may be too wide by this share of it, at either end, for good.
 const SLACK: f64 = 0.05;
 /// A frame whose values take less than this share of the range says nothing about it.
 const FLAT: f64 = 0.02;
 
-/// What is remembered of the frames of a scene.
+/// A frame that is remembered: its picture, and each cell's depth in the units of the scene. NaN: not known.
+#[derive(Debug, Clone)]
+struct Key {
+    picture: Option<Colours>,
+    shown: Vec<f32>,
+}
+
+/// What is remembered of the frames of a scene. Its units are those in which the range of its first frame is 0…1.
 #[derive(Debug, Clone)]
 struct Held {
-    /// Those of the last frame, in its units.
+    keys: VecDeque<Key>,
+    /// Frames since the last of them.
+    age: u32,
+    last: Key,
+    /// From the values of the last frame to the units of the scene.
+    show: Affine,
+    /// The range, and the one that it goes back to.
+    range: [f64; 2],
+    base: [f64; 2],
+    /// The ends of the latest frames.
+    ends: VecDeque<[f64; 2]>,
+    /// The range in the last frame's units.
     limits: Limits,
-    /// What each cell was shown as, 0…1 within the limits. NaN: not known.
-    shown: Vec<f32>,
-    /// The last picture.
-    picture: Option<Colours>,
 }
 
 /// Follows the limits of a stream and counts its scenes.
@@ -142,11 +181,12 @@ impl Tracker {
             return extremes;
         }
         let mut finite: Vec<f32> = cells.iter().copied().filter(|d| d.is_finite()).collect();
-        let own = extremes.without_outliers(&mut finite);
         let Some(held) = &mut self.held else {
+            let own = extremes.without_outliers(&mut finite);
             self.held = Held::new(own, &cells, picture);
             return own;
         };
+        let own = extremes.of_most(&mut finite, OUTLIERS);
         let carry = held.go_on(own, &cells, picture, past);
         // after a flash, what is held is of before it, not of the last frame
         self.carry = carry.filter(|_| !self.jumped);
@@ -157,14 +197,26 @@ impl Tracker {
 impl Held {
     /// A scene that begins; `None` if its first frame is flat.
     fn new(limits: Limits, cells: &[f32], picture: Option<Colours>) -> Option<Self> {
-        let span = limits.span();
-        limits.usable().then(|| Self {
-            limits,
-            shown: cells
-                .iter()
-                .map(|&depth| ((f64::from(depth) - limits.lo) / span) as f32)
-                .collect(),
-            picture,
+        let gain = limits.span().recip();
+        let show = Affine {
+            gain,
+            bias: -limits.lo * gain,
+        };
+        limits.usable().then(|| {
+            let first = Key {
+                picture,
+                shown: shown(cells, show),
+            };
+            Self {
+                keys: [first.clone()].into(),
+                age: 0,
+                last: first,
+                show,
+                range: [0.0, 1.0],
+                base: [0.0, 1.0],
+                ends: VecDeque::new(),
+                limits,
+            }
         })
     }
 
@@ -177,31 +229,35 @@ impl Held {
         picture: Option<Colours>,
         past: f64,
     ) -> Option<Carry> {
-        let weights = self.weights(cells, picture.as_ref());
-        let found = affine(cells, &self.shown, &weights);
-        // without an answer the units are taken to be the same
-        let show = found.unwrap_or_else(|| {
-            let gain = self.limits.span().recip();
-            Affine {
-                gain,
-                bias: -self.limits.lo * gain,
-            }
-        });
-        // in what is shown, the range so far is 0…1
-        let (lo, hi) = (show.apply(own.lo), show.apply(own.hi));
-        let flat = hi - lo < FLAT;
-        let (lo, hi) = if flat {
-            (lo.min(0.0), hi.max(1.0))
-        } else {
-            (lo, hi)
+        let weights: Vec<Vec<f32>> = self
+            .keys
+            .iter()
+            .map(|key| key.weights(cells, picture.as_ref()))
+            .collect();
+        let share = |weights: &Vec<f32>| {
+            let still = weights.iter().filter(|weight| **weight > BELIEVED).count();
+            still as f32 / CELLS as f32
         };
-        let slow = if found.is_some() { SLOW } else { 1.0 };
-        let black = -follow(0.0, -lo, past, slow);
-        let white = follow(1.0, hi, past, slow);
-        let span = white - black;
+        let known = weights.iter().map(share).fold(0.0, f32::max);
+        let mut stands = known > STANDS;
+        let mut found = stands.then(|| self.by_keys(cells, &weights)).flatten();
+        if found.is_none() {
+            stands = false;
+            let weights = self.last.weights_of_next(cells, picture.as_ref());
+            found = affine(cells, &self.last.shown, &weights);
+        }
+        // without an answer the units are taken to be the same
+        self.show = found.unwrap_or(self.show);
+        let before = self.range;
+        let ends = [own.lo, own.hi].map(|end| self.show.apply(end));
+        let flat = ends[1] - ends[0] < FLAT;
+        if !flat {
+            self.follow(ends, past, stands, found.is_some());
+        }
+        let [black, white] = self.range;
         let limits = Limits {
-            lo: show.invert(black),
-            hi: show.invert(white),
+            lo: self.show.invert(black),
+            hi: self.show.invert(white),
         };
         if !limits.usable() {
             if let Some(afresh) = Self::new(own, cells, picture) {
@@ -209,33 +265,117 @@ impl Held {
             }
             return None;
         }
-        for ((shown, &depth), &weight) in self.shown.iter_mut().zip(cells).zip(&weights) {
-            let now = show.apply(f64::from(depth)) as f32;
-            let remembered = if flat || !now.is_finite() {
-                *shown
-            } else if found.is_some() && weight > BELIEVED {
-                *shown + REMEMBER * (now - *shown)
-            } else {
-                now
-            };
-            *shown = ((f64::from(remembered) - black) / span) as f32;
-        }
         self.limits = limits;
-        self.picture = picture;
+        if !flat {
+            let now = shown(cells, self.show);
+            for (key, weights) in self.keys.iter_mut().zip(&weights) {
+                if found.is_some() && share(weights) > STANDS {
+                    key.remember(&now, weights);
+                }
+            }
+            self.last = Key {
+                picture,
+                shown: now,
+            };
+            self.age += 1;
+            if known < KNOWN && self.age >= SPACING {
+                self.age = 0;
+                self.keys.push_back(self.last.clone());
+                while self.keys.len() > KEYS {
+                    self.keys.pop_front();
+                }
+            }
+        }
+        let span = white - black;
         found.filter(|_| !flat).map(|_| {
             Carry(Affine {
-                gain: span.recip(),
-                bias: -black / span,
+                gain: (before[1] - before[0]) / span,
+                bias: (before[0] - black) / span,
             })
         })
     }
 
-    /// How much each cell is believed to show the same as before; 0 where that can't be known.
+    /// The units of a frame by all key frames whose picture is still there.
+    fn by_keys(&self, cells: &[f32], weights: &[Vec<f32>]) -> Option<Affine> {
+        let count = self.keys.len() * CELLS;
+        let [mut values, mut targets, mut all] = [(); 3].map(|()| Vec::with_capacity(count));
+        for (key, weights) in self.keys.iter().zip(weights) {
+            values.extend_from_slice(cells);
+            targets.extend_from_slice(&key.shown);
+            all.extend(
+                weights
+                    .iter()
+                    .map(|&weight| if weight > DOUBTED { weight } else { 0.0 }),
+            );
+        }
+        affine(&values, &targets, &all)
+    }
+
+    /// The range follows a frame's own ends. `stands`: the camera does; `known`: so are the units.
+    fn follow(&mut self, ends: [f64; 2], past: f64, stands: bool, known: bool) {
+        self.ends.push_back(ends);
+        while self.ends.len() > WAIT {
+            self.ends.pop_front();
+        }
+        let span = self.range[1] - self.range[0];
+        // the farther end upside down, so that both are alike
+        for (end, sign) in [(0, -1.0), (1, 1.0)] {
+            let mut middle: Vec<f64> = self
+                .ends
+                .iter()
+                .rev()
+                .take(MIDDLE)
+                .map(|e| sign * e[end])
+                .collect();
+            let at = middle.len() / 2;
+            let (_, middle, _) = middle.select_nth_unstable_by(at, f64::total_cmp);
+            let most = self
+                .ends
+                .iter()
+                .map(|e| sign * e[end])
+                .fold(f64::MIN, f64::max);
+            let (now, base) = (sign * self.range[end], sign * self.base[end]);
+            let beyond = *middle - now - CUT_OFF * span;
+            let under = most - now + SLACK * span;
+            let next = if beyond > URGENT * span {
+                now + beyond * (1.0 - past.powf(FAST))
+            } else if beyond > 0.0 {
+                now + beyond * (1.0 - past)
+            } else if under < 0.0 && !stands {
+                now + under * (1.0 - past.powf(if known { SLOW } else { 1.0 }))
+            } else if under < 0.0 && now > base && self.ends.len() == WAIT {
+                (now + under * (1.0 - past.powf(GONE))).max(base)
+            } else {
+                now
+            };
+            self.range[end] = sign * next;
+            if !stands {
+                self.base[end] = sign * next;
+            }
+        }
+    }
+}
+
+impl Key {
+    /// How much each cell is believed to show the same as then, whatever the exposure; 0 where that can't be known.
     fn weights(&self, cells: &[f32], picture: Option<&Colours>) -> Vec<f32> {
-        let mut weights = match (picture, &self.picture) {
+        let weights = match (picture, &self.picture) {
+            (Some(now), Some(then)) => alike(now, then),
+            _ => vec![1.0; CELLS],
+        };
+        self.where_known(cells, weights)
+    }
+
+    /// The same of the frame after this one, in which the camera may have moved.
+    fn weights_of_next(&self, cells: &[f32], picture: Option<&Colours>) -> Vec<f32> {
+        let weights = match (picture, &self.picture) {
             (Some(now), Some(before)) => stillness(now, before),
             _ => vec![1.0; CELLS],
         };
+        self.where_known(cells, weights)
+    }
+
+    fn where_known(&self, cells: &[f32], mut weights: Vec<f32>) -> Vec<f32> {
         for ((weight, depth), shown) in weights.iter_mut().zip(cells).zip(&self.shown) {
             if !(depth.is_finite() && shown.is_finite()) {
                 *weight = 0.0;
@@ -243,20 +383,78 @@ impl Held {
         }
         weights
     }
+
+    /// Learns what the cells that are still there are shown as now.
+    fn remember(&mut self, now: &[f32], weights: &[f32]) {
+        for ((shown, &now), &weight) in self.shown.iter_mut().zip(now).zip(weights) {
+            if weight > BELIEVED {
+                *shown += REMEMBER * (now - *shown);
+            }
+        }
+    }
 }
 
-/// One end of the range, `end`, on its way to `own`, which is outside when it is more.
-fn follow(end: f64, own: f64, past: f64, slow: f64) -> f64 {
-    let beyond = own - end;
-    if beyond > URGENT {
-        end + beyond * (1.0 - past.powf(FAST))
-    } else if beyond > 0.0 {
-        end + beyond * (1.0 - past)
-    } else if beyond < -SLACK {
-        end + (beyond + SLACK) * (1.0 - past.powf(slow))
-    } else {
-        end
+/// Cells in the units of the scene.
+fn shown(cells: &[f32], show: Affine) -> Vec<f32> {
+    let shown = cells
+        .iter()
+        .map(|&depth| show.apply(f64::from(depth)) as f32);
+    shown.collect()
+}
+
+/// How much each cell has the same colours, but for what one gain and shift for each channel, the exposure, explains.
+fn alike(now: &Colours, then: &Colours) -> Vec<f32> {
+    let mut most = vec![0.0_f32; CELLS];
+    for channel in 0..3 {
+        let (now, then) = (now.plane(channel), then.plane(channel));
+        let exposure = exposure(now, then);
+        for ((most, &now), &then) in most.iter_mut().zip(now).zip(then) {
+            let off = f64::from(now) - exposure.apply(f64::from(then));
+            *most = most.max(off.abs() as f32);
+        }
     }
+    most.into_iter().map(weight).collect()
+}
+
+/// What became of a channel's values by the exposure.
+fn exposure(now: &[f32], then: &[f32]) -> Affine {
+    /// Less is noise.
+    const NOISE: f64 = 0.05;
+    const ROUNDS: usize = 4;
+    const BOUNDS: std::ops::Range<f64> = 0.5..2.0;
+    let mut off: Vec<f32> = now.iter().zip(then).map(|(now, then)| now - then).collect();
+    let middle = off.len() / 2;
+    let (_, median, _) = off.select_nth_unstable_by(middle, f32::total_cmp);
+    let mut found = Affine {
+        gain: 1.0,
+        bias: f64::from(*median),
+    };
+    let points: Vec<[f64; 3]> = now
+        .iter()
+        .zip(then)
+        .map(|(&now, &then)| [f64::from(then), f64::from(now), 1.0])
+        .collect();
+    let mut robust = vec![0.0; points.len()];
+    for _ in 0..ROUNDS {
+        let far = |point: &[f64; 3]| (found.apply(point[0]) - point[1]).abs();
+        let mut residuals: Vec<f32> = points.iter().map(|point| far(point) as f32).collect();
+        let (_, median, _) = residuals.select_nth_unstable_by(middle, f32::total_cmp);
+        let reach = (3.0 * 1.4826 * f64::from(*median)).max(NOISE);
+        for (robust, point) in robust.iter_mut().zip(&points) {
+            *robust = (1.0 - (far(point) / reach).powi(2).min(1.0)).powi(2);
+        }
+        match least_squares(&points, &robust) {
+            Some(next) if BOUNDS.contains(&next.gain) => found = next,
+            _ => break,
+        }
+    }
+    found
+}
+
+/// How much a cell whose colours differ by this is believed to be still.
+fn weight(difference: f32) -> f32 {
+    let off = difference / STILL;
+    (1.0 + off * off).powi(-2)
 }
 
 /// How still each cell is, from its colours, less what a common change of brightness explains.
@@ -269,11 +467,7 @@ fn stillness(now: &Colours, before: &Colours) -> Vec<f32> {
             *most = most.max((a - b - common).abs());
         }
     }
-    for weight in &mut most {
-        let off = *weight / STILL;
-        *weight = (1.0 + off * off).powi(-2).max(MOVED);
-    }
-    most
+    most.into_iter().map(|off| weight(off).max(MOVED)).collect()
 }
 
 #[cfg(test)]
