@@ -2,6 +2,10 @@
 //! asked for, and a busy second process that comes and goes.
 //!
 //!     cargo bench --bench live [-- MODEL [SECONDS]]
+//!     cargo bench --bench live -- lag [PROPERTIES]
+//!
+//! The second: how far behind the clock is what arrives, at 10, 30 and 60 frames a second, while eight busy processes run
+//! for 30 s, and after that? With the built-in model at `resolution=252`, unless PROPERTIES say otherwise.
 //!
 //! MODEL is `.models/vits.onnx` (scripts/make-vits) or the built-in one where that is missing; each phase takes SECONDS.
 //! Prints, for each phase once settled, how many frames arrived and how late the latest of them was.
@@ -26,6 +30,9 @@ fn main() {
         loop {
             std::hint::spin_loop();
         }
+    }
+    if arguments.first().is_some_and(|argument| argument == "lag") {
+        return lag(arguments.get(1).map_or("", String::as_str));
     }
     let vits = concat!(env!("CARGO_MANIFEST_DIR"), "/.models/vits.onnx");
     let model = arguments.first().cloned().unwrap_or(vits.to_owned());
@@ -94,6 +101,89 @@ fn main() {
         report(name, &depth, &arrivals, start, end);
     }
     pipeline.set_state(gst::State::Null).expect("it stops");
+}
+
+/// What takes time in [`lag`]: alone, with eight busy processes, and after they have gone.
+const PHASES: [u64; 3] = [8, 30, 12];
+/// After the busy time so much is for coming back.
+const COME_BACK: gst::ClockTime = gst::ClockTime::from_seconds(3);
+
+fn lag(properties: &str) {
+    gst::init().expect("GStreamer starts");
+    gstdepthanything::plugin_register_static().expect("the plugin registers");
+    println!("| fps | qos | oldest before | while busy | from 3 s after | frames | a run takes |");
+    println!("|---|---|---|---|---|---|---|");
+    for rate in [10, 30, 60] {
+        for qos in [true, false] {
+            lag_at(rate, qos, properties);
+        }
+    }
+}
+
+fn lag_at(rate: u32, qos: bool, properties: &str) {
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc is-live=true ! video/x-raw,width=1280,height=720,framerate={rate}/1 \
+         ! depthanything name=depth resolution=252 {properties} ! fakesink name=sink sync=true qos={qos} signal-handoffs=true"
+    ))
+    .expect("a pipeline")
+    .downcast::<gst::Pipeline>()
+    .expect("a pipeline");
+    let [depth, sink] = ["depth", "sink"].map(|name| pipeline.by_name(name).expect("by name"));
+    // when the sink shows a frame, which is when it is due at the earliest
+    let arrivals = Arrivals::default();
+    let (list, element) = (Arc::clone(&arrivals), depth.clone());
+    sink.connect("handoff", false, move |values| {
+        let buffer = values[1].get::<gst::Buffer>().expect("a buffer");
+        if let (Some(pts), Some(now)) = (buffer.pts(), element.current_running_time()) {
+            let mut arrivals = list.lock().expect("a lock");
+            arrivals.push((pts, now.saturating_sub(pts)));
+        }
+        None
+    });
+    let bus = pipeline.bus().expect("a bus");
+    pipeline.set_state(gst::State::Playing).expect("it plays");
+    let wait = |seconds| {
+        let end = std::time::Instant::now() + Duration::from_secs(seconds);
+        while std::time::Instant::now() < end {
+            let message = bus.timed_pop(gst::ClockTime::from_mseconds(100));
+            match message.as_ref().map(|message| message.view()) {
+                Some(gst::MessageView::Latency(_)) => drop(pipeline.recalculate_latency()),
+                Some(gst::MessageView::Error(error)) => panic!("{}", error.error()),
+                _ => {}
+            }
+        }
+        pipeline.current_running_time().expect("a clock")
+    };
+    let alone = wait(PHASES[0]);
+    let mut burners: Vec<Child> = (0..8).map(|_| burn()).collect();
+    let busy = wait(PHASES[1]);
+    for burner in &mut burners {
+        let _ = burner.kill();
+        let _ = burner.wait();
+    }
+    let end = wait(PHASES[2]);
+    let stats = depth.property::<gst::Structure>("stats");
+    pipeline.set_state(gst::State::Null).expect("it stops");
+    let arrivals = arrivals.lock().expect("a lock");
+    // by when they arrived
+    let oldest = |from: gst::ClockTime, to: gst::ClockTime| {
+        arrivals
+            .iter()
+            .filter(|(pts, age)| (from..to).contains(&(*pts + *age)))
+            .map(|(_, age)| age.mseconds())
+            .max()
+            .map_or("none came".to_owned(), |oldest| format!("{oldest} ms"))
+    };
+    // the first frames wait for the model
+    let settled = alone / 2;
+    println!(
+        "| {rate} | {qos} | {} | {} | {} | {} | {:.0?} |",
+        oldest(settled, alone),
+        oldest(alone, busy),
+        oldest(busy + COME_BACK, end),
+        arrivals.len(),
+        Duration::from_nanos(stats.get("inference-time-p50").unwrap_or(0))
+    );
 }
 
 fn burn() -> Child {

@@ -10,8 +10,6 @@
 
 use std::error::Error;
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -46,45 +44,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     .downcast::<gst::Pipeline>()
     .map_err(|_| "not a pipeline")?;
     let depth = pipeline.by_name("depth").ok_or("no such element")?;
-    let oldest = watch(&depth)?;
 
     let bus = pipeline.bus().ok_or("no bus")?;
     let _ = pipeline.set_state(gst::State::Playing);
     let mut board = Board::default();
     let mut shown = Instant::now();
+    let mut oldest = 0;
     let result = loop {
+        let stats = depth.property::<gst::Structure>("stats");
+        oldest = stats.get::<u64>("age")?.max(oldest);
         if shown.elapsed() >= Duration::from_secs(1) {
             shown = Instant::now();
-            board.show(&depth, oldest.swap(0, Ordering::Relaxed))?;
+            board.show(&stats, Duration::from_nanos(std::mem::take(&mut oldest)))?;
         }
         let message = bus.timed_pop(gst::ClockTime::from_mseconds(100));
         match message.as_ref().map(|message| message.view()) {
             Some(gst::MessageView::Eos(_)) => break Ok(()),
             Some(gst::MessageView::Error(error)) => break Err(error.error().into()),
             Some(gst::MessageView::Element(element)) => board.hear(element.structure()),
+            // a frame takes another time than before
+            Some(gst::MessageView::Latency(_)) => drop(pipeline.recalculate_latency()),
             _ => {}
         }
     };
     pipeline.set_state(gst::State::Null)?;
     result
-}
-
-/// Milliseconds between the time of a depth frame and its arrival, of the oldest since this was last set to zero.
-fn watch(depth: &gst::Element) -> Result<Arc<AtomicU64>, Box<dyn Error>> {
-    let oldest = Arc::<AtomicU64>::default();
-    let (age, element) = (Arc::clone(&oldest), depth.downgrade());
-    let pad = depth.static_pad("src").ok_or("no such pad")?;
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let now = element
-            .upgrade()
-            .and_then(|element| element.current_running_time());
-        let pts = info.buffer().and_then(|buffer| buffer.pts());
-        if let (Some(now), Some(pts)) = (now, pts) {
-            age.fetch_max(now.saturating_sub(pts).mseconds(), Ordering::Relaxed);
-        }
-        gst::PadProbeReturn::Ok
-    });
-    Ok(oldest)
 }
 
 /// What is on the terminal.
@@ -106,8 +90,8 @@ impl Board {
         }
     }
 
-    fn show(&mut self, depth: &gst::Element, oldest: u64) -> Result<(), Box<dyn Error>> {
-        let stats = depth.property::<gst::Structure>("stats");
+    /// `oldest`: the age of the oldest frame of the last second.
+    fn show(&mut self, stats: &gst::StructureRef, oldest: Duration) -> Result<(), Box<dyn Error>> {
         let (frames, dropped): (u64, u64) = (stats.get("frames")?, stats.get("dropped")?);
         let height: u32 = stats.get("network-height")?;
         self.resolutions.push(height);
@@ -131,7 +115,7 @@ impl Board {
             frames - self.frames,
             dropped - self.dropped
         );
-        println!("latency     {oldest} ms");
+        println!("age         {} ms at most", oldest.as_millis());
         println!(
             "network     {}x{height} in {:.0?} ({})",
             stats.get::<u32>("network-width")?,

@@ -9,11 +9,13 @@ use gst_base::subclass::prelude::*;
 use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
 
+use super::gaps::{Gaps, Stamp};
 use super::hints::Hints;
 use super::live::Live;
 use super::messages;
 use super::metas::{self, Infos};
 use super::settings::{self, Changes, Settings};
+use super::starting::Starting;
 use super::stats::Stats;
 use super::stream::{Asked, Moment, Stream, Warning};
 use super::{CAT, caps};
@@ -27,10 +29,14 @@ pub struct DepthAnything {
     pub(super) settings: Mutex<Settings>,
     /// Taken out by the streaming thread while it works, so that no lock is held over an inference.
     pub(super) stream: Mutex<Option<Stream>>,
+    /// The model is being loaded.
+    pub(super) starting: Mutex<Option<Arc<Starting>>>,
     /// Ends the stream's wait for a network that others use.
     pub(super) interrupt: Mutex<Option<Interrupt>>,
     pub(super) stats: Mutex<Stats>,
     pub(super) live: Live,
+    /// Finds out which frames never came.
+    pub(super) gaps: Mutex<Gaps>,
     /// What the clock said of the frame that has been taken in.
     pub(super) moment: Mutex<Moment>,
     pub(super) hints: Hints,
@@ -57,7 +63,8 @@ impl ObjectImpl for DepthAnything {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let name = pspec.name();
-        if settings::changes(name) == Some(Changes::Ready) && self.started.load(Ordering::Acquire) {
+        let started = self.started.load(Ordering::Acquire);
+        if settings::changes(name) == Some(Changes::Ready) && started {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
@@ -66,7 +73,18 @@ impl ObjectImpl for DepthAnything {
             return;
         }
         gst::info!(CAT, imp = self, "{name} is {value:?}");
-        lock(&self.settings).set(name, value);
+        if !started {
+            lock(&self.settings).set(name, value);
+            return;
+        }
+        let set = lock(&self.settings).set_playing(name, value);
+        if let Err(reason) = set {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("property {name}: {reason}")
+            );
+        }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -133,24 +151,24 @@ impl BaseTransformImpl for DepthAnything {
         *lock(&self.stats) = Stats::default();
         self.live.start();
         self.hints.reset();
+        *lock(&self.gaps) = Gaps::default();
         let asked = Asked::of(&settings.live);
         if asked.floor_is_above() {
             self.warn(&Warning::Floor(asked));
         }
-        let loaded = Self::check_range(&settings.live).and_then(|()| self.load(&settings.load));
-        match loaded {
-            Ok(stream) => {
-                *lock(&self.stream) = Some(stream);
-                Ok(())
-            }
-            Err(error) => {
-                self.started.store(false, Ordering::Release);
-                Err(error.to_message())
-            }
-        }
+        let started =
+            Self::check_range(&settings.live).and_then(|()| self.start_loading(&settings.load));
+        started.map_err(|error| {
+            self.started.store(false, Ordering::Release);
+            error.to_message()
+        })
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        let starting = lock(&self.starting).take();
+        if let Some(starting) = starting {
+            starting.abandon();
+        }
         let stream = lock(&self.stream).take();
         drop(stream);
         *lock(&self.interrupt) = None;
@@ -195,6 +213,7 @@ impl BaseTransformImpl for DepthAnything {
             gst::EventView::FlushStop(_) => {
                 self.set_interrupted(false);
                 self.live.restart();
+                lock(&self.gaps).restart();
                 self.with_stream(|stream| {
                     stream.discard();
                     stream.restart();
@@ -207,12 +226,15 @@ impl BaseTransformImpl for DepthAnything {
             _ => {}
         }
         match event.view() {
+            gst::EventView::Gap(_) => lock(&self.gaps).restart(),
             gst::EventView::Segment(_) => {
                 self.live.restart();
+                lock(&self.gaps).restart();
                 self.with_stream(|stream| stream.joints().segment());
             }
             gst::EventView::StreamStart(_) => {
                 self.live.restart();
+                lock(&self.gaps).restart();
                 self.with_stream(|stream| stream.joints().elsewhere());
             }
             gst::EventView::Tag(tag) => self.check_orientation(tag.tag()),
@@ -239,6 +261,14 @@ impl BaseTransformImpl for DepthAnything {
         is_discont: bool,
         inbuf: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let missing = lock(&self.gaps).observe(Stamp {
+            time: inbuf.pts().map(Into::into),
+            offset: Some(inbuf.offset())
+                .filter(|&offset| offset != gst::ffi::GST_BUFFER_OFFSET_NONE),
+        });
+        if missing > 0 {
+            lock(&self.stats).missing += missing;
+        }
         let may_repeat = lock(&self.settings).live.inference_interval > 1
             && self.with_stream(|stream| stream.can_repeat()) == Some(true);
         let Some(moment) = self.live.take(&self.obj(), &inbuf, may_repeat) else {
@@ -259,7 +289,7 @@ impl BaseTransformImpl for DepthAnything {
         inbuf: &gst::Buffer,
         outbuf: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let live = lock(&self.settings).live;
+        let live = self.live_settings();
         let moment = *lock(&self.moment);
         let report = self
             .with_stream(|stream| {
@@ -277,7 +307,7 @@ impl BaseTransformImpl for DepthAnything {
         &self,
     ) -> Result<gst_base::subclass::base_transform::GenerateOutputSuccess, gst::FlowError> {
         use gst_base::subclass::base_transform::GenerateOutputSuccess;
-        if self.in_flight() == 1 {
+        if self.in_flight() == 1 && self.queued_buffer().is_some() {
             return self.parent_generate_output();
         }
         if let Some(frame) = self.take_queued_buffer() {
@@ -287,6 +317,8 @@ impl BaseTransformImpl for DepthAnything {
         while let Some(depth) = self.collect(false)? {
             self.obj().src_pad().push(depth)?;
         }
+        // which asks again once it has pushed the depth of a frame that was alone
+        self.live.ready(&self.obj());
         Ok(GenerateOutputSuccess::NoOutput)
     }
 
@@ -338,10 +370,13 @@ impl VideoFilterImpl for DepthAnything {
         if let Some(reason) = caps::refusal(frame) {
             return Err(refuse(Error::Frame { reason }));
         }
+        self.await_loading()?;
         self.drain()
             .map_err(|error| gst::loggable_error!(CAT, "frames under way: {error}"))?;
-        let live = lock(&self.settings).live;
+        let live = self.live_settings();
         let pace = self.live.set_rate(&self.obj(), frame.fps());
+        lock(&self.gaps).set_rate(frame.fps().numer(), frame.fps().denom());
+        self.live.resized();
         let (negotiated, network, converts) = self
             .with_stream(|stream| {
                 let negotiated = stream.set_format(frame, depth, &live, pace)?;

@@ -1,14 +1,14 @@
 //! The element and the pipeline's clock: which frames are late, what is told of latency.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst_base::prelude::*;
 
 use super::CAT;
 use super::latency::Latency;
-use super::pacing::{Pacer, Verdict};
+use super::pacing::{Hurry, Pacer, Verdict};
 use super::stream::Moment;
 use crate::sync::lock;
 
@@ -19,12 +19,32 @@ const LONGEST: Duration = Duration::from_secs(3600);
 #[derive(Default)]
 pub(super) struct Live(Mutex<State>);
 
-#[derive(Default)]
 struct State {
     pacer: Pacer,
     latency: Latency,
     /// Frames that were, and were not, worked on.
     counts: (u64, u64),
+    started: Instant,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            pacer: Pacer::default(),
+            latency: Latency::default(),
+            counts: (0, 0),
+            started: Instant::now(),
+        }
+    }
+}
+
+/// How old a frame was when its depth left the element.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Age {
+    /// By the pipeline's clock.
+    pub(super) age: Duration,
+    /// More than the latency that the pipeline is set to.
+    pub(super) late: Duration,
 }
 
 type Element = super::DepthAnything;
@@ -64,9 +84,7 @@ impl Live {
 
     /// The pipeline has been set to a latency.
     pub(super) fn hear_latency(&self, event: &gst::event::Latency) {
-        let mut state = lock(&self.0);
-        let own = state.latency.told();
-        state.pacer.set_latency(event.latency().into(), own);
+        lock(&self.0).pacer.set_total(event.latency().into());
     }
 
     /// Looks at a frame that comes in. `None`: it is not worth working on.
@@ -77,6 +95,7 @@ impl Live {
         may_repeat: bool,
     ) -> Option<Moment> {
         let now = running_time(element);
+        let may_drop = element.is_qos();
         let Some(time) = frame_time(element, frame) else {
             // without a timestamp nothing can be late
             return Some(Moment {
@@ -90,26 +109,30 @@ impl Live {
             pace: state.pacer.pace(),
             late: state.pacer.is_behind(now, time),
             hurried: false,
-            waited: state.pacer.waited(time),
         };
         let by = match verdict {
-            Verdict::Late(by) if element.property::<bool>("qos") => by,
+            Verdict::Late(by) if may_drop => by,
             _ => {
                 state.counts.0 += 1;
                 return Some(moment);
             }
         };
-        if may_repeat {
+        let hurry = if may_repeat {
+            state.pacer.hurry(now, time, by)
+        } else {
+            Hurry::Drop
+        };
+        if hurry != Hurry::Drop {
             state.counts.0 += 1;
             return Some(Moment {
-                hurried: true,
+                hurried: hurry == Hurry::Repeat,
                 ..moment
             });
         }
         state.counts.1 += 1;
         let counts = state.counts;
         // nothing was done to it
-        state.pacer.leave(now);
+        state.pacer.ready(now);
         drop(state);
         gst::debug!(
             CAT,
@@ -126,15 +149,40 @@ impl Live {
         lock(&self.0).pacer.forgive();
     }
 
-    /// The element is done with a frame, and has still to push it.
-    pub(super) fn leave(&self, element: &Element) {
+    /// The network sees another size from here on.
+    pub(super) fn resized(&self) {
+        lock(&self.0).latency.forget_least();
+    }
+
+    /// Depth has been pushed, and the element is ready for another frame.
+    pub(super) fn ready(&self, element: &Element) {
         let now = running_time(element);
-        lock(&self.0).pacer.leave(now);
+        lock(&self.0).pacer.ready(now);
+    }
+
+    /// How old a frame is whose depth is about to be pushed.
+    pub(super) fn age(&self, element: &Element, depth: &gst::BufferRef) -> Age {
+        let age = running_time(element)
+            .zip(frame_time(element, depth))
+            .and_then(|(now, time)| u64::try_from(now - time).ok());
+        let age = Duration::from_nanos(age.unwrap_or(0));
+        let allowed = lock(&self.0).pacer.allowed_age();
+        Age {
+            age,
+            late: allowed.map_or(Duration::ZERO, |allowed| age.saturating_sub(allowed)),
+        }
     }
 
     /// A frame took so long. Tells the pipeline if that is news.
     pub(super) fn observe(&self, element: &Element, time: Duration) {
-        let changed = lock(&self.0).latency.observe(time);
+        let now = running_time(element).and_then(|now| u64::try_from(now).ok());
+        let changed = {
+            let state = &mut *lock(&self.0);
+            let now = now.map_or_else(|| state.started.elapsed(), Duration::from_nanos);
+            let changed = state.latency.observe(time, state.pacer.pace(), now);
+            state.pacer.set_work(state.latency.work());
+            changed
+        };
         if let Some(latency) = changed {
             gst::debug!(CAT, obj = element, "a frame takes up to {latency:?}");
             let message = gst::message::Latency::builder().src(element).build();

@@ -13,7 +13,7 @@ use crate::engine::runtime::{self, LogLevel};
 use crate::engine::shared::{self, Batching, Shared};
 use crate::engine::{self, Progress};
 use crate::error::Error;
-use crate::model::{self, ModelSource};
+use crate::model::{self, Cancel, ModelSource};
 
 /// What ONNX Runtime itself has to say.
 static CAT_RUNTIME: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -31,6 +31,7 @@ static CAT_RUNTIME: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 pub(super) fn load(
     element: &super::DepthAnything,
     settings: &LoadSettings,
+    cancel: Cancel,
 ) -> Result<Shared, Error> {
     runtime::set_log_hook(runtime_log_level(), log_of_runtime);
     let config = engine::Config {
@@ -66,7 +67,7 @@ pub(super) fn load(
         most: settings.max_batch as usize,
         wait: Duration::from_nanos(settings.batch_timeout),
     };
-    let network = shared::open(&config, batching, &mut |progress| match progress {
+    let network = shared::open_unless(cancel, &config, batching, &mut |progress| match progress {
         Progress::Loading { provider } => tell("loading", provider, "", ""),
         Progress::Compiling { provider } => tell("compiling", provider, "", ""),
         Progress::Fallback {

@@ -53,6 +53,7 @@ use gst::prelude::*;
 
 mod caps;
 mod flight;
+mod gaps;
 mod hints;
 mod imp;
 mod intake;
@@ -68,6 +69,7 @@ mod pixels;
 mod plan;
 mod running;
 mod settings;
+mod starting;
 mod stats;
 mod stream;
 

@@ -1,8 +1,10 @@
 //! Which frames of a live stream are worth working on: the latest.
 //!
-//! A frame is late when a newer one is due already and the element, not the source, is what it has waited for. Dropping
-//! such frames before anything is done to them keeps a stream that is faster than the network at the present, whether
-//! its sink sends QoS events or not. All times are running times of the pipeline, in nanoseconds.
+//! Lateness is judged by the pipeline's clock, whether a sink sends QoS events or not. A frame is late when what is left
+//! of the time that the pipeline gives it is less than it takes; a frame that there is no such time for, as no sink keeps
+//! to the clock, when the next one is due. Late frames are dropped before anything is done to them, until the present is
+//! reached. What is late through its source, though the element waited for it, is shown: only what the element itself, or
+//! what is downstream of it, has held up is worth dropping. All times are running times of the pipeline, in nanoseconds.
 
 use std::time::Duration;
 
@@ -15,24 +17,44 @@ pub(super) enum Verdict {
     Late(Duration),
 }
 
+/// What to do about a late frame where depth may be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hurry {
+    /// It shows the depth before.
+    Repeat,
+    /// It is worked on, although it is late.
+    Run,
+    /// Nothing is done to it.
+    Drop,
+}
+
 /// Watches when frames come.
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     /// Of a live pipeline: the latency of everything upstream.
     upstream: Option<i64>,
-    /// How much longer frames may take to the sink than the element has said, as other branches take longer.
-    slack: i64,
+    /// The latency that the pipeline is set to, which is how old a frame is when it is shown; 0: no sink keeps to the clock;
+    /// `None`: it has not been set yet.
+    total: Option<i64>,
+    /// What a frame takes.
+    work: i64,
     /// Time between two frames.
     interval: Option<i64>,
     /// From the caps; else it is measured.
     nominal: bool,
-    /// By how much frames are late when nothing is behind: sources are not always honest.
-    baseline: i64,
-    /// The same, once frames that were waited for have confirmed it.
-    confirmed: i64,
-    confirmations: u32,
-    /// When the last frame was done with.
-    left: Option<i64>,
+    /// How old frames are when they come and nothing is behind.
+    usual_age: Option<i64>,
+    /// How old the youngest was that has come.
+    least_age: Option<i64>,
+    /// How much quicker than time goes by frames come, where work does not hold them up: 1 is as time goes by, less is
+    /// quicker.
+    advance: Option<f64>,
+    /// Frames come late.
+    behind: Option<Behind>,
+    /// When the last frame came.
+    arrived: Option<i64>,
+    /// When the element was ready for another: the last frame's depth had been pushed, or the frame dropped.
+    ready: Option<i64>,
     /// Running time of the last frame.
     last: Option<i64>,
     /// What a sink has said: frames up to here would be too late.
@@ -41,24 +63,57 @@ pub(super) struct Pacer {
     asked: bool,
     /// So many frames may still be late.
     forgiven: u32,
+    /// Since when late frames have repeated the depth before.
+    repeating: Option<i64>,
+}
+
+/// Frames come late, and it has to be found out whether there are newer ones behind them, which dropping brings nearer, or
+/// whether their source has become late for good.
+#[derive(Debug, Default)]
+struct Behind {
+    /// The source has stopped, which made its first frame so old: frames as old are shown until more is known.
+    stalled_at: Option<i64>,
+    /// Time that was waited for frames.
+    idle: i64,
+    /// Frames that this is about, and time that was spent on them.
+    frames: u32,
+    busy: i64,
+    /// Time that would have had to be waited for them if their source gave them as time goes by.
+    room: i64,
+    /// A frame has taken longer than there was time for, so that the ones after it say nothing until they are dropped.
+    overrun: bool,
 }
 
 /// Frames that may be late after a change that somebody asked for: the first run at a size takes longer.
 const FORGIVEN: u32 = 8;
-
-/// Frames that have to be waited for before their lateness is the source's habit: one that has stopped for a minute and
-/// then gives a minute's frames at once is none that is always a minute late.
-const CONFIRMED: u32 = 8;
+/// Frames that are later than this are dropped even where they could repeat the depth before.
+const TOO_LATE_TO_REPEAT: Duration = Duration::from_millis(750);
+/// Nobody sees that a frame is so late.
+const UNNOTICED: i64 = 50_000_000;
+/// Where no rate is known yet.
+const USUAL_INTERVAL: i64 = 100_000_000;
+/// So much time without work tells a source that is late from one that has newer frames.
+const EVIDENCE: i64 = 400_000_000;
+/// The later it is, the longer that takes: up to this.
+const MOST_EVIDENCE: i64 = 2_000_000_000;
+/// And so many frames, as a busy machine gives a source its time in pieces.
+const EVIDENCE_FRAMES: u32 = 6;
+/// How far behind a stream may be whose sink does not keep to the clock, where the source gives its frames in bursts and
+/// the element makes up for it: there is no reason to drop any.
+const BURST: i64 = 400_000_000;
 
 impl Pacer {
     /// Forgets what belongs to a segment: after a flush or a new one.
     pub(super) fn restart(&mut self) {
-        self.left = None;
+        self.usual_age = None;
+        self.least_age = None;
+        self.advance = None;
+        self.behind = None;
+        self.arrived = None;
+        self.ready = None;
         self.last = None;
         self.earliest = None;
-        self.baseline = 0;
-        self.confirmed = 0;
-        self.confirmations = 0;
+        self.repeating = None;
     }
 
     /// What upstream has answered to a LATENCY query; `None`: it is not live.
@@ -66,10 +121,14 @@ impl Pacer {
         self.upstream = latency.map(nanoseconds);
     }
 
-    /// The pipeline's latency is `total`, of which the element has told `own`.
-    pub(super) fn set_latency(&mut self, total: Duration, own: Duration) {
-        let known = self.upstream.unwrap_or(0) + nanoseconds(own);
-        self.slack = (nanoseconds(total) - known).max(0);
+    /// The pipeline has been set to this latency.
+    pub(super) fn set_total(&mut self, total: Duration) {
+        self.total = Some(nanoseconds(total));
+    }
+
+    /// A frame takes so long at present.
+    pub(super) fn set_work(&mut self, work: Duration) {
+        self.work = nanoseconds(work);
     }
 
     /// The frame rate of the caps; 0/1: it varies, and is measured.
@@ -98,58 +157,161 @@ impl Pacer {
             .map(duration)
     }
 
+    /// How old a frame may be that is shown when it should be; `None`: the stream is not live, or no sink keeps to the clock.
+    pub(super) fn allowed_age(&self) -> Option<Duration> {
+        self.upstream?;
+        self.total.filter(|&total| total > 0).map(duration)
+    }
+
     /// A frame of running time `frame` has come at `now`.
     pub(super) fn arrive(&mut self, now: Option<i64>, frame: i64) -> Verdict {
-        self.measure(frame);
-        if self.earliest.is_some_and(|earliest| frame <= earliest) {
-            let by = self.earliest.map_or(0, |earliest| earliest - frame);
-            return Verdict::Late(duration(by));
+        let step = self.last.map(|last| frame - last);
+        self.measure(frame, step);
+        let too_late = self
+            .earliest
+            .filter(|&earliest| frame <= earliest)
+            .map(|earliest| earliest - frame);
+        if let Some(by) = too_late {
+            let late = now.zip(self.upstream).map_or(0, |(now, upstream)| {
+                now - frame - self.usual_age.unwrap_or(upstream)
+            });
+            return Verdict::Late(duration(by.max(late)));
         }
         let (Some(now), Some(upstream)) = (now, self.upstream) else {
             return Verdict::OnTime;
         };
-        let offset = (now - frame).saturating_sub(upstream).max(0);
-        let interval = self.interval.unwrap_or(100_000_000);
-        let tolerance = interval.max(self.slack);
-        let waited = self.left.map(|left| now - left);
-        if waited.is_some_and(|waited| waited < interval / 10) {
-            // it was there already, and there may be newer ones
-            let late = offset - self.confirmed;
-            if late > tolerance {
-                return self.forgive_or(Verdict::Late(duration(late)));
-            }
-        } else {
-            self.confirmations += 1;
-            if self.confirmations >= CONFIRMED {
-                self.confirmed = self.baseline;
-            }
-        }
-        let late = offset - self.baseline;
+        let before = self.arrived.replace(now);
+        let age = (now - frame).max(0);
+        let usual = self.usual_age.unwrap_or(upstream).min(age);
+        self.usual_age = Some(usual);
+        let least = self.least_age.unwrap_or(age).min(age);
+        self.least_age = Some(least);
+        let interval = self.interval();
+        let tolerance = self.tolerance(usual, upstream);
+        let mut late = age - usual;
+        let catches_up = self.catches_up(now, before, step);
         if late <= tolerance {
-            self.set_baseline(self.baseline.min(offset));
+            if !catches_up || age - least <= tolerance {
+                self.behind = None;
+                return Verdict::OnTime;
+            }
+            // it is on time for a source that is late, and this one makes up for it
+            late = age - least;
+        }
+        // not held up by the element, or not on the time line that was known
+        let was_ready = !catches_up
+            && self
+                .ready
+                .is_some_and(|ready| ready - frame - usual <= tolerance);
+        let jumped = step.is_some_and(|step| step < 0);
+        if was_ready || jumped {
+            self.behind = Some(Behind {
+                stalled_at: Some(age),
+                ..Behind::default()
+            });
             return Verdict::OnTime;
         }
-        // who has had to wait for a frame can't have let it wait: it is its source that is late. A source that makes up
-        // for lost time, though slowly, is waited for too
-        if waited.is_some_and(|waited| waited >= interval / 100 * 85) {
-            self.confirmations = 0;
-            self.set_baseline(offset);
+        let behind = self.behind.get_or_insert_default();
+        let (Some(step), Some(ready), Some(before)) = (step, self.ready, before) else {
+            return self.late(late);
+        };
+        let (busy, idle) = (ready - before, now - ready);
+        if busy > step {
+            // what it says of the source is not known before the ones after it have been dropped
+            *behind = Behind {
+                stalled_at: behind.stalled_at,
+                overrun: true,
+                ..Behind::default()
+            };
+        } else {
+            behind.frames += 1;
+            behind.busy += busy;
+            behind.idle += idle;
+            behind.room += step - busy;
+        }
+        let evidence = (late / 2).clamp(EVIDENCE, MOST_EVIDENCE);
+        if behind.room >= evidence && behind.frames >= EVIDENCE_FRAMES {
+            // frames of a source that runs late come as time goes by; those of one that has newer ones come quicker, and
+            // those of one that has no time left beside the element's work slower, until that is left out
+            let quick = behind.idle < behind.room / 10 * 9;
+            let slow = behind.idle > behind.room / 10 * 11 && behind.busy > behind.room / 10;
+            if !quick && !slow {
+                self.usual_age = Some(age);
+                self.behind = None;
+                return Verdict::OnTime;
+            }
+            *behind = Behind::default();
+        }
+        if let Some(stalled) = &mut behind.stalled_at
+            && !behind.overrun
+            && idle >= interval / 10
+            && age <= *stalled + tolerance
+        {
+            *stalled = age.min(*stalled);
             return Verdict::OnTime;
         }
-        self.forgive_or(Verdict::Late(duration(late)))
+        self.late(late)
     }
 
-    fn set_baseline(&mut self, baseline: i64) {
-        self.baseline = baseline;
-        self.confirmed = self.confirmed.min(baseline);
+    /// What to do about a frame that is late by `by` where depth may be repeated. To repeat it takes time too, so what is
+    /// very late is dropped. A sink that waits for its time holds the stream up as long as its frames are in time, so that
+    /// none would ever have time for the network: one runs all the same.
+    pub(super) fn hurry(&mut self, now: Option<i64>, frame: i64, by: Duration) -> Hurry {
+        if by > TOO_LATE_TO_REPEAT {
+            return Hurry::Drop;
+        }
+        let Some(now) = now else {
+            return Hurry::Repeat;
+        };
+        let since = *self.repeating.get_or_insert(now);
+        let in_time = self.total.is_some_and(|total| now - frame <= total);
+        if in_time && now - since >= self.work {
+            self.repeating = None;
+            return Hurry::Run;
+        }
+        Hurry::Repeat
     }
 
-    fn forgive_or(&mut self, verdict: Verdict) -> Verdict {
+    fn late(&mut self, by: i64) -> Verdict {
         if self.forgiven > 0 {
             self.forgiven -= 1;
             return Verdict::OnTime;
         }
-        verdict
+        Verdict::Late(duration(by))
+    }
+
+    /// Whether the source makes up for lost time as fast as it can. `before`: when the last frame came.
+    fn catches_up(&mut self, now: i64, before: Option<i64>, step: Option<i64>) -> bool {
+        let (Some(ready), Some(before), Some(step @ 1..)) = (self.ready, before, step) else {
+            return false;
+        };
+        if ready - before > step / 10 * 9 {
+            // work hides it
+            self.advance = None;
+            return false;
+        }
+        let advance = (now - before) as f64 / step as f64;
+        // a busy machine gives a source its time in pieces
+        let mean = self.advance.map_or(advance, |mean| (mean + advance) / 2.0);
+        self.advance = Some(mean);
+        mean < 0.9
+    }
+
+    fn interval(&self) -> i64 {
+        self.interval.unwrap_or(USUAL_INTERVAL)
+    }
+
+    /// How much older than usual a frame may be.
+    fn tolerance(&self, usual: i64, upstream: i64) -> i64 {
+        let interval = self.interval();
+        let least = interval.max(UNNOTICED);
+        let time = match self.total {
+            Some(0) if self.work < interval / 10 * 7 => upstream.min(BURST),
+            Some(0) => 0,
+            Some(total) => total - usual - self.work,
+            None => upstream - usual,
+        };
+        time.max(least)
     }
 
     /// Whether a frame of running time `frame` that begins at `now` has been held up by much, even if it is not too late.
@@ -158,27 +320,20 @@ impl Pacer {
         else {
             return false;
         };
-        now - frame - upstream - self.baseline > interval / 2 + self.slack
+        let usual = self.usual_age.unwrap_or(upstream);
+        let time = self.total.map_or(0, |total| total - usual - self.work);
+        now - frame - usual > interval / 2 + time.max(0)
     }
 
-    /// How long a frame of running time `frame` has waited for the one before it.
-    pub(super) fn waited(&self, frame: i64) -> Duration {
-        match (self.left, self.upstream) {
-            (Some(left), Some(upstream)) => duration(left - frame - upstream - self.baseline),
-            _ => Duration::ZERO,
-        }
+    /// The element is ready for another frame: its depth has been pushed, or it has been dropped.
+    pub(super) fn ready(&mut self, now: Option<i64>) {
+        self.ready = now;
     }
 
-    /// The element is done with a frame, before it is pushed.
-    pub(super) fn leave(&mut self, now: Option<i64>) {
-        self.left = now;
-    }
-
-    fn measure(&mut self, frame: i64) {
+    fn measure(&mut self, frame: i64, step: Option<i64>) {
         if !self.nominal
-            && let Some(last) = self.last
+            && let Some(step) = step
         {
-            let step = frame - last;
             // neither a repeated timestamp nor a jump is an interval
             if (1_000_000..2_000_000_000).contains(&step) {
                 let before = self.interval.unwrap_or(step);
@@ -198,232 +353,4 @@ fn duration(nanoseconds: i64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: i64 = 1_000_000;
-
-    fn live() -> Pacer {
-        let mut pacer = Pacer::default();
-        pacer.set_upstream(Some(Duration::ZERO));
-        pacer.set_rate(10, 1);
-        pacer
-    }
-
-    /// A source of 10 fps that is held up while the element works for `work` ms on a frame. Gives when each frame that
-    /// was worked on left, less its time.
-    fn play(pacer: &mut Pacer, frames: i64, work: impl Fn(i64) -> i64) -> Vec<i64> {
-        let mut now = 0;
-        let mut ages = Vec::new();
-        for index in 0..frames {
-            let frame = 100 * index;
-            now = now.max(frame);
-            if pacer.arrive(Some(now * MS), frame * MS) == Verdict::OnTime {
-                now += work(index);
-                ages.push(now - frame);
-            }
-            pacer.leave(Some(now * MS));
-        }
-        ages
-    }
-
-    #[test]
-    fn a_quick_element_loses_nothing() {
-        assert_eq!(play(&mut live(), 1000, |_| 80).len(), 1000);
-    }
-
-    #[test]
-    fn a_slow_one_works_on_the_latest() {
-        for work in [110, 150, 250, 400, 1300] {
-            let ages = play(&mut live(), 1000, |_| work);
-            let oldest = ages.iter().max().unwrap();
-            assert!(*oldest <= work + 100, "{oldest} ms for {work}");
-            // as many as there is time for
-            let possible = 100_000 / work;
-            assert!(
-                ages.len() as i64 >= possible - 1,
-                "{} of {possible}",
-                ages.len()
-            );
-        }
-    }
-
-    #[test]
-    fn a_moment_of_trouble_is_made_up_for() {
-        let ages = play(
-            &mut live(),
-            200,
-            |index| if index == 50 { 1500 } else { 60 },
-        );
-        assert!(ages.len() >= 184, "{}", ages.len());
-        assert_eq!(ages[ages.len() - 50..], [60; 50]);
-    }
-
-    #[test]
-    fn a_change_that_was_asked_for_costs_no_frame() {
-        let mut pacer = live();
-        let slow = |index| if index == 0 { 450 } else { 60 };
-        assert!(play(&mut pacer, 20, slow).len() < 20);
-        let mut pacer = live();
-        pacer.forgive();
-        assert_eq!(play(&mut pacer, 20, slow).len(), 20);
-    }
-
-    #[test]
-    fn a_source_that_is_always_late_is_shown_all_the_same() {
-        let mut pacer = live();
-        let mut shown = 0;
-        for index in 0..100 {
-            let (now, frame) = (100 * index + 700, 100 * index);
-            if pacer.arrive(Some(now * MS), frame * MS) == Verdict::OnTime {
-                shown += 1;
-                pacer.leave(Some((now + 40) * MS));
-            } else {
-                pacer.leave(Some(now * MS));
-            }
-        }
-        assert!(shown >= 98, "{shown}");
-    }
-
-    #[test]
-    fn a_source_that_takes_its_time_to_catch_up_is_caught_up_with() {
-        // it takes 60 ms for each frame of 100 ms, and has been held up for a second
-        let mut pacer = live();
-        let (mut now, mut ages) = (1000, Vec::new());
-        for index in 0..100 {
-            let frame = 100 * index;
-            now = frame.max(now + 60);
-            if pacer.arrive(Some(now * MS), frame * MS) == Verdict::OnTime {
-                now += 30;
-                ages.push(now - frame);
-            }
-            pacer.leave(Some(now * MS));
-        }
-        assert!(
-            ages.len() > 70 && ages.iter().all(|age| *age <= 190),
-            "{ages:?}"
-        );
-    }
-
-    /// A camera that has stopped for a minute: what happens with what comes after. `frames` are when each comes and its
-    /// time, in ms after the minute.
-    fn after_a_minute(work: i64, frames: impl Iterator<Item = (i64, i64)>) -> Vec<i64> {
-        let mut pacer = live();
-        assert_eq!(play(&mut pacer, 100, |_| work).len(), 100);
-        let mut ages = Vec::new();
-        let mut now = 0;
-        for (comes, frame) in frames {
-            now = now.max(70_000 + comes);
-            if pacer.arrive(Some(now * MS), (70_000 + frame) * MS) == Verdict::OnTime {
-                now += work;
-                ages.push(now - 70_000 - frame);
-            }
-            pacer.leave(Some(now * MS));
-        }
-        ages
-    }
-
-    #[test]
-    fn a_camera_that_stops_for_a_minute_goes_on() {
-        let ages = after_a_minute(80, (0..100).map(|index| (100 * index, 100 * index)));
-        assert_eq!(ages, [80; 100]);
-    }
-
-    #[test]
-    fn a_camera_whose_time_stops_too_goes_on() {
-        let ages = after_a_minute(
-            80,
-            (0..100).map(|index| (100 * index, 100 * index - 60_000)),
-        );
-        assert_eq!(ages, [60_080; 100]);
-    }
-
-    #[test]
-    fn what_has_piled_up_in_a_minute_is_thrown_away() {
-        // a minute's frames at once, and then the present
-        let frames = (-600..100).map(|index: i64| (100 * index.max(0), 100 * index));
-        for work in [30, 80] {
-            let ages = after_a_minute(work, frames.clone());
-            let old = ages.iter().filter(|age| **age > 250).count();
-            assert!(old <= 1, "{work} ms: {ages:?}");
-            assert!(ages.len() >= 100, "{work} ms: {}", ages.len());
-        }
-    }
-
-    #[test]
-    fn a_slow_element_gets_used_to_a_late_source() {
-        let mut pacer = live();
-        let (mut now, mut ages) = (0, Vec::new());
-        for index in 0..300 {
-            let frame = 100 * index;
-            now = now.max(frame + 700);
-            if pacer.arrive(Some(now * MS), frame * MS) == Verdict::OnTime {
-                now += 150;
-                ages.push(now - frame);
-            }
-            pacer.leave(Some(now * MS));
-        }
-        assert!(ages.len() >= 180, "{} of 200 possible", ages.len());
-        assert!(ages.iter().all(|age| *age <= 950), "{ages:?}");
-    }
-
-    #[test]
-    fn timestamps_may_jump_for_hours() {
-        let mut pacer = live();
-        let hour = 3_600_000;
-        let mut shown = 0;
-        for index in 0..400 {
-            let now = 100 * index;
-            let jump = [0, 5 * hour, -7 * hour, 0][index as usize / 100];
-            let verdict = pacer.arrive(Some(now * MS), (now + jump) * MS);
-            let work = if verdict == Verdict::OnTime { 80 } else { 0 };
-            shown += i64::from(work > 0);
-            pacer.leave(Some((now + work) * MS));
-        }
-        assert!(shown >= 395, "{shown}");
-    }
-
-    #[test]
-    fn the_latency_of_others_is_time_to_use() {
-        let mut pacer = live();
-        assert!(matches!(pacer.arrive(Some(350 * MS), 0), Verdict::Late(_)));
-        pacer.set_latency(Duration::from_millis(600), Duration::from_millis(100));
-        assert_eq!(pacer.arrive(Some(450 * MS), 100 * MS), Verdict::OnTime);
-        assert!(matches!(
-            pacer.arrive(Some(900 * MS), 200 * MS),
-            Verdict::Late(_)
-        ));
-        // frames of a jitter buffer come when they like, up to its latency
-        let mut pacer = live();
-        pacer.set_upstream(Some(Duration::from_millis(500)));
-        assert_eq!(pacer.arrive(Some(10 * MS), 0), Verdict::OnTime);
-        assert_eq!(pacer.arrive(Some(550 * MS), 100 * MS), Verdict::OnTime);
-    }
-
-    #[test]
-    fn without_a_live_source_only_the_sink_says_what_is_late() {
-        let mut pacer = Pacer::default();
-        pacer.set_rate(10, 1);
-        assert_eq!(pacer.pace(), None);
-        assert_eq!(pacer.arrive(Some(90_000 * MS), 0), Verdict::OnTime);
-        pacer.set_earliest(250 * MS);
-        assert_eq!(pacer.pace(), Some(Duration::from_millis(100)));
-        let late = Verdict::Late(Duration::from_millis(50));
-        assert_eq!(pacer.arrive(None, 200 * MS), late);
-        assert_eq!(pacer.arrive(None, 300 * MS), Verdict::OnTime);
-        pacer.restart();
-        assert_eq!(pacer.arrive(None, 200 * MS), Verdict::OnTime);
-    }
-
-    #[test]
-    fn a_rate_that_is_not_told_is_measured() {
-        let mut pacer = Pacer::default();
-        pacer.set_upstream(Some(Duration::ZERO));
-        pacer.set_rate(0, 1);
-        assert_eq!(pacer.pace(), None);
-        for index in 0..20 {
-            pacer.arrive(Some(40 * index * MS), 40 * index * MS);
-        }
-        assert_eq!(pacer.pace(), Some(Duration::from_millis(40)));
-    }
-}
+mod tests;

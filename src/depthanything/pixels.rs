@@ -12,6 +12,7 @@ use crate::frame::{
     ChromaSite, Colorimetry, Frame, FrameFormat, PixelFormat, Plane, Primaries, Transfer,
 };
 use crate::geometry::Size;
+use crate::sync::lock;
 
 /// Reads the frames of one caps.
 pub(super) struct Reader {
@@ -61,7 +62,7 @@ impl Reader {
             .build()?;
         let mut config = gst_video::VideoConverterConfig::new();
         config.set_dither_method(gst_video::VideoDitherMethod::None);
-        config.set_threads(u32::try_from(threads).unwrap_or(0));
+        config.set_threads(threads_there_are(threads));
         let converter = VideoConverter::new(info, &rgb, Some(config))?;
         let buffer = gst::Buffer::with_size(rgb.size())?;
         let format = direct(&rgb).ok_or_else(|| glib::bool_error!("RGB is read directly"))?;
@@ -125,6 +126,33 @@ fn transfer(info: &VideoInfo) -> Transfer {
         VideoTransferFunction::Smpte2084 => Transfer::Pq,
         VideoTransferFunction::AribStdB67 => Transfer::Hlg,
         _ => Transfer::Standard,
+    }
+}
+
+/// What a thread of GStreamer's converter takes for its stack, and more.
+const STACK: usize = 16 << 20;
+
+/// So many threads, 0: one for each core; one, which is the caller's own, where they are not to be had. GStreamer's
+/// converter waits for ever for threads that could not be started.
+fn threads_there_are(wanted: usize) -> u32 {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let wanted = if wanted == 0 { cores() } else { wanted };
+    let gate = std::sync::Mutex::new(());
+    let all = std::thread::scope(|scope| {
+        let closed = lock(&gate);
+        // all at the same time
+        let started = (1..wanted).all(|_| {
+            let builder = std::thread::Builder::new().stack_size(STACK);
+            let wait = || drop(lock(&gate));
+            builder.spawn_scoped(scope, wait).is_ok()
+        });
+        drop(closed);
+        started
+    });
+    if all {
+        u32::try_from(wanted).unwrap_or(1)
+    } else {
+        1
     }
 }
 
@@ -207,7 +235,11 @@ mod tests {
         for threads in [0, 1, 3] {
             let reader = Reader::new(&info(VideoFormat::Y41b), threads).unwrap();
             let converter = reader.conversion.expect("a conversion").converter;
-            assert_eq!(converter.config().threads() as usize, threads);
+            let wanted = match threads {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                threads => threads,
+            };
+            assert_eq!(converter.config().threads() as usize, wanted);
         }
         let reader = Reader::new(&info(VideoFormat::Nv12), 1).unwrap();
         assert!(reader.conversion.is_none());

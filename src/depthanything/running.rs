@@ -1,6 +1,7 @@
 //! What the element does while it runs, between GStreamer's virtual methods and the stream.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -8,13 +9,20 @@ use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess
 use gst_base::subclass::prelude::*;
 
 use super::imp::DepthAnything;
+use super::live::Age;
 use super::messages::{self, EngineNews, Reason};
 use super::settings::{LiveSettings, LoadSettings};
+use super::starting::Starting;
 use super::stream::{Compilation, Report, Span, Stream, Warning};
-use super::{CAT, DepthRange, loading};
+use super::{CAT, loading};
 use crate::engine::provider::short_name;
+use crate::engine::shared::Interrupt;
 use crate::error::Error;
+use crate::model::Cancel;
 use crate::sync::lock;
+
+/// The start of the element waits for its model no longer than this, as who stops it has to wait for the start.
+const MOMENT: Duration = Duration::from_millis(200);
 
 impl DepthAnything {
     /// Works on the stream without holding its lock; `None`: there is none.
@@ -25,17 +33,65 @@ impl DepthAnything {
         Some(result)
     }
 
-    /// Finds the runtime, loads the model, says so on the bus.
-    pub(super) fn load(&self, settings: &LoadSettings) -> Result<Stream, Error> {
-        let network = loading::load(&self.obj(), settings)?;
-        let description = network.description();
-        {
-            let mut stats = lock(&self.stats);
-            stats.provider.clone_from(&description.provider);
-            stats.precision.clone_from(&description.precision);
-            stats.census = network.census();
+    /// Loads the model on a thread of its own. What goes wrong soon fails the start, and what goes wrong later is told by a
+    /// message.
+    pub(super) fn start_loading(&self, settings: &LoadSettings) -> Result<(), Error> {
+        let [loads, installs, fails] = [(); 3].map(|()| self.obj().clone());
+        let of_thread = settings.clone();
+        let starting = Starting::begin(
+            move |cancel| loads.imp().load(&of_thread, cancel),
+            move |(stream, interrupt)| installs.imp().install(stream, interrupt),
+            move |error| fails.post_error_message(error.to_message()),
+        );
+        let Ok(starting) = starting else {
+            // no thread is to be had: here, then
+            let (stream, interrupt) = self.load(settings, Cancel::default())?;
+            self.install(stream, interrupt);
+            return Ok(());
+        };
+        match starting.wait_a_moment(MOMENT) {
+            Some(result) => result,
+            None => {
+                *lock(&self.starting) = Some(starting);
+                Ok(())
+            }
         }
-        *lock(&self.interrupt) = Some(network.interrupt());
+    }
+
+    /// Waits until the model is loaded.
+    ///
+    /// # Errors
+    /// When that has failed, which has been told, or somebody flushes or stops meanwhile.
+    pub(super) fn await_loading(&self) -> Result<(), gst::LoggableError> {
+        let starting = lock(&self.starting).clone();
+        let Some(starting) = starting else {
+            return Ok(());
+        };
+        match starting.wait() {
+            Some(Ok(())) => {
+                *lock(&self.starting) = None;
+                Ok(())
+            }
+            Some(Err(error)) => Err(gst::loggable_error!(CAT, "{error}")),
+            None => {
+                // so that the one who pushes sees a flush, not a refusal of its caps
+                let end = Instant::now() + MOMENT;
+                let pad = self.obj().sink_pad().clone();
+                while !pad.pad_flags().contains(gst::PadFlags::FLUSHING) && Instant::now() < end {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(gst::loggable_error!(
+                    CAT,
+                    "stopped while the model was loaded"
+                ))
+            }
+        }
+    }
+
+    /// Finds the runtime, loads the model, says so on the bus.
+    fn load(&self, settings: &LoadSettings, cancel: Cancel) -> Result<(Stream, Interrupt), Error> {
+        let network = loading::load(&self.obj(), settings, cancel)?;
+        let interrupt = network.interrupt();
         let mut stream = Stream::new(network, settings)?;
         let element = self.obj().downgrade();
         stream.tell_compilations(Box::new(move |news| {
@@ -43,7 +99,20 @@ impl DepthAnything {
                 element.imp().tell_compilation(news);
             }
         }));
-        Ok(stream)
+        Ok((stream, interrupt))
+    }
+
+    /// From here on frames run through `stream`.
+    fn install(&self, stream: Stream, interrupt: Interrupt) {
+        {
+            let network = stream.network();
+            let mut stats = lock(&self.stats);
+            stats.provider.clone_from(&network.description().provider);
+            stats.precision.clone_from(&network.description().precision);
+            stats.census = network.census();
+        }
+        *lock(&self.interrupt) = Some(interrupt);
+        *lock(&self.stream) = Some(stream);
     }
 
     /// A size is compiled, or has been.
@@ -72,16 +141,21 @@ impl DepthAnything {
 
     /// A wait for the network ends, or work is done again.
     pub(super) fn set_interrupted(&self, interrupted: bool) {
+        if let Some(starting) = lock(&self.starting).as_ref() {
+            starting.interrupt(interrupted);
+        }
         if let Some(interrupt) = lock(&self.interrupt).as_ref() {
             interrupt.set(interrupted);
         }
     }
 
     /// Counts a frame and tells what has changed by it.
-    pub(super) fn account(&self, report: &Report) {
+    fn account(&self, report: &Report, age: Age) {
         {
             let mut stats = lock(&self.stats);
             stats.frames += 1;
+            stats.age = age;
+            stats.rate.push(Instant::now());
             stats.invalid_values += report.invalid;
             stats.convert_time.push(report.convert);
             match report.inference {
@@ -95,6 +169,9 @@ impl DepthAnything {
                 stats.inference_time.clear();
                 stats.network = network;
             }
+        }
+        if !report.steps.is_empty() {
+            self.live.resized();
         }
         for &(network, reason) in &report.steps {
             gst::info!(CAT, imp = self, "{network} from here on: {reason:?}");
@@ -115,7 +192,7 @@ impl DepthAnything {
             );
         }
         if report.inference.is_some() {
-            self.live.observe(&self.obj(), report.waited + report.total);
+            self.live.observe(&self.obj(), report.total);
         }
     }
 
@@ -153,12 +230,27 @@ impl DepthAnything {
                     gst::LibraryError::Settings,
                     ("{error}. The resolution stays what it was")
                 );
-                let live = &mut lock(&self.settings).live;
-                if live.resolution == asked.resolution {
-                    live.resolution = kept.resolution;
+                let (resolution, min_resolution) = {
+                    let live = &mut lock(&self.settings).live;
+                    let changed = (
+                        live.resolution == asked.resolution && asked.resolution != kept.resolution,
+                        live.min_resolution == asked.min_resolution
+                            && asked.min_resolution != kept.min_resolution,
+                    );
+                    if changed.0 {
+                        live.resolution = kept.resolution;
+                    }
+                    if changed.1 {
+                        live.min_resolution = kept.min_resolution;
+                    }
+                    changed
+                };
+                let element = self.obj();
+                if resolution {
+                    element.notify("resolution");
                 }
-                if live.min_resolution == asked.min_resolution {
-                    live.min_resolution = kept.min_resolution;
+                if min_resolution {
+                    element.notify("min-resolution");
                 }
             }
         }
@@ -195,7 +287,7 @@ impl DepthAnything {
             let depth_frame = depth_frame.make_mut();
             depth_frame.set_flags(gst::BufferFlags::DISCONT);
         }
-        let live = lock(&self.settings).live;
+        let live = self.live_settings();
         let moment = *lock(&self.moment);
         let sent = self.with_stream(|stream| {
             stream.place(self.span(&frame));
@@ -245,22 +337,31 @@ impl DepthAnything {
             gst::element_imp_error!(self, gst::CoreError::Failed, ("{error}"));
             gst::FlowError::Error
         })?;
-        self.live.leave(&self.obj());
-        self.account(report);
+        self.account(report, self.live.age(&self.obj(), depth));
         Ok(())
     }
 
     /// A fixed range needs two ends; says so once they are known to be missing.
     pub(super) fn check_range(live: &LiveSettings) -> Result<(), Error> {
-        if live.range == DepthRange::Fixed && live.range_min >= live.range_max {
-            return Err(Error::Setting {
+        match live.missing_range() {
+            Some(reason) => Err(Error::Setting {
                 property: "range",
-                reason: format!(
-                    "fixed needs range-min below range-max, and they are {} and {}",
-                    live.range_min, live.range_max
-                ),
-            });
+                reason,
+            }),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The settings of the next frame.
+    pub(super) fn live_settings(&self) -> LiveSettings {
+        let (live, warning) = lock(&self.settings).for_frame();
+        if let Some(warning) = warning {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("property range: {warning}")
+            );
+        }
+        live
     }
 }

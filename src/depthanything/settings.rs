@@ -1,8 +1,12 @@
 //! The element's properties: one table, one source of defaults, what may change when.
 
+mod fixed_range;
+
 use std::path::PathBuf;
 
 use gst::prelude::*;
+
+use fixed_range::Ends;
 
 use super::{
     DepthOutput, DepthRange, ExecutionProvider, InputNormalization, ModelDepth, Precision,
@@ -74,6 +78,7 @@ pub(super) struct Settings {
     pub(super) load: LoadSettings,
     /// Changes at any time.
     pub(super) live: LiveSettings,
+    ends: Ends,
 }
 
 impl Default for Settings {
@@ -107,6 +112,7 @@ impl Default for Settings {
                 range_max: 0.0,
                 upsampling: Upsampling::Bilinear,
             },
+            ends: Ends::default(),
         }
     }
 }
@@ -577,9 +583,10 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
     let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
         .nick("Statistics")
         .blurb(
-            "frames, inferences, repeated, dropped (by QoS), invalid-values (NaN or infinite), provider, \
-             precision, network-width, network-height, the 50th and 99th percentile of inference-time and \
-             convert-time in nanoseconds, shared-by (elements that share the network)",
+            "frames, inferences, repeated, dropped (too late), missing (never came: taken by a leaky queue, lost), fps, \
+             age and late of the last frame in nanoseconds, invalid-values (NaN or infinite), provider, precision, \
+             network-width, network-height, the 50th and 99th percentile of inference-time and convert-time in \
+             nanoseconds, shared-by (elements that share the network)",
         )
         .read_only()
         .build();
@@ -607,38 +614,30 @@ impl Settings {
         if let Some(property) = row(name) {
             (property.set)(self, value);
         }
+        self.ends.note(&self.live);
+    }
+
+    /// The same while frames come. A fixed range that has no ends is refused.
+    ///
+    /// # Errors
+    /// Says what is missing; nothing has changed then.
+    pub(super) fn set_playing(&mut self, name: &str, value: &glib::Value) -> Result<(), String> {
+        let before = self.live.range;
+        self.set(name, value);
+        match self.live.missing_range() {
+            Some(reason) if name == "range" && before != DepthRange::Fixed => {
+                self.live.range = before;
+                Err(format!("{reason}: set them first. It stays what it was"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What holds for the next frame, and what is to be said of it, once.
+    pub(super) fn for_frame(&mut self) -> (LiveSettings, Option<String>) {
+        self.ends.for_frame(self.live)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_of_table_and_specs_agree() {
-        gst::init().unwrap();
-        let settings = Settings::default();
-        let specs = specs();
-        for property in TABLE {
-            let spec = specs.iter().find(|spec| spec.name() == property.name);
-            let spec = spec.expect("a spec for each row");
-            let default = spec.default_value();
-            let held = settings.get(property.name).expect("a value for each row");
-            assert_eq!(
-                format!("{:?}", default),
-                format!("{:?}", held),
-                "{}",
-                property.name
-            );
-            let mutable_playing = spec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
-            assert_eq!(mutable_playing, property.changes == Changes::Playing);
-        }
-    }
-
-    #[test]
-    fn nan_is_not_taken() {
-        let mut settings = Settings::default();
-        settings.set("smoothing", &f64::NAN.to_value());
-        assert_eq!(settings.live.smoothing, 0.9);
-    }
-}
+mod tests;

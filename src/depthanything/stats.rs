@@ -1,8 +1,9 @@
 //! What the property `stats` tells.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::live::Age;
 use crate::engine::shared::Census;
 use crate::geometry::Size;
 
@@ -36,6 +37,44 @@ impl Durations {
     }
 }
 
+/// Frames of so long a time make a rate.
+const RATE_WINDOW: Duration = Duration::from_secs(2);
+/// More than come in that time.
+const RATE_FRAMES: usize = 2048;
+
+/// How many of something come in a second.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Rate(VecDeque<Instant>);
+
+impl Rate {
+    /// One came at `now`.
+    pub(super) fn push(&mut self, now: Instant) {
+        while self.0.len() >= RATE_FRAMES
+            || self
+                .0
+                .get(1)
+                .is_some_and(|&second| now.saturating_duration_since(second) > RATE_WINDOW)
+        {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+    }
+
+    /// A second's at `now`: falls to 0 when none come any more.
+    pub(super) fn per_second(&self, now: Instant) -> f64 {
+        let (Some(&first), Some(&last)) = (self.0.front(), self.0.back()) else {
+            return 0.0;
+        };
+        let steps = (self.0.len() - 1) as f64;
+        let span = last.saturating_duration_since(first);
+        let each = span.as_secs_f64() / steps.max(1.0);
+        // one that is overdue counts, too
+        let since = now.saturating_duration_since(last).as_secs_f64();
+        let span = span.as_secs_f64() + (since - 2.0 * each).max(0.0);
+        if span > 0.0 { steps / span } else { 0.0 }
+    }
+}
+
 /// Counts since the element started.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Stats {
@@ -47,6 +86,12 @@ pub(super) struct Stats {
     pub(super) repeated: u64,
     /// Frames dropped for being late.
     pub(super) dropped: u64,
+    /// Frames that never came to the element, as far as their neighbours tell.
+    pub(super) missing: u64,
+    /// When depth frames were pushed.
+    pub(super) rate: Rate,
+    /// How old the last of them was.
+    pub(super) age: Age,
     /// Values of depth maps that were NaN or infinite.
     pub(super) invalid_values: u64,
     /// Who runs the network, as ONNX Runtime names it.
@@ -66,14 +111,17 @@ pub(super) struct Stats {
 impl Stats {
     /// As the property gives it.
     pub(super) fn to_structure(&self) -> gst::Structure {
-        let nanoseconds = |durations: &Durations, percent| {
-            u64::try_from(durations.percentile(percent).as_nanos()).unwrap_or(u64::MAX)
-        };
+        let length = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let nanoseconds = |durations: &Durations, percent| length(durations.percentile(percent));
         gst::Structure::builder("depthanything-stats")
             .field("frames", self.frames)
             .field("inferences", self.inferences)
             .field("repeated", self.repeated)
             .field("dropped", self.dropped)
+            .field("missing", self.missing)
+            .field("fps", self.rate.per_second(Instant::now()))
+            .field("age", length(self.age.age))
+            .field("late", length(self.age.late))
             .field("invalid-values", self.invalid_values)
             .field("provider", &self.provider)
             .field("precision", &self.precision)
@@ -105,6 +153,27 @@ mod tests {
         assert_eq!(durations.percentile(50), Duration::from_millis(50));
         assert_eq!(durations.percentile(99), Duration::from_millis(99));
         assert_eq!(durations.percentile(100), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_last_seconds() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut rate = Rate::default();
+        assert_eq!(rate.per_second(at(0)), 0.0);
+        let near =
+            |found: f64, wanted: f64| assert!((found / wanted - 1.0).abs() < 0.06, "{found}");
+        for frame in 0..300 {
+            rate.push(at(frame * 40));
+        }
+        near(rate.per_second(at(12_000)), 25.0);
+        // slower from here on
+        for frame in 0..30 {
+            rate.push(at(12_000 + frame * 200));
+        }
+        near(rate.per_second(at(18_000)), 5.0);
+        // and no more at all
+        assert!(rate.per_second(at(60_000)) < 0.3);
     }
 
     #[test]

@@ -140,8 +140,6 @@ pub(super) struct Moment {
     pub(super) late: bool,
     /// It comes too late to be worth more than the depth before.
     pub(super) hurried: bool,
-    /// How long it had to wait for the frame before it.
-    pub(super) waited: Duration,
 }
 
 /// A frame under way.
@@ -175,14 +173,12 @@ pub(super) struct Report {
     pub(super) inference: Option<Duration>,
     /// Time around it.
     pub(super) convert: Duration,
-    /// All of it, and the wait for other streams of the network.
+    /// All of it, with the waits for other streams of the network and for frames in flight before it.
     pub(super) total: Duration,
     /// Values of the depth map that are NaN or infinite.
     pub(super) invalid: u64,
     /// What the network sees from here on, and why, each time that it changed.
     pub(super) steps: Vec<(Size, Reason)>,
-    /// How long it had to wait for the frame before it, before anything was done to it.
-    pub(super) waited: Duration,
     /// What went wrong without ending the stream.
     pub(super) warning: Option<Warning>,
 }
@@ -232,6 +228,11 @@ impl Stream {
     /// From here on `tell` hears of sizes that have to be compiled.
     pub(super) fn tell_compilations(&mut self, tell: Box<Tell>) {
         self.watch = Watch::new(tell);
+    }
+
+    /// What frames run through.
+    pub(super) fn network(&self) -> &Shared {
+        &self.network
     }
 
     /// What the network sees; `None` before caps.
@@ -504,13 +505,21 @@ impl Stream {
             }
             self.format = Some(format);
         }
+        let mut total = job.begun.elapsed();
+        if let others @ 1.. = u32::try_from(self.in_flight - 1).unwrap_or(0) {
+            // without what is downstream, and a source that stops, which hold up frames in flight too
+            let each = pace.max(job.moment.pace.unwrap_or(LONGEST_PATIENCE));
+            let network = job
+                .ran
+                .map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
+            total = total.min(job.reading + network + job.writing + each * others);
+        }
         self.spare.push((job.work, job.guide));
         Report {
             meta,
             inference: job.ran.map(|ran| ran.inference),
             convert: job.reading + job.writing,
-            total: job.begun.elapsed(),
-            waited: job.moment.waited,
+            total,
             invalid: if job.repeated { 0 } else { invalid },
             steps: job.steps,
             warning: job.warning,

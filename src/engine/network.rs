@@ -102,6 +102,15 @@ pub trait Preparation: Send + Sync {
     fn prepare(self: Arc<Self>, size: Size) -> Readiness;
 }
 
+/// Ends a run from another thread.
+pub trait Cancellation: Send + Sync {
+    /// The run that is under way ends as soon as it can, with an error, and so do those that follow.
+    fn cancel(&self);
+
+    /// Runs are done again. Called when none is under way.
+    fn reset(&self);
+}
+
 /// A loaded depth network.
 pub trait Network: Send {
     /// What it is and where it runs.
@@ -116,6 +125,11 @@ pub trait Network: Send {
     /// How sizes are made ready while others run; `None` where every size runs at once. A run at a size that is not
     /// ready waits for it.
     fn preparation(&self) -> Option<Arc<dyn Preparation>> {
+        None
+    }
+
+    /// What ends its runs before they are done; `None` where nothing does.
+    fn cancellation(&self) -> Option<Arc<dyn Cancellation>> {
         None
     }
 }

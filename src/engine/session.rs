@@ -10,13 +10,15 @@ mod half;
 mod tensors;
 mod trial;
 
+use std::sync::Arc;
+
 use arena::Arena;
 use graph::Graph;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 
 use super::Config;
-use super::network::{DepthMaps, Description, Images, InputSize, Network};
+use super::network::{Cancellation, DepthMaps, Description, Images, InputSize, Network};
 use super::precision::Precision;
 use super::provider::{self, EngineShape, ExecutionProvider, Placement};
 use super::runtime::{Runtime, Version, capture};
@@ -66,11 +68,34 @@ pub(super) struct SessionNetwork {
 }
 
 /// Run options, made once.
+#[derive(Clone)]
 struct Options {
     /// An ordinary run.
-    run: RunOptions<HasSelectedOutputs>,
+    run: Arc<Shareable>,
     /// As `run`; afterwards unused memory goes back to the system.
-    shrink: RunOptions<HasSelectedOutputs>,
+    shrink: Arc<Shareable>,
+}
+
+/// Run options that another thread ends a run by.
+struct Shareable(RunOptions<HasSelectedOutputs>);
+
+// SAFETY: `ort` forbids this because of output tensors that options may hold, and these hold none. What other threads call,
+// `terminate` and `unterminate`, sets a flag that ONNX Runtime reads between nodes and promises to be set from any thread.
+unsafe impl Sync for Shareable {}
+
+impl Cancellation for Options {
+    fn cancel(&self) {
+        for options in [&self.run, &self.shrink] {
+            // the run then comes to its end by itself
+            let _ = options.0.terminate();
+        }
+    }
+
+    fn reset(&self) {
+        for options in [&self.run, &self.shrink] {
+            let _ = options.0.unterminate();
+        }
+    }
 }
 
 impl SessionNetwork {
@@ -241,9 +266,9 @@ impl SessionNetwork {
             .tensor(input, shape, images.values, images.size.area())
             .map_err(|reason| failure::result(images.size, reason))?;
         let options = if arena.count(images.batch * images.size.area()) {
-            &options.shrink
+            &options.shrink.0
         } else {
-            &options.run
+            &options.run.0
         };
         let outputs = session
             .run_with_options(vec![(input.name.as_str(), tensor)], options)
@@ -335,6 +360,10 @@ impl Network for SessionNetwork {
         depth.values.truncate(images.batch * depth.size.area());
         result
     }
+
+    fn cancellation(&self) -> Option<Arc<dyn Cancellation>> {
+        Some(Arc::new(self.options.clone()))
+    }
 }
 
 impl Options {
@@ -347,8 +376,8 @@ impl Options {
         };
         shrink.set("memory.enable_memory_arena_shrinkage", arenas)?;
         Ok(Self {
-            run: RunOptions::new()?.with_outputs(select()),
-            shrink: shrink.with_outputs(select()),
+            run: Arc::new(Shareable(RunOptions::new()?.with_outputs(select()))),
+            shrink: Arc::new(Shareable(shrink.with_outputs(select()))),
         })
     }
 }

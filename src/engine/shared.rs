@@ -16,6 +16,7 @@ use super::planner::{MemoryModel, give_back, resident};
 use super::{Config, Progress};
 use crate::error::Error;
 use crate::geometry::Size;
+use crate::model::Cancel;
 use crate::sync::lock;
 
 pub use queue::Batching;
@@ -52,11 +53,10 @@ struct Engine {
     preparation: Option<Arc<dyn Preparation>>,
     /// What happened while it was loaded, for those who come later.
     story: Vec<Progress>,
-    /// Dropped last.
-    _memory: GivenBack,
 }
 
 /// Gives back what the network has held, once it is gone.
+#[derive(Debug)]
 struct GivenBack;
 
 impl Drop for GivenBack {
@@ -74,7 +74,6 @@ impl Engine {
             streams: AtomicUsize::new(0),
             memory: Mutex::new(memory),
             story,
-            _memory: GivenBack,
         })
     }
 }
@@ -98,7 +97,20 @@ pub fn open(
     batching: Batching,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Shared, Error> {
-    let engine = registry::open(config, progress)?;
+    open_unless(Cancel::default(), config, batching, progress)
+}
+
+/// As [`open`]; `cancel` ends the reading of the model, which is each stream's own.
+///
+/// # Errors
+/// See [`super::open`].
+pub fn open_unless(
+    cancel: Cancel,
+    config: &Config,
+    batching: Batching,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Shared, Error> {
+    let engine = registry::open(config, cancel, progress)?;
     let mut shared = Shared::join(engine, batching);
     // the same file may lie at several places under several names
     shared.description.model = config.model.name();
@@ -262,7 +274,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// True: work that waits comes back at once, undone, and so does all that follows. False: work is done again.
+    /// True: work that waits or runs comes back at once, undone, and so does all that follows. False: work is done again.
+    /// The works of other streams are not touched.
     pub fn set(&self, interrupted: bool) {
         if let Some(engine) = self.engine.upgrade() {
             engine.queue.interrupt(&self.member, interrupted);

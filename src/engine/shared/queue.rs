@@ -1,20 +1,27 @@
 //! Whose turn it is at a network: earliest deadline first.
 //!
-//! There is no thread here. A stream that comes while the network is free takes it; one that comes while it runs waits,
-//! and whoever is done hands the network on to the work that is due first. The one whose turn it is may take works of
-//! the same size along as a batch. As every work's deadline is a bounded time after its arrival, each becomes the
-//! earliest in the end: nobody starves.
+//! A stream that comes while the network is free takes it; one that comes while it runs waits, and whoever is done hands
+//! the network on to the work that is due first. The one whose turn it is may take works of the same size along as a
+//! batch. As every work's deadline is a bounded time after its arrival, each becomes the earliest in the end: nobody
+//! starves.
+//!
+//! The network runs on a thread of its own, so that a stream that is interrupted leaves at once, in mid-run too. A run
+//! that nobody waits for any more is cancelled, where its network can be; else it comes to its end by itself.
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{DepthMaps, Images, Network, Ran, Work, lock};
+use super::{DepthMaps, GivenBack, Images, Network, Ran, Work, lock};
+use crate::engine::network::Cancellation;
 use crate::engine::under_way::UnderWay;
 use crate::error::Error;
 use crate::geometry::Size;
+use crate::panics::caught;
 
 /// How works of several streams may run together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +61,20 @@ impl Member {
 }
 
 /// A network and the works that wait for it.
-pub(super) struct Queue(Mutex<State>);
+pub(super) struct Queue(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    /// `None`: a run of this network can't be ended.
+    cancellation: Option<Arc<dyn Cancellation>>,
+    /// Nobody waits for the present run.
+    cancelled: AtomicBool,
+}
 
 struct State {
     /// `None` while it runs.
     desk: Option<Desk>,
+    worker: Option<Worker>,
     /// The work whose turn it is, from when it is chosen until it is done.
     turn: Option<u64>,
     entries: Vec<Entry>,
@@ -71,6 +87,14 @@ struct Desk {
     network: ManuallyDrop<Box<dyn Network>>,
     tensor: Vec<f32>,
     depth: DepthMaps,
+    /// Dropped last.
+    _memory: GivenBack,
+}
+
+/// The thread that the network runs on.
+struct Worker {
+    runs: Sender<Run>,
+    thread: JoinHandle<()>,
 }
 
 /// A work and where it stands.
@@ -93,26 +117,34 @@ enum Phase {
 
 impl Queue {
     pub(super) fn new(network: Box<dyn Network>) -> Self {
-        Self(Mutex::new(State {
+        let cancellation = network.cancellation();
+        let state = State {
             desk: Some(Desk {
                 network: ManuallyDrop::new(network),
                 tensor: Vec::new(),
                 depth: DepthMaps::default(),
+                _memory: GivenBack,
             }),
+            worker: None,
             turn: None,
             entries: Vec::new(),
             next_ticket: 0,
             warm: Vec::new(),
+        };
+        Self(Arc::new(Inner {
+            state: Mutex::new(state),
+            cancellation,
+            cancelled: AtomicBool::new(false),
         }))
     }
 
     pub(super) fn is_warm(&self, size: Size) -> bool {
-        lock(&self.0).warm.contains(&size)
+        lock(&self.0.state).warm.contains(&size)
     }
 
     /// See [`super::Interrupt::set`].
     pub(super) fn interrupt(&self, member: &Member, interrupted: bool) {
-        let state = lock(&self.0);
+        let state = lock(&self.0.state);
         member.interrupted.store(interrupted, Ordering::Release);
         for entry in &state.entries {
             entry.bell.notify_one();
@@ -128,16 +160,22 @@ impl Queue {
         batching: Batching,
     ) -> Result<Option<Ran>, Error> {
         let bell = Arc::new(Condvar::new());
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.0.state);
         let ticket = state.enqueue(member, work, due, batching, &bell);
         state.choose();
         loop {
             let turn = state.turn == Some(ticket);
             let entry = state.entry(ticket);
-            match &mut entry.phase {
+            match &entry.phase {
                 Phase::Done(..) => break,
-                Phase::Waiting(_) if entry.member.interrupted.load(Ordering::Acquire) => {
+                Phase::Waiting(_) if entry.is_interrupted() => {
                     *work = state.withdraw(ticket);
+                    return Ok(None);
+                }
+                Phase::Running if entry.is_interrupted() => {
+                    // its buffers stay behind
+                    state.remove(ticket);
+                    self.cancel_if_alone(&state);
                     return Ok(None);
                 }
                 Phase::Waiting(_) if turn => state = self.lead(state, ticket, &bell),
@@ -170,12 +208,7 @@ impl Queue {
                 .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
-            if state
-                .entry(ticket)
-                .member
-                .interrupted
-                .load(Ordering::Acquire)
-            {
+            if state.entry(ticket).is_interrupted() {
                 return state;
             }
         };
@@ -183,19 +216,49 @@ impl Queue {
             // only who has the turn takes the network
             return wait(bell, state);
         };
-        let works = state.start(&tickets);
-        drop(state);
-        let mut run = Run {
-            queue: self,
+        self.0.cancelled.store(false, Ordering::Release);
+        let run = Run {
+            queue: Arc::clone(&self.0),
             desk: Some(desk),
+            works: state.start(&tickets),
             tickets,
-            works,
             started: Instant::now(),
             results: Vec::new(),
         };
-        run.go();
-        drop(run);
-        lock(&self.0)
+        if let Some(run) = state.hand_over(run) {
+            // no thread is to be had: here, then
+            drop(state);
+            run.go();
+            return lock(&self.0.state);
+        }
+        state
+    }
+
+    /// Ends the present run if nobody waits for it.
+    fn cancel_if_alone(&self, state: &State) {
+        let awaited = |entry: &Entry| matches!(entry.phase, Phase::Running);
+        if state.desk.is_some() || state.entries.iter().any(awaited) {
+            return;
+        }
+        self.0.cancelled.store(true, Ordering::Release);
+        if let Some(cancellation) = &self.0.cancellation {
+            cancellation.cancel();
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        let (worker, idle) = (state.worker.take(), state.desk.is_some());
+        drop(state);
+        if let Some(Worker { runs, thread }) = worker {
+            drop(runs);
+            // a run that nobody waits for takes the network along when it is done
+            if idle {
+                let _ = thread.join();
+            }
+        }
     }
 }
 
@@ -203,7 +266,35 @@ fn wait<'a>(bell: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, Stat
     bell.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Entry {
+    fn is_interrupted(&self) -> bool {
+        self.member.interrupted.load(Ordering::Acquire)
+    }
+}
+
 impl State {
+    /// Gives `run` to the thread that runs the network. `Some`: it is given back, as there is none.
+    fn hand_over(&mut self, mut run: Run) -> Option<Run> {
+        for _ in 0..2 {
+            let worker = match self.worker.take() {
+                Some(worker) => worker,
+                None => match Worker::start() {
+                    Ok(worker) => worker,
+                    Err(_) => return Some(run),
+                },
+            };
+            match worker.runs.send(run) {
+                Ok(()) => {
+                    self.worker = Some(worker);
+                    return None;
+                }
+                // it has died; another may live
+                Err(refused) => run = refused.0,
+            }
+        }
+        Some(run)
+    }
+
     fn enqueue(
         &mut self,
         member: &Arc<Member>,
@@ -258,7 +349,7 @@ impl State {
                 entry.ticket != leader
                     && entry.size == lead.size
                     && matches!(entry.phase, Phase::Waiting(_))
-                    && !entry.member.interrupted.load(Ordering::Acquire)
+                    && !entry.is_interrupted()
             })
             .collect();
         others.sort_by_key(|entry| (entry.due, entry.ticket));
@@ -308,9 +399,26 @@ impl State {
     }
 }
 
+impl Worker {
+    fn start() -> std::io::Result<Self> {
+        let (runs, received) = channel();
+        let thread = std::thread::Builder::new()
+            .name("depth-inference".to_owned())
+            .spawn(move || Self::work(&received))?;
+        Ok(Self { runs, thread })
+    }
+
+    fn work(runs: &Receiver<Run>) {
+        while let Ok(run) = runs.recv() {
+            // who waits for it is told
+            let _ = caught(|| run.go());
+        }
+    }
+}
+
 /// A batch in the network. Whatever becomes of it, the network is handed on and everyone is told.
-struct Run<'a> {
-    queue: &'a Queue,
+struct Run {
+    queue: Arc<Inner>,
     desk: Option<Desk>,
     tickets: Vec<u64>,
     works: VecDeque<Work>,
@@ -318,13 +426,14 @@ struct Run<'a> {
     results: Vec<Result<(), Error>>,
 }
 
-impl Run<'_> {
-    fn go(&mut self) {
+impl Run {
+    fn go(mut self) {
         let Some(desk) = &mut self.desk else { return };
         // what has not run is told so
         let Ok(_under_way) = UnderWay::enter() else {
             return;
         };
+        let cancelled = || self.queue.cancelled.load(Ordering::Acquire);
         if self.works.len() > 1 {
             match desk.run_together(&mut self.works) {
                 Ok(()) => {
@@ -336,6 +445,9 @@ impl Run<'_> {
             }
         }
         for work in &mut self.works {
+            if cancelled() {
+                return;
+            }
             let images = Images {
                 values: &work.tensor,
                 batch: 1,
@@ -390,12 +502,17 @@ impl Desk {
     }
 }
 
-impl Drop for Run<'_> {
+impl Drop for Run {
     fn drop(&mut self) {
         let inference = self.started.elapsed();
         let batch = self.tickets.len();
         let mut results = std::mem::take(&mut self.results).into_iter();
-        let mut state = lock(&self.queue.0);
+        let mut state = lock(&self.queue.state);
+        // what ended this run must not end the next
+        let cancelled = self.queue.cancelled.swap(false, Ordering::AcqRel);
+        if let (Some(cancellation), true) = (&self.queue.cancellation, cancelled) {
+            cancellation.reset();
+        }
         state.desk = self.desk.take();
         state.turn = None;
         for &ticket in &self.tickets {
@@ -404,14 +521,22 @@ impl Drop for Run<'_> {
             let result = results.next().unwrap_or_else(|| {
                 Err(Error::Inference {
                     size: size.to_string(),
-                    reason: "the run was given up".to_owned(),
+                    reason: if cancelled {
+                        "nobody waits for it any more".to_owned()
+                    } else {
+                        "the network has panicked; please report this".to_owned()
+                    },
                 })
             });
             if result.is_ok() && !state.warm.contains(&size) {
                 state.warm.push(size);
             }
             let started = self.started;
-            let entry = state.entry(ticket);
+            // its stream may not have waited for it
+            let mut entries = state.entries.iter_mut();
+            let Some(entry) = entries.find(|entry| entry.ticket == ticket) else {
+                continue;
+            };
             let ran = result.map(|()| Ran {
                 waited: started.saturating_duration_since(entry.arrived),
                 inference,

@@ -161,6 +161,7 @@ pub(super) fn offer(config: &Config, engine: &Arc<Engine>) -> Result<(), Error> 
 /// See [`super::open`].
 pub(super) fn open(
     config: &Config,
+    cancel: Cancel,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Arc<Engine>, Error> {
     let start = Instant::now();
@@ -180,7 +181,7 @@ pub(super) fn open(
         });
     };
     let before = resident();
-    let model = engine::read(config, Cancel::default())?;
+    let model = engine::read(config, cancel)?;
     match part(Key::of(config, &model)) {
         Part::Join(engine) => {
             drop(model);
