@@ -33,6 +33,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    if !arguments.film.is_file() {
+        return Err(format!("there is no file {}", arguments.film.display()).into());
+    }
     gst::init()?;
     gstdepthanything::plugin_register_static()?;
 
