@@ -17,6 +17,8 @@ fn command(arguments: &[&str]) -> Command {
     command
         // no other plugin of this name
         .env("GST_PLUGIN_PATH", "")
+        // what the C library keeps of freed memory settles sooner
+        .env("MALLOC_ARENA_MAX", "2")
         .args(["--set", "resolution=56", "--set", "min-resolution=0"])
         .args(["--size", "96x56", "--report", "0.5"])
         .args(arguments)
@@ -282,12 +284,12 @@ fn cameras_that_come_and_go_leave_nothing_behind() {
         |said, child| {
             // while the one that goes is away, or on its way: the least of some looks is compared
             let lost = count(said, "goes: connected");
-            if lost >= 5 {
+            if lost >= 15 {
                 measured
                     .borrow_mut()
                     .extend(held(child).zip(resident(child)).map(|held| (lost, held)));
             }
-            lost >= 30
+            lost >= 50
         },
     );
     assert!(output.status.success(), "{said}");
@@ -301,7 +303,7 @@ fn cameras_that_come_and_go_leave_nothing_behind() {
             |of: fn(&((usize, usize), usize)) -> usize| held.iter().map(of).min().expect("a look");
         (least(|it| it.0.0), least(|it| it.0.1), least(|it| it.1))
     };
-    let (early, late) = (least(5, 15), least(22, 99));
+    let (early, late) = (least(15, 25), least(40, 99));
     assert!(
         late.0 <= early.0 && late.1 <= early.1,
         "files, threads: {early:?} {late:?}\n{said}"
