@@ -151,7 +151,7 @@ fn frames_that_are_lost_cost_no_steadiness() {
 fn a_cut_is_one_with_flags_and_without() {
     for properties in ["", "inference-interval=100"] {
         for (flag_all, flag_cut) in [(false, false), (false, true), (true, true)] {
-            if properties != "" && !flag_cut {
+            if !properties.is_empty() && !flag_cut {
                 // nobody looks at a frame that is repeated unless there is a reason to
                 continue;
             }

@@ -410,7 +410,7 @@ fn comes_back(setup: Setup, time: f64, behind: f64, calm: f64) {
         // when three seconds have gone by after a change, what there is time for is shown
         let settled = !(BUSY.start..BUSY.start + 3000.0).contains(&from)
             && !(BUSY.end..BUSY.end + time).contains(&from)
-            && !(busy && behind.is_infinite());
+            && (!busy || behind.is_finite());
         if settled {
             let (work, making) = if busy {
                 (setup.work.1, setup.making.1)

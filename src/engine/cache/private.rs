@@ -34,11 +34,12 @@ pub(super) fn folder(base: &Path) -> io::Result<PathBuf> {
     }
     let path = base.join(format!("engines-{}", me()));
     match DirBuilder::new().mode(0o700).create(&path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            // where nothing can be made, what is there may still serve
-            if fs::symlink_metadata(&path).is_err() {
-                return Err(error);
-            }
+        // where nothing can be made, what is there may still serve
+        Err(error)
+            if error.kind() != io::ErrorKind::AlreadyExists
+                && fs::symlink_metadata(&path).is_err() =>
+        {
+            return Err(error);
         }
         _ => {}
     }
