@@ -28,4 +28,4 @@ pub(super) const MAX_PATCH: u32 = 64;
 /// Pixels of all images of a run where the model fixes them: twice the largest square that `resolution` can ask for.
 pub(crate) const MAX_FIXED_PIXELS: u64 = 1 << 25;
 /// Bytes of a model, weights included, that are handed to a runtime in memory. Larger weights it maps from their files.
-pub(super) const MAX_IN_MEMORY: u64 = 256 << 20;
+pub(super) const MAX_IN_MEMORY: u64 = 64 << 20;
