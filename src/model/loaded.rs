@@ -17,7 +17,7 @@ use super::wire::{self, Refusal};
 use crate::error::Error;
 
 /// A model with all of its weights, wherever they lay. Nothing that it says of files is left in it, so that it can be
-/// handed to an inference runtime as it is, or rewritten. One of up to [`MAX_IN_MEMORY`] refers to no file at all, and
+/// handed to an inference runtime as it is, or rewritten. One of up to `MAX_IN_MEMORY` bytes refers to no file at all, and
 /// whatever happens to its files does not matter. The large weights of a larger one are left in the files that they were
 /// read from, which a runtime maps: in memory there would be two of them.
 #[derive(Debug, Clone)]
