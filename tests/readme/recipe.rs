@@ -26,22 +26,17 @@ pub(crate) fn recipes(markdown: &str) -> Vec<Recipe> {
         .split("\n## ")
         .find(|section| section.starts_with("Recipes\n"))
         .expect("a section Recipes");
-    section
-        .split("\n### ")
-        .skip(1)
-        .map(|text| Recipe {
-            title: text.lines().next().unwrap_or_default().to_owned(),
-            at_once: text.contains(AT_ONCE),
-            blocks: fenced(text, "sh"),
-        })
-        .filter(|recipe| !recipe.blocks.is_empty())
-        .collect()
+    under_headings(section, "\n### ")
 }
 
 /// The same of a page in `docs/`: what is under each of its headings of level 2.
 pub(crate) fn page(markdown: &str) -> Vec<Recipe> {
+    under_headings(markdown, "\n## ")
+}
+
+fn under_headings(markdown: &str, heading: &str) -> Vec<Recipe> {
     markdown
-        .split("\n## ")
+        .split(heading)
         .skip(1)
         .map(|text| Recipe {
             title: text.lines().next().unwrap_or_default().to_owned(),
