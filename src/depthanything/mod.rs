@@ -12,16 +12,16 @@
 //! gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! pngenc ! filesink location=depth.png
 //! ```
 //!
-//! A film's depth, in colour, on the screen:
+//! A video's depth, in colour, on the screen:
 //!
 //! ```bash
-//! gst-launch-1.0 filesrc location=film.mp4 ! decodebin ! depthanything resolution=364 ! depthcolorize ! videoconvert ! autovideosink
+//! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything resolution=364 ! depthcolorize ! videoconvert ! autovideosink
 //! ```
 //!
-//! A film's depth to a file that keeps all 16 bits:
+//! A video's depth to a file that keeps all 16 bits:
 //!
 //! ```bash
-//! gst-launch-1.0 filesrc location=film.mp4 ! decodebin ! depthanything ! avenc_ffv1 ! matroskamux ! filesink location=depth.mkv
+//! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything ! avenc_ffv1 ! matroskamux ! filesink location=depth.mkv
 //! ```
 //!
 //! ## What a sample means
@@ -37,7 +37,7 @@
 //! ## What the network sees
 //!
 //! The frame, scaled so that its short side is `resolution` pixels and both sides are multiples of the model's
-//! patch (14): 924×518 for a 1920×1080 film at 518. `resolution` may change while the film plays.
+//! patch (14): 924×518 for a 1920×1080 video at 518. `resolution` may change while the video plays.
 //!
 //! ## Depth of another size
 //!

@@ -13,14 +13,14 @@
 //! gst-launch-1.0 videotestsrc pattern=gradient num-buffers=1 ! video/x-raw,format=GRAY16_LE ! depthcolorize colormap=turbo ! videoconvert ! pngenc ! filesink location=turbo.png
 //! ```
 //!
-//! Depth of a film in colour, on the screen:
+//! Depth of a video in colour, on the screen:
 //!
 //! ```bash
-//! gst-launch-1.0 filesrc location=film.mp4 ! decodebin ! videoconvert ! depthanything ! depthcolorize ! videoconvert ! autovideosink
+//! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! videoconvert ! depthanything ! depthcolorize ! videoconvert ! autovideosink
 //! ```
 //!
 //! The colours are those of Depth Anything's own pictures by default (`spectral`: near is red, far is
-//! violet). Both properties may change while the film plays, and take effect with the next frame.
+//! violet). Both properties may change while the video plays, and take effect with the next frame.
 
 use glib::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The table "Troubleshooting" against what the element really says.
 
 use crate::common::{self, Pipeline};
-use crate::{readme, tables};
+use crate::{page, tables};
 
 /// Pipelines that fail, each in the way of a row.
 const FAILURES: [&str; 12] = [
@@ -35,7 +35,7 @@ fn fits(pattern: &str, message: &str) -> bool {
 
 #[test]
 fn messages_of_the_element_are_in_the_table() {
-    let rows: Vec<String> = tables::table(&readme(), "## Troubleshooting")
+    let rows: Vec<String> = tables::table(&page("docs/troubleshooting.md"), "# Troubleshooting")
         .into_iter()
         .map(|row| row[0].clone())
         .filter(|cell| cell.starts_with('`'))

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::common::{self, samples};
 use crate::recipe::Block;
 
-/// Frames of `film.mp4`.
+/// Frames of `video.mp4`.
 pub(crate) const FRAMES: usize = 6;
 
-/// A folder with a photo, a film, this project's examples and the plugin under test.
+/// A folder with a photo, a video, this project's examples and the plugin under test.
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -23,11 +23,11 @@ impl Folder {
             "videotestsrc num-buffers=1 pattern=smpte ! video/x-raw,width=320,height=180 ! jpegenc";
         folder.make(&format!("{photo} ! filesink location=photo.jpg"));
         // motion JPEG in QuickTime needs nothing but the good plugins
-        let film = format!(
+        let video = format!(
             "videotestsrc num-buffers={FRAMES} pattern=ball ! video/x-raw,width=320,height=180,framerate=25/1"
         );
         folder.make(&format!(
-            "{film} ! jpegenc ! qtmux ! filesink location=film.mp4"
+            "{video} ! jpegenc ! qtmux ! filesink location=video.mp4"
         ));
 
         std::fs::create_dir(folder.path("plugin")).expect("a folder");
@@ -141,7 +141,7 @@ impl Folder {
             let in_colour = command.contains("depthcolorize");
             let checked = match path.extension().and_then(|e| e.to_str()) {
                 Some("png") => check_picture(&path, in_colour),
-                Some("mkv") => check_film(&path, command.contains("avenc_ffv1")),
+                Some("mkv") => check_video(&path, command.contains("avenc_ffv1")),
                 _ => Err("a file of a kind that is not checked".into()),
             };
             checked.map_err(|error| format!("{command}\n{file}: {error}"))?;
@@ -169,7 +169,7 @@ fn check_picture(path: &Path, in_colour: bool) -> Result<(), String> {
     }
 }
 
-fn check_film(path: &Path, lossless: bool) -> Result<(), String> {
+fn check_video(path: &Path, lossless: bool) -> Result<(), String> {
     let frames = samples(&format!(
         "filesrc location={} ! decodebin ! appsink name=out",
         path.display()

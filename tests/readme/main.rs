@@ -1,14 +1,15 @@
-//! The README does what it says: its recipes run as written, and so do the pipelines in the elements' own
-//! documentation; its tables are what the elements register and say.
+//! README and the pages in `docs/` do what they say: what they show is run as written, and so are the pipelines in the
+//! elements' own documentation; tables are what the elements register and say; links lead somewhere.
 //!
 //! The stand-ins, for want of a screen and a camera, are in [`recipe::stand_ins`]. Everything else is typed as
-//! it stands there, in a folder that holds a `photo.jpg`, a `film.mp4` and models of the zoo under the names that
+//! it stands there, in a folder that holds a `photo.jpg`, a `video.mp4` and models of the zoo under the names that
 //! the recipes use.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod errors;
 mod folder;
+mod links;
 mod prores;
 mod recipe;
 mod tables;
@@ -21,17 +22,42 @@ use recipe::Recipe;
 /// More than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-fn readme() -> String {
-    std::fs::read_to_string(common::root().join("README.md")).expect("a README")
+/// A page by its path in the project.
+fn page(path: &str) -> String {
+    let text = std::fs::read_to_string(common::root().join(path));
+    text.unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The paths of the pages in `docs/`, in order.
+fn pages() -> Vec<String> {
+    let folder = std::fs::read_dir(common::root().join("docs")).expect("a folder");
+    let mut pages: Vec<_> = folder
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".md"))
+        .map(|name| format!("docs/{name}"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// The page that holds the numbered recipes.
+const RECIPES: &str = "docs/recipes.md";
+
+#[test]
+fn the_readmes_recipes_run_as_written() {
+    let recipes = recipe::recipes(&page("README.md"));
+    assert_eq!(recipes.len(), 4, "recipes of the README");
+    run(&recipes);
 }
 
 #[test]
 fn recipes_run_as_written() {
-    let recipes = recipe::recipes(&readme());
-    assert!(recipes.len() >= 10, "only {} recipes", recipes.len());
+    let recipes = recipe::page(&page(RECIPES));
+    assert!(recipes.len() >= 14, "only {} recipes", recipes.len());
     let told = run(&recipes);
 
-    // the same film, read from Rust, Python and C, tells the same
+    // the same video, read from Rust, Python and C, tells the same
     let read: Vec<_> = told
         .iter()
         .filter(|(commands, _)| commands.contains("read_meta"))
@@ -49,10 +75,12 @@ fn recipes_run_as_written() {
 
 #[test]
 fn pages_run_as_written() {
-    let path = common::root().join("docs/compositing.md");
-    let text = std::fs::read_to_string(&path).expect("a page");
-    let recipes = recipe::page(&text);
-    assert!(!recipes.is_empty(), "{} shows no command", path.display());
+    let others: Vec<_> = pages().into_iter().filter(|path| path != RECIPES).collect();
+    assert!(others.len() >= 8, "only {others:?}");
+    let recipes: Vec<_> = others
+        .iter()
+        .flat_map(|path| recipe::page(&page(path)))
+        .collect();
     run(&recipes);
 }
 

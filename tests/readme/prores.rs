@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::{common, recipe};
+use crate::recipe;
 
 const WIDTH: usize = 320;
 const HEIGHT: usize = 180;
@@ -43,13 +43,13 @@ fn samples_come_back_from_prores() {
     std::fs::write(folder.path().join("ramps.gray"), bytes.repeat(3)).expect("written");
     let size = format!("{WIDTH}x{HEIGHT}");
     #[rustfmt::skip]
-    let film = [
+    let video = [
         "-f", "rawvideo", "-pix_fmt", "gray16le", "-s", &size, "-i", "ramps.gray", "-c:v", "ffv1", "depth.mkv",
     ];
-    ffmpeg(folder.path(), &film);
+    ffmpeg(folder.path(), &video);
 
     // the page's own words
-    let page = std::fs::read_to_string(common::root().join("docs/compositing.md")).expect("a page");
+    let page = crate::page("docs/compositing.md");
     let command = page
         .split("\nffmpeg -v error ")
         .nth(1)

@@ -57,7 +57,7 @@ pub(crate) fn documented(source: &str) -> Vec<Block> {
     fenced(&text.join("\n"), "bash")
 }
 
-fn fenced(text: &str, language: &str) -> Vec<Block> {
+pub(crate) fn fenced(text: &str, language: &str) -> Vec<Block> {
     let mut parts = text.split("```");
     let mut blocks = Vec::new();
     parts.next();

@@ -1,12 +1,14 @@
-//! The README's tables against what the elements register.
+//! The tables of `docs/properties.md` against what the elements register.
 
 use gst::prelude::*;
 
-use crate::{common, readme};
+use crate::{common, page};
+
+const PROPERTIES: &str = "docs/properties.md";
 
 /// The cells of the table that follows the heading, without its head.
-pub(crate) fn table(readme: &str, heading: &str) -> Vec<Vec<String>> {
-    let mut lines = readme.lines().skip_while(|line| *line != heading);
+pub(crate) fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let mut lines = page.lines().skip_while(|line| *line != heading);
     assert!(lines.next().is_some(), "no heading {heading}");
     lines
         .skip_while(|line| !line.starts_with('|'))
@@ -111,7 +113,7 @@ fn own_properties(element: &str) -> Vec<glib::ParamSpec> {
 }
 
 fn check_properties(element: &str, heading: &str) {
-    let table = table(&readme(), heading);
+    let table = table(&page(PROPERTIES), heading);
     let mut expected: Vec<Vec<String>> = own_properties(element)
         .iter()
         .map(|spec| {
@@ -139,12 +141,12 @@ fn check_properties(element: &str, heading: &str) {
 
 #[test]
 fn properties_of_depthanything() {
-    check_properties("depthanything", "### Properties of `depthanything`");
+    check_properties("depthanything", "## Properties of `depthanything`");
 }
 
 #[test]
 fn properties_of_depthcolorize() {
-    check_properties("depthcolorize", "### Properties of `depthcolorize`");
+    check_properties("depthcolorize", "## Properties of `depthcolorize`");
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn fields_of_stats() {
         .expect("the element");
     let stats = element.property::<gst::Structure>("stats");
     let mut fields: Vec<_> = stats.fields().map(|field| format!("`{field}`")).collect();
-    let mut rows: Vec<String> = table(&readme(), "### Statistics")
+    let mut rows: Vec<String> = table(&page(PROPERTIES), "## Statistics")
         .iter()
         .flat_map(|row| row[0].split(", ").map(str::to_owned).collect::<Vec<_>>())
         .collect();
