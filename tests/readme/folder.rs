@@ -146,6 +146,15 @@ impl Folder {
             };
             checked.map_err(|error| format!("{command}\n{file}: {error}"))?;
         }
+        for file in block.renders() {
+            let frames = samples(&format!(
+                "filesrc location={} ! decodebin ! appsink name=out",
+                self.path(file).display()
+            ));
+            if frames.is_empty() {
+                return Err(format!("{file}: no frames"));
+            }
+        }
         Ok(())
     }
 }

@@ -90,6 +90,12 @@ impl Block {
         if text.contains("python3 ") && python().is_none() {
             return Some("no python3 with gi, GstVideo and numpy".into());
         }
+        if text.contains("ges-launch-1.0 ") && !starts("ges-launch-1.0", &["--help"]) {
+            return Some("no ges-launch-1.0".into());
+        }
+        if text.contains("opencv.py") && !has_opencv() {
+            return Some("no OpenCV with GStreamer".into());
+        }
         None
     }
 
@@ -122,6 +128,13 @@ impl Block {
                 })
             })
             .collect()
+    }
+
+    /// The files that `ges-launch-1.0` is told to write.
+    pub(crate) fn renders(&self) -> impl Iterator<Item = &str> {
+        let after = |command: &'static str| self.0.split(command).skip(1);
+        after("ges-launch-1.0")
+            .filter_map(|command| command.split(" -o ").nth(1)?.split_whitespace().next())
     }
 
     /// The models that the block names.
@@ -158,17 +171,26 @@ pub(crate) fn has_ffmpeg() -> bool {
         .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(" zscale "))
 }
 
+fn starts(program: &str, arguments: &[&str]) -> bool {
+    let status = Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Whether the Python of the recipes has an OpenCV that plays pipelines.
+fn has_opencv() -> bool {
+    let plays = "import re, cv2; assert re.search('GStreamer: *YES', cv2.getBuildInformation())";
+    python().is_some_and(|python| starts(&python.display().to_string(), &["-c", plays]))
+}
+
 /// A Python that has GStreamer's bindings and numpy: the first on the path often has not.
 fn python() -> Option<PathBuf> {
     ["python3", "/usr/bin/python3"].into_iter().find_map(|name| {
         let bindings = "import numpy, gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
-        let status = Command::new(name)
-            .args(["-c", bindings])
-            .stderr(Stdio::null())
-            .status();
-        status
-            .is_ok_and(|status| status.success())
-            .then(|| Path::new(name).to_owned())
+        starts(name, &["-c", bindings]).then(|| Path::new(name).to_owned())
     })
 }
 
