@@ -1,5 +1,13 @@
-//! Build metadata for the plugin: commit and date.
+//! Build metadata for the plugin: commit, date and where it comes from.
 
 fn main() {
     gst_plugin_version_helper::info();
+
+    let repository = std::env::var("CARGO_PKG_REPOSITORY").unwrap_or_default();
+    let origin = match repository.as_str() {
+        // as GStreamer's own build says it; a plugin without any is not loaded
+        "" => "Unknown package origin",
+        known => known,
+    };
+    println!("cargo:rustc-env=ORIGIN={origin}");
 }

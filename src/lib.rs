@@ -42,7 +42,7 @@ mod plugin {
         "MIT/X11",
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_NAME"),
-        env!("CARGO_PKG_REPOSITORY"),
+        env!("ORIGIN"),
         env!("BUILD_REL_DATE")
     );
 }

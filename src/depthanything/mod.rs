@@ -1,51 +1,4 @@
-//! SECTION:element-depthanything
-//!
-//! `depthanything` turns video into depth: one video frame in, one 16-bit grey frame out, same timestamps, same
-//! order. It runs a Depth Anything V2 network with ONNX Runtime, which is looked for when the element starts.
-//! Without `model-file` it runs a small built-in network.
-//!
-//! ## Example pipelines
-//!
-//! A photo to a 16-bit PNG:
-//!
-//! ```bash
-//! gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! pngenc ! filesink location=depth.png
-//! ```
-//!
-//! A video's depth, in colour, on the screen:
-//!
-//! ```bash
-//! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything resolution=364 ! depthcolorize ! videoconvert ! autovideosink
-//! ```
-//!
-//! A video's depth to a file that keeps all 16 bits:
-//!
-//! ```bash
-//! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything ! avenc_ffv1 ! matroskamux ! filesink location=depth.mkv
-//! ```
-//!
-//! ## What a sample means
-//!
-//! With a relative model (`output=inverse`) samples are inverse depth: white is near, 0 is the farthest. With a
-//! metric model (`output=metric`) they are multiples of `depth-unit` metres and 0 is "no depth". Each frame
-//! carries a `GstDepthMeta`, with which the model's own numbers are taken back: value = scale · sample + offset;
-//! see [`depth_meta`](crate::depth_meta).
-//!
-//! What a model's numbers are is told by its file, else by `model-depth`; which values it wants its image in by its
-//! graph, else by `input-normalization`.
-//!
-//! ## What the network sees
-//!
-//! The frame, scaled so that its short side is `resolution` pixels and both sides are multiples of the model's
-//! patch (14): 924×518 for a 1920×1080 video at 518. `resolution` may change while the video plays.
-//!
-//! ## Depth of another size
-//!
-//! The depth frame is as large as the frame that came in, unless a caps filter downstream asks for another size:
-//!
-//! ```bash
-//! gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! video/x-raw,width=1024,height=576 ! pngenc ! filesink location=large.png
-//! ```
+//! The element `depthanything`: [`DepthAnything`] says what it does.
 
 use std::sync::LazyLock;
 
@@ -82,12 +35,69 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 glib::wrapper! {
-    /// Turns video into depth. See the [module](self) for what comes out.
+    /**
+     * SECTION:element-depthanything
+     *
+     * `depthanything` turns video into depth: one video frame in, one 16-bit grey frame out, same timestamps, same
+     * order. It runs a Depth Anything V2 network with ONNX Runtime, which is looked for when the element starts.
+     * Without `model-file` it runs a small built-in network.
+     *
+     * ## Example launch lines
+     *
+     * A photo to a 16-bit PNG:
+     *
+     * ```bash
+     * gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! pngenc ! filesink location=depth.png
+     * ```
+     *
+     * A video's depth, in colour, on the screen:
+     *
+     * ```bash
+     * gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything resolution=364 ! depthcolorize ! videoconvert ! autovideosink
+     * ```
+     *
+     * A video's depth to a file that keeps all 16 bits:
+     *
+     * ```bash
+     * gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything ! avenc_ffv1 ! matroskamux ! filesink location=depth.mkv
+     * ```
+     *
+     * ## What a sample means
+     *
+     * With a relative model (`output=inverse`) samples are inverse depth: white is near, 0 is the farthest. With a
+     * metric model (`output=metric`) they are multiples of `depth-unit` metres and 0 is "no depth". Each frame
+     * carries a `GstDepthMeta`, with which the model's own numbers are taken back: value = scale · sample + offset;
+     * its structure has the fields `scale`, `offset`, `unit` and more.
+     *
+     * What a model's numbers are is told by its file, else by `model-depth`; which values it wants its image in by its
+     * graph, else by `input-normalization`.
+     *
+     * ## What the network sees
+     *
+     * The frame, scaled so that its short side is `resolution` pixels and both sides are multiples of the model's
+     * patch (14): 924×518 for a 1920×1080 video at 518. `resolution` may change while the video plays.
+     *
+     * ## Depth of another size
+     *
+     * The depth frame is as large as the frame that came in, unless a caps filter downstream asks for another size:
+     *
+     * ```bash
+     * gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! video/x-raw,width=1024,height=576 ! pngenc ! filesink location=large.png
+     * ```
+     *
+     * Since: 0.1
+     */
     pub struct DepthAnything(ObjectSubclass<imp::DepthAnything>)
         @extends gst_video::VideoFilter, gst_base::BaseTransform, gst::Element, gst::Object;
 }
 
-/// Who runs the network.
+/**
+ * GstDepthAnythingExecutionProvider:
+ *
+ * Who runs the network.
+ *
+ * Since: 0.1
+ */
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingExecutionProvider")]
 pub enum ExecutionProvider {
@@ -115,7 +125,13 @@ pub enum ExecutionProvider {
     Openvino,
 }
 
-/// Arithmetic of the inference.
+/**
+ * GstDepthAnythingPrecision:
+ *
+ * Arithmetic of the inference.
+ *
+ * Since: 0.1
+ */
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingPrecision")]
 pub enum Precision {
@@ -140,7 +156,13 @@ pub enum Precision {
     Bf16,
 }
 
-/// What the model's numbers are.
+/**
+ * GstDepthAnythingModelDepth:
+ *
+ * What the model's numbers are.
+ *
+ * Since: 0.1
+ */
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingModelDepth")]
 pub enum ModelDepth {
@@ -165,7 +187,13 @@ pub enum ModelDepth {
     Metric,
 }
 
-/// What the model wants its image in.
+/**
+ * GstDepthAnythingInputNormalization:
+ *
+ * What the model wants its image in.
+ *
+ * Since: 0.1
+ */
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingInputNormalization")]
 pub enum InputNormalization {
@@ -187,7 +215,13 @@ pub enum InputNormalization {
     Byte,
 }
 
-/// What the samples mean.
+/**
+ * GstDepthAnythingOutput:
+ *
+ * What the samples mean.
+ *
+ * Since: 0.1
+ */
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingOutput")]
 pub enum DepthOutput {
@@ -209,7 +243,13 @@ pub enum DepthOutput {
     Metric,
 }
 
-/// How relative values are laid on the samples.
+/**
+ * GstDepthAnythingRange:
+ *
+ * How relative values are laid on the samples.
+ *
+ * Since: 0.1
+ */
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingRange")]
 pub enum DepthRange {
@@ -231,7 +271,13 @@ pub enum DepthRange {
     Fixed,
 }
 
-/// How depth gets from the network's size to that of the frame.
+/**
+ * GstDepthAnythingUpsampling:
+ *
+ * How depth gets from the network's size to that of the frame.
+ *
+ * Since: 0.1
+ */
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "GstDepthAnythingUpsampling")]
 pub enum Upsampling {

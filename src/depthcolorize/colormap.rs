@@ -7,7 +7,13 @@ const ANCHORS: usize = 256;
 /// sample `g` has exactly the colour of the 16-bit sample `257·g`.
 const STEPS: u32 = 257;
 
-/// A colour map: a way from 0 (far, black in depth's own picture) to 1 (near, white).
+/**
+ * GstDepthColorizeColormap:
+ *
+ * A colour map: a way from 0 (far, black in depth's own picture) to 1 (near, white).
+ *
+ * Since: 0.1
+ */
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, glib::Enum)]
 #[enum_type(name = "GstDepthColorizeColormap")]
 #[repr(u32)]

@@ -47,12 +47,14 @@ fn under_headings(markdown: &str, heading: &str) -> Vec<Recipe> {
         .collect()
 }
 
-/// The blocks of a module's documentation.
+/// The blocks of an element's documentation: of the comment that GStreamer's own documentation is made of.
 pub(crate) fn documented(source: &str) -> Vec<Block> {
     let text: Vec<_> = source
         .lines()
-        .map_while(|line| line.strip_prefix("//!"))
-        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .map(str::trim)
+        .skip_while(|line| !line.starts_with("* SECTION:"))
+        .take_while(|line| *line != "*/")
+        .map(|line| line.strip_prefix("* ").unwrap_or(""))
         .collect();
     fenced(&text.join("\n"), "bash")
 }
