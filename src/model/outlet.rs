@@ -38,7 +38,7 @@ impl ElementType {
             Ok(DataType::Float) => Self::F32,
             Ok(DataType::Float16) => Self::F16,
             Ok(DataType::Uint8) => Self::U8,
-            Ok(other) => Self::Other(other.as_str_name().to_lowercase()),
+            Ok(other) => Self::Other(other.name()),
             Err(_) => Self::Other(format!("element type {element}")),
         }
     }

@@ -1,9 +1,33 @@
-//! ONNX's own schema as Rust types.
+//! The messages of an ONNX file as Rust types, enough of them to read a model and write it again whole.
 //!
-//! `onnx.rs` is generated from `onnx-ml.proto` (Apache-2.0, as shipped in the Python package `onnx` 1.23) and
-//! committed, so that building the plugin needs no `protoc`. To take a newer schema, replace the `.proto` and run
-//! `cargo run --manifest-path scripts/onnx-proto/Cargo.toml`.
+//! Names and field numbers are those of ONNX's file format, up to IR version 14, so a field is looked up in
+//! [ONNX's documentation](https://onnx.ai/onnx/repo-docs/IR.html) by its name. A field that is `None` or empty is not in the
+//! file; numbers that stand for a kind are kept as they are, known or not. Bytes are slices of what was decoded: weights
+//! are not copied. Fields with other numbers are dropped.
 
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+#![allow(
+    missing_docs,
+    reason = "the fields are those of ONNX's documentation, under the same names"
+)]
 
-include!("onnx.rs");
+mod device;
+mod graph;
+mod model;
+mod tensor;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use device::{
+    DeviceConfigurationProto, IntIntListEntryProto, NodeDeviceConfigurationProto, ShardedDimProto,
+    ShardingSpecProto, SimpleShardedDimProto, simple_sharded_dim_proto,
+};
+pub use graph::{
+    AttributeProto, GraphProto, NodeProto, TensorAnnotation, ValueInfoProto, attribute_proto,
+};
+pub use model::{
+    FunctionProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TrainingInfoProto,
+};
+pub use tensor::{SparseTensorProto, TensorProto, tensor_proto};
+pub use types::{TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};
