@@ -13,6 +13,7 @@ use gst_video::VideoInfo;
 
 use super::packing::Packer;
 use super::stream::{Job, pack};
+use super::worker::Landed;
 use crate::depth_meta::DepthMeta;
 use crate::engine::shared::Shared;
 use crate::error::Error;
@@ -51,9 +52,15 @@ pub(super) struct Flight {
 }
 
 impl Flight {
+    /// `hears` is told of each frame that is done.
+    ///
     /// # Errors
     /// When the system has no threads left.
-    pub(super) fn new(mut network: Shared, packer: Arc<Mutex<Packer>>) -> std::io::Result<Self> {
+    pub(super) fn new(
+        mut network: Shared,
+        packer: Arc<Mutex<Packer>>,
+        hears: Option<Landed>,
+    ) -> std::io::Result<Self> {
         let (start, boarded) = channel::<Passenger>();
         let (onwards, to_pack) = channel::<Passenger>();
         let (done, landed) = channel::<Passenger>();
@@ -71,6 +78,9 @@ impl Flight {
                 land(&packer, &mut passenger);
                 if done.send(passenger).is_err() {
                     return;
+                }
+                if let Some(hears) = &hears {
+                    hears.tell();
                 }
             }
         })?;

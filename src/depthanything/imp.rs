@@ -18,6 +18,7 @@ use super::settings::{self, Changes, Settings};
 use super::starting::Starting;
 use super::stats::Stats;
 use super::stream::{Asked, Moment, Stream, Warning};
+use super::worker::Worker;
 use super::{CAT, caps};
 use crate::engine::shared::Interrupt;
 use crate::error::Error;
@@ -35,6 +36,8 @@ pub struct DepthAnything {
     pub(super) interrupt: Mutex<Option<Interrupt>>,
     pub(super) stats: Mutex<Stats>,
     pub(super) live: Live,
+    /// Works on frames of a live source.
+    pub(super) worker: Worker,
     /// Finds out which frames never came.
     pub(super) gaps: Mutex<Gaps>,
     /// What the clock said of the frame that has been taken in.
@@ -76,6 +79,9 @@ impl ObjectImpl for DepthAnything {
         if !started {
             lock(&self.settings).set(name, value);
             return;
+        }
+        if matches!(name, "resolution" | "min-resolution") {
+            self.live.forgive(&self.obj());
         }
         let set = lock(&self.settings).set_playing(name, value);
         if let Err(reason) = set {
@@ -169,6 +175,7 @@ impl BaseTransformImpl for DepthAnything {
         if let Some(starting) = starting {
             starting.abandon();
         }
+        self.worker.stop();
         let stream = lock(&self.stream).take();
         drop(stream);
         *lock(&self.interrupt) = None;
@@ -203,6 +210,11 @@ impl BaseTransformImpl for DepthAnything {
             gst::QueryViewMut::Latency(query) if direction == gst::PadDirection::Src => {
                 self.live.answer(&self.obj(), query)
             }
+            gst::QueryViewMut::Drain(_) => {
+                // an error has been told
+                let _ = self.drain();
+                BaseTransformImplExt::parent_query(self, direction, query)
+            }
             _ => BaseTransformImplExt::parent_query(self, direction, query),
         }
     }
@@ -211,6 +223,7 @@ impl BaseTransformImpl for DepthAnything {
         match event.view() {
             gst::EventView::FlushStart(_) => self.set_interrupted(true),
             gst::EventView::FlushStop(_) => {
+                self.worker.discard();
                 self.set_interrupted(false);
                 self.live.restart();
                 lock(&self.gaps).restart();
@@ -269,14 +282,18 @@ impl BaseTransformImpl for DepthAnything {
         if missing > 0 {
             lock(&self.stats).missing += missing;
         }
-        let may_repeat = lock(&self.settings).live.inference_interval > 1
-            && self.with_stream(|stream| stream.can_repeat()) == Some(true);
-        let Some(moment) = self.live.take(&self.obj(), &inbuf, may_repeat) else {
-            lock(&self.stats).dropped += 1;
-            self.skipped.store(true, Ordering::Relaxed);
-            return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
-        };
-        *lock(&self.moment) = moment;
+        if self.has_worker() {
+            if self.obj().src_pad().needs_reconfigure() {
+                // which frees what the frames under way use
+                self.drain()?;
+            }
+        } else {
+            let Some(moment) = self.live.take(&self.obj(), &inbuf) else {
+                self.skip();
+                return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
+            };
+            *lock(&self.moment) = moment;
+        }
         let mode = lock(&self.infos)
             .as_ref()
             .map(|infos| infos.frame.interlace_mode());
@@ -289,17 +306,8 @@ impl BaseTransformImpl for DepthAnything {
         inbuf: &gst::Buffer,
         outbuf: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let live = self.live_settings();
         let moment = *lock(&self.moment);
-        let report = self
-            .with_stream(|stream| {
-                stream.place(self.span(inbuf));
-                stream.process(inbuf, outbuf, &live, moment)
-            })
-            .ok_or(gst::FlowError::Flushing)?
-            .map_err(|error| self.fail(&error))?
-            .ok_or(gst::FlowError::Flushing)?;
-        self.dispatch(&report, outbuf)?;
+        self.work_on(inbuf, outbuf, self.span(inbuf), moment)?;
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -307,18 +315,25 @@ impl BaseTransformImpl for DepthAnything {
         &self,
     ) -> Result<gst_base::subclass::base_transform::GenerateOutputSuccess, gst::FlowError> {
         use gst_base::subclass::base_transform::GenerateOutputSuccess;
-        if self.in_flight() == 1 && self.queued_buffer().is_some() {
+        if self.has_worker() {
+            if let Some(frame) = self.take_queued_buffer() {
+                self.submit(frame)?;
+            }
+            return Ok(GenerateOutputSuccess::NoOutput);
+        }
+        // a source may turn out not to be live after all
+        self.worker.drain()?;
+        if self.in_flight() == 1 {
             return self.parent_generate_output();
         }
         if let Some(frame) = self.take_queued_buffer() {
-            self.send(frame)?;
+            let (span, moment) = (self.span(&frame), *lock(&self.moment));
+            self.send(frame, span, moment)?;
         }
         // not by the base class, which marks whatever it pushes next as the frame after a discontinuity
-        while let Some(depth) = self.collect(false)? {
+        while let Some((depth, _)) = self.collect(false)? {
             self.obj().src_pad().push(depth)?;
         }
-        // which asks again once it has pushed the depth of a frame that was alone
-        self.live.ready(&self.obj());
         Ok(GenerateOutputSuccess::NoOutput)
     }
 

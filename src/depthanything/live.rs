@@ -8,8 +8,9 @@ use gst_base::prelude::*;
 
 use super::CAT;
 use super::latency::Latency;
-use super::pacing::{Hurry, Pacer, Verdict};
+use super::pacing::{Hurry, Pacer, Verdict, Waiting};
 use super::stream::Moment;
+use super::worker::{Arrival, Judgement, Room};
 use crate::sync::lock;
 
 /// Longer latencies are none that a pipeline could be set to.
@@ -87,15 +88,13 @@ impl Live {
         lock(&self.0).pacer.set_total(event.latency().into());
     }
 
-    /// Looks at a frame that comes in. `None`: it is not worth working on.
-    pub(super) fn take(
-        &self,
-        element: &Element,
-        frame: &gst::BufferRef,
-        may_repeat: bool,
-    ) -> Option<Moment> {
-        let now = running_time(element);
-        let may_drop = element.is_qos();
+    /// Whether the source gives its frames as time goes by.
+    pub(super) fn is_live(&self) -> bool {
+        lock(&self.0).pacer.is_live()
+    }
+
+    /// Looks at a frame of a source that waits. `None`: a sink has said that it would be too late.
+    pub(super) fn take(&self, element: &Element, frame: &gst::BufferRef) -> Option<Moment> {
         let Some(time) = frame_time(element, frame) else {
             // without a timestamp nothing can be late
             return Some(Moment {
@@ -104,49 +103,133 @@ impl Live {
             });
         };
         let mut state = lock(&self.0);
-        let verdict = state.pacer.arrive(now, time);
-        let moment = Moment {
-            pace: state.pacer.pace(),
-            late: state.pacer.is_behind(now, time),
-            hurried: false,
-        };
-        let by = match verdict {
-            Verdict::Late(by) if may_drop => by,
+        state.pacer.arrive(time);
+        match state.pacer.is_in_time(time) {
+            Verdict::Late(by) if element.is_qos() => {
+                drop(state);
+                let stream_time = stream_time(element, frame);
+                self.drop_late(element, frame, Some(time), stream_time, by);
+                None
+            }
             _ => {
                 state.counts.0 += 1;
-                return Some(moment);
+                Some(Moment {
+                    pace: state.pacer.pace(),
+                    time: Some(time),
+                    ..Moment::default()
+                })
             }
-        };
-        let hurry = if may_repeat {
-            state.pacer.hurry(now, time, by)
-        } else {
-            Hurry::Drop
-        };
-        if hurry != Hurry::Drop {
-            state.counts.0 += 1;
-            return Some(Moment {
-                hurried: hurry == Hurry::Repeat,
-                ..moment
-            });
         }
-        state.counts.1 += 1;
-        let counts = state.counts;
-        // nothing was done to it
-        state.pacer.ready(now);
-        drop(state);
+    }
+
+    /// A frame of a live source has come: its running time, and that at which it came.
+    pub(super) fn arrive(
+        &self,
+        element: &Element,
+        frame: &gst::BufferRef,
+    ) -> (Option<i64>, Option<i64>) {
+        let time = frame_time(element, frame);
+        if let Some(time) = time {
+            lock(&self.0).pacer.arrive(time);
+        }
+        (time, running_time(element))
+    }
+
+    /// How many frames of a live source, of so many bytes each, may wait for the network.
+    pub(super) fn room(&self, element: &Element, bytes: usize) -> Room {
+        let now = running_time(element);
+        let pacer = &lock(&self.0).pacer;
+        Room {
+            frames: pacer.room(bytes),
+            holds_up: !element.is_qos() || pacer.is_forgiven(now),
+        }
+    }
+
+    /// Judges a frame of a live source that is next; `newer`: others wait behind it. `may_repeat`: it may show the depth
+    /// before.
+    pub(super) fn judge(
+        &self,
+        element: &Element,
+        arrival: &Arrival,
+        newer: bool,
+        may_repeat: bool,
+    ) -> Judgement {
+        let now = running_time(element);
+        let mut state = lock(&self.0);
+        let mut moment = Moment {
+            pace: state.pacer.pace(),
+            time: arrival.time,
+            ..Moment::default()
+        };
+        if let Some(waiting) = waiting(arrival) {
+            moment.late = state.pacer.is_behind(now, waiting);
+            if let Verdict::Late(by) = state.pacer.judge(now, waiting, newer)
+                && element.is_qos()
+            {
+                let hurry = if may_repeat {
+                    state.pacer.hurry(now, waiting.time, by)
+                } else {
+                    Hurry::Drop
+                };
+                if hurry == Hurry::Drop {
+                    return Judgement::Drop(by);
+                }
+                moment.hurried = hurry == Hurry::Repeat;
+            }
+        }
+        state.counts.0 += 1;
+        Judgement::Work(moment)
+    }
+
+    /// Whether a frame of a live source will be late that others wait behind.
+    pub(super) fn is_late(&self, element: &Element, arrival: &Arrival) -> bool {
+        let now = running_time(element);
+        let verdict = waiting(arrival).map(|waiting| lock(&self.0).pacer.judge(now, waiting, true));
+        element.is_qos() && matches!(verdict, Some(Verdict::Late(_)))
+    }
+
+    /// Whether a sink waits until it is time to show a frame of this running time.
+    pub(super) fn is_early(&self, element: &Element, time: Option<i64>) -> bool {
+        let now = running_time(element);
+        time.is_some_and(|time| lock(&self.0).pacer.is_early(now, time))
+    }
+
+    /// A frame of a live source has been dropped that was late by so much.
+    pub(super) fn dropped(&self, element: &Element, arrival: &Arrival, by: Duration) {
+        let waited = running_time(element)
+            .zip(arrival.came)
+            .and_then(|(now, came)| u64::try_from(now - came).ok());
+        let by = by.max(Duration::from_nanos(waited.unwrap_or(0)));
+        self.drop_late(element, &arrival.frame, arrival.time, arrival.span[0], by);
+    }
+
+    fn drop_late(
+        &self,
+        element: &Element,
+        frame: &gst::BufferRef,
+        time: Option<i64>,
+        stream_time: Option<gst::ClockTime>,
+        by: Duration,
+    ) {
+        let counts = {
+            let mut state = lock(&self.0);
+            state.counts.1 += 1;
+            state.counts
+        };
         gst::debug!(
             CAT,
             obj = element,
             "{} is {by:?} late",
             frame.pts().display()
         );
-        post_qos(element, frame, time, by, counts);
-        None
+        post_qos(element, frame, time, stream_time, by, counts);
     }
 
-    /// A property has been changed that a frame or two may take longer for.
-    pub(super) fn forgive(&self) {
-        lock(&self.0).pacer.forgive();
+    /// Somebody has asked for a change that a frame or two may take longer for.
+    pub(super) fn forgive(&self, element: &Element) {
+        if let Some(now) = running_time(element) {
+            lock(&self.0).pacer.forgive(now);
+        }
     }
 
     /// The network sees another size from here on.
@@ -154,16 +237,10 @@ impl Live {
         lock(&self.0).latency.forget_least();
     }
 
-    /// Depth has been pushed, and the element is ready for another frame.
-    pub(super) fn ready(&self, element: &Element) {
-        let now = running_time(element);
-        lock(&self.0).pacer.ready(now);
-    }
-
-    /// How old a frame is whose depth is about to be pushed.
-    pub(super) fn age(&self, element: &Element, depth: &gst::BufferRef) -> Age {
+    /// How old a frame of this running time is, whose depth is about to be pushed.
+    pub(super) fn age(&self, element: &Element, time: Option<i64>) -> Age {
         let age = running_time(element)
-            .zip(frame_time(element, depth))
+            .zip(time)
             .and_then(|(now, time)| u64::try_from(now - time).ok());
         let age = Duration::from_nanos(age.unwrap_or(0));
         let allowed = lock(&self.0).pacer.allowed_age();
@@ -233,20 +310,31 @@ fn frame_time(element: &Element, frame: &gst::BufferRef) -> Option<i64> {
     segment.to_running_time(frame.pts()).map(signed)
 }
 
+fn waiting(arrival: &Arrival) -> Option<Waiting> {
+    Some(Waiting {
+        time: arrival.time?,
+        came: arrival.came?,
+    })
+}
+
+fn stream_time(element: &Element, frame: &gst::BufferRef) -> Option<gst::ClockTime> {
+    let segment = element.segment();
+    let segment = segment.downcast_ref::<gst::ClockTime>()?;
+    segment.to_stream_time(frame.pts())
+}
+
 fn post_qos(
     element: &Element,
     frame: &gst::BufferRef,
-    time: i64,
+    time: Option<i64>,
+    stream_time: Option<gst::ClockTime>,
     by: Duration,
     (worked_on, dropped): (u64, u64),
 ) {
-    let segment = element.segment();
-    let stream_time = segment
-        .downcast_ref::<gst::ClockTime>()
-        .and_then(|segment| segment.to_stream_time(frame.pts()));
+    let running_time = time.and_then(|time| u64::try_from(time).ok());
     let message = gst::message::Qos::builder(true)
         .src(element)
-        .running_time(u64::try_from(time).ok().map(gst::ClockTime::from_nseconds))
+        .running_time(running_time.map(gst::ClockTime::from_nseconds))
         .stream_time(stream_time)
         .timestamp(frame.pts())
         .duration(frame.duration())

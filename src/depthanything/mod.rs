@@ -13,6 +13,7 @@ mod intake;
 mod joints;
 mod latency;
 mod live;
+mod live_work;
 mod loading;
 mod messages;
 mod metas;
@@ -25,6 +26,7 @@ mod settings;
 mod starting;
 mod stats;
 mod stream;
+mod worker;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(

@@ -1,10 +1,9 @@
 //! Which frames of a live stream are worth working on: the latest.
 //!
-//! Lateness is judged by the pipeline's clock, whether a sink sends QoS events or not. A frame is late when what is left
-//! of the time that the pipeline gives it is less than it takes; a frame that there is no such time for, as no sink keeps
-//! to the clock, when the next one is due. Late frames are dropped before anything is done to them, until the present is
-//! reached. What is late through its source, though the element waited for it, is shown: only what the element itself, or
-//! what is downstream of it, has held up is worth dropping. All times are running times of the pipeline, in nanoseconds.
+//! Frames wait for the network in a queue of the element's own, so that what holds a frame up after it has come is known:
+//! a frame is late when it has waited longer than it may, and is dropped, before anything is done to it, when a newer one
+//! waits behind it. That is judged by the pipeline's clock, whether a sink sends QoS events or not. What is late through
+//! its source is shown: there is nothing newer. All times are running times of the pipeline, in nanoseconds.
 
 use std::time::Duration;
 
@@ -28,7 +27,16 @@ pub(super) enum Hurry {
     Drop,
 }
 
-/// Watches when frames come.
+/// A frame that waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    /// Its running time.
+    pub(super) time: i64,
+    /// When it came.
+    pub(super) came: i64,
+}
+
+/// What is known of time.
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     /// Of a live pipeline: the latency of everything upstream.
@@ -42,83 +50,54 @@ pub(super) struct Pacer {
     interval: Option<i64>,
     /// From the caps; else it is measured.
     nominal: bool,
-    /// How old frames are when they come and nothing is behind.
-    usual_age: Option<i64>,
-    /// How old the youngest was that has come.
-    least_age: Option<i64>,
-    /// How much quicker than time goes by frames come, where work does not hold them up: 1 is as time goes by, less is
-    /// quicker.
-    advance: Option<f64>,
-    /// Frames come late.
-    behind: Option<Behind>,
-    /// When the last frame came.
-    arrived: Option<i64>,
-    /// When the element was ready for another: the last frame's depth had been pushed, or the frame dropped.
-    ready: Option<i64>,
     /// Running time of the last frame.
     last: Option<i64>,
     /// What a sink has said: frames up to here would be too late.
     earliest: Option<i64>,
     /// A sink keeps to a clock.
     asked: bool,
-    /// So many frames may still be late.
-    forgiven: u32,
+    /// Frames may be late until then.
+    forgiven_until: Option<i64>,
     /// Since when late frames have repeated the depth before.
     repeating: Option<i64>,
 }
 
-/// Frames come late, and it has to be found out whether there are newer ones behind them, which dropping brings nearer, or
-/// whether their source has become late for good.
-#[derive(Debug, Default)]
-struct Behind {
-    /// The source has stopped, which made its first frame so old: frames as old are shown until more is known.
-    stalled_at: Option<i64>,
-    /// Time that was waited for frames.
-    idle: i64,
-    /// Frames that this is about, and time that was spent on them.
-    frames: u32,
-    busy: i64,
-    /// Time that would have had to be waited for them if their source gave them as time goes by.
-    room: i64,
-    /// A frame has taken longer than there was time for, so that the ones after it say nothing until they are dropped.
-    overrun: bool,
-}
-
-/// Frames that may be late after a change that somebody asked for: the first run at a size takes longer.
-const FORGIVEN: u32 = 8;
+/// Frames may be late for so long after a change that somebody asked for: the first run at a size takes longer.
+const FORGIVEN: i64 = 2_000_000_000;
 /// Frames that are later than this are dropped even where they could repeat the depth before.
 const TOO_LATE_TO_REPEAT: Duration = Duration::from_millis(750);
-/// Nobody sees that a frame is so late.
-const UNNOTICED: i64 = 50_000_000;
+/// Frames wait so long at least, as the machine gives its time in pieces.
+const LEAST_WAIT: i64 = 20_000_000;
 /// Where no rate is known yet.
 const USUAL_INTERVAL: i64 = 100_000_000;
-/// So much time without work tells a source that is late from one that has newer frames.
-const EVIDENCE: i64 = 400_000_000;
-/// The later it is, the longer that takes: up to this.
-const MOST_EVIDENCE: i64 = 2_000_000_000;
-/// And so many frames, as a busy machine gives a source its time in pieces.
-const EVIDENCE_FRAMES: u32 = 6;
-/// How far behind a stream may be whose sink does not keep to the clock, where the source gives its frames in bursts and
-/// the element makes up for it: there is no reason to drop any.
+/// How long frames may wait whose sink does not keep to the clock, where the source gives them in bursts and the element
+/// makes up for it: there is no reason to drop any.
 const BURST: i64 = 400_000_000;
+/// Frames of so long a time may wait,
+const LONGEST_QUEUE: i64 = 400_000_000;
+/// and so many of them,
+const MOST_FRAMES: i64 = 16;
+/// and so many bytes, but two frames in any case.
+const MOST_BYTES: usize = 64 << 20;
+const LEAST_FRAMES: usize = 2;
 
 impl Pacer {
     /// Forgets what belongs to a segment: after a flush or a new one.
     pub(super) fn restart(&mut self) {
-        self.usual_age = None;
-        self.least_age = None;
-        self.advance = None;
-        self.behind = None;
-        self.arrived = None;
-        self.ready = None;
         self.last = None;
         self.earliest = None;
+        self.forgiven_until = None;
         self.repeating = None;
     }
 
     /// What upstream has answered to a LATENCY query; `None`: it is not live.
     pub(super) fn set_upstream(&mut self, latency: Option<Duration>) {
         self.upstream = latency.map(nanoseconds);
+    }
+
+    /// Whether the source gives its frames as time goes by.
+    pub(super) fn is_live(&self) -> bool {
+        self.upstream.is_some()
     }
 
     /// The pipeline has been set to this latency.
@@ -145,14 +124,20 @@ impl Pacer {
         self.asked = true;
     }
 
-    /// Somebody has asked for a change that takes time: nothing is lost by it.
-    pub(super) fn forgive(&mut self) {
-        self.forgiven = FORGIVEN;
+    /// Somebody has asked, at `now`, for a change that takes time: nothing is lost by it.
+    pub(super) fn forgive(&mut self, now: i64) {
+        self.forgiven_until = Some(now + FORGIVEN);
+    }
+
+    /// Whether frames may be late at `now`.
+    pub(super) fn is_forgiven(&self, now: Option<i64>) -> bool {
+        let until = self.forgiven_until.zip(now);
+        until.is_some_and(|(until, now)| now < until)
     }
 
     /// The time that a frame may take: that between two, where somebody waits for them.
     pub(super) fn pace(&self) -> Option<Duration> {
-        (self.upstream.is_some() || self.asked)
+        (self.is_live() || self.asked)
             .then_some(self.interval?)
             .map(duration)
     }
@@ -163,99 +148,55 @@ impl Pacer {
         self.total.filter(|&total| total > 0).map(duration)
     }
 
-    /// A frame of running time `frame` has come at `now`.
-    pub(super) fn arrive(&mut self, now: Option<i64>, frame: i64) -> Verdict {
-        let step = self.last.map(|last| frame - last);
-        self.measure(frame, step);
-        let too_late = self
-            .earliest
-            .filter(|&earliest| frame <= earliest)
-            .map(|earliest| earliest - frame);
-        if let Some(by) = too_late {
-            let late = now.zip(self.upstream).map_or(0, |(now, upstream)| {
-                now - frame - self.usual_age.unwrap_or(upstream)
-            });
-            return Verdict::Late(duration(by.max(late)));
-        }
-        let (Some(now), Some(upstream)) = (now, self.upstream) else {
-            return Verdict::OnTime;
-        };
-        let before = self.arrived.replace(now);
-        let age = (now - frame).max(0);
-        let usual = self.usual_age.unwrap_or(upstream).min(age);
-        self.usual_age = Some(usual);
-        let least = self.least_age.unwrap_or(age).min(age);
-        self.least_age = Some(least);
-        let interval = self.interval();
-        let tolerance = self.tolerance(usual, upstream);
-        let mut late = age - usual;
-        let catches_up = self.catches_up(now, before, step);
-        if late <= tolerance {
-            if !catches_up || age - least <= tolerance {
-                self.behind = None;
-                return Verdict::OnTime;
-            }
-            // it is on time for a source that is late, and this one makes up for it
-            late = age - least;
-        }
-        // not held up by the element, or not on the time line that was known
-        let was_ready = !catches_up
-            && self
-                .ready
-                .is_some_and(|ready| ready - frame - usual <= tolerance);
-        let jumped = step.is_some_and(|step| step < 0);
-        if was_ready || jumped {
-            self.behind = Some(Behind {
-                stalled_at: Some(age),
-                ..Behind::default()
-            });
-            return Verdict::OnTime;
-        }
-        let behind = self.behind.get_or_insert_default();
-        let (Some(step), Some(ready), Some(before)) = (step, self.ready, before) else {
-            return self.late(late);
-        };
-        let (busy, idle) = (ready - before, now - ready);
-        if busy > step {
-            // what it says of the source is not known before the ones after it have been dropped
-            *behind = Behind {
-                stalled_at: behind.stalled_at,
-                overrun: true,
-                ..Behind::default()
-            };
-        } else {
-            behind.frames += 1;
-            behind.busy += busy;
-            behind.idle += idle;
-            behind.room += step - busy;
-        }
-        let evidence = (late / 2).clamp(EVIDENCE, MOST_EVIDENCE);
-        if behind.room >= evidence && behind.frames >= EVIDENCE_FRAMES {
-            // frames of a source that runs late come as time goes by; those of one that has newer ones come quicker, and
-            // those of one that has no time left beside the element's work slower, until that is left out
-            let quick = behind.idle < behind.room / 10 * 9;
-            let slow = behind.idle > behind.room / 10 * 11 && behind.busy > behind.room / 10;
-            if !quick && !slow {
-                self.usual_age = Some(age);
-                self.behind = None;
-                return Verdict::OnTime;
-            }
-            *behind = Behind::default();
-        }
-        if let Some(stalled) = &mut behind.stalled_at
-            && !behind.overrun
-            && idle >= interval / 10
-            && age <= *stalled + tolerance
+    /// How many frames of `bytes` each may wait.
+    pub(super) fn room(&self, bytes: usize) -> usize {
+        let frames = (LONGEST_QUEUE / self.interval().max(1)).clamp(0, MOST_FRAMES);
+        let frames = usize::try_from(frames).unwrap_or(0);
+        frames.min(MOST_BYTES / bytes.max(1)).max(LEAST_FRAMES)
+    }
+
+    /// A frame of running time `frame` has come.
+    pub(super) fn arrive(&mut self, frame: i64) {
+        let step = self.last.replace(frame).map(|last| frame - last);
+        if !self.nominal
+            && let Some(step) = step
         {
-            *stalled = age.min(*stalled);
+            // neither a repeated timestamp nor a jump is an interval
+            if (1_000_000..2_000_000_000).contains(&step) {
+                let before = self.interval.unwrap_or(step);
+                self.interval = Some((7 * before + step) / 8);
+            }
+        }
+    }
+
+    /// Whether a sink has said that a frame would be too late.
+    pub(super) fn is_in_time(&self, frame: i64) -> Verdict {
+        match self.earliest {
+            Some(earliest) if frame <= earliest => Verdict::Late(duration(earliest - frame)),
+            _ => Verdict::OnTime,
+        }
+    }
+
+    /// Judges a frame that is next at `now`; `newer`: others wait behind it.
+    pub(super) fn judge(&self, now: Option<i64>, frame: Waiting, newer: bool) -> Verdict {
+        if self.is_forgiven(now) {
             return Verdict::OnTime;
         }
-        self.late(late)
+        // there is no use in dropping the newest
+        let (Some(now), true) = (now, newer) else {
+            return Verdict::OnTime;
+        };
+        let waited = now - frame.came;
+        match self.is_in_time(frame.time) {
+            Verdict::Late(by) => Verdict::Late(by.max(duration(waited))),
+            Verdict::OnTime if waited > self.longest_wait(frame) => Verdict::Late(duration(waited)),
+            Verdict::OnTime => Verdict::OnTime,
+        }
     }
 
     /// What to do about a frame that is late by `by` where depth may be repeated. To repeat it takes time too, so what is
-    /// very late is dropped. A sink that waits for its time holds the stream up as long as its frames are in time, so that
-    /// none would ever have time for the network: one runs all the same.
+    /// very late is dropped. Where the sink waits for its time, repeated frames are in time as long as the network is not
+    /// run, so that it would never be: one runs all the same.
     pub(super) fn hurry(&mut self, now: Option<i64>, frame: i64, by: Duration) -> Hurry {
         if by > TOO_LATE_TO_REPEAT {
             return Hurry::Drop;
@@ -272,75 +213,47 @@ impl Pacer {
         Hurry::Repeat
     }
 
-    fn late(&mut self, by: i64) -> Verdict {
-        if self.forgiven > 0 {
-            self.forgiven -= 1;
-            return Verdict::OnTime;
-        }
-        Verdict::Late(duration(by))
-    }
-
-    /// Whether the source makes up for lost time as fast as it can. `before`: when the last frame came.
-    fn catches_up(&mut self, now: i64, before: Option<i64>, step: Option<i64>) -> bool {
-        let (Some(ready), Some(before), Some(step @ 1..)) = (self.ready, before, step) else {
+    /// Whether a frame that is worked on from `now` on has been held up by much, even if it is not too late.
+    pub(super) fn is_behind(&self, now: Option<i64>, frame: Waiting) -> bool {
+        let (Some(now), Some(interval), true) = (now, self.interval, self.is_live()) else {
             return false;
         };
-        if ready - before > step / 10 * 9 {
-            // work hides it
-            self.advance = None;
-            return false;
-        }
-        let advance = (now - before) as f64 / step as f64;
-        // a busy machine gives a source its time in pieces
-        let mean = self.advance.map_or(advance, |mean| (mean + advance) / 2.0);
-        self.advance = Some(mean);
-        mean < 0.9
+        now - frame.came > interval / 2 + self.time_to_spare(frame).max(0)
+    }
+
+    /// Whether a sink waits at `now` until it is time to show a frame of running time `frame`.
+    pub(super) fn is_early(&self, now: Option<i64>, frame: i64) -> bool {
+        let total = self.total.filter(|&total| total > 0);
+        total
+            .zip(now)
+            .is_some_and(|(total, now)| now < frame + total)
     }
 
     fn interval(&self) -> i64 {
         self.interval.unwrap_or(USUAL_INTERVAL)
     }
 
-    /// How much older than usual a frame may be.
-    fn tolerance(&self, usual: i64, upstream: i64) -> i64 {
+    /// How long a frame may wait and still be shown when it is time to.
+    fn time_to_spare(&self, frame: Waiting) -> i64 {
+        let age = (frame.came - frame.time).max(0);
+        self.total.map_or(0, |total| total - age - self.work)
+    }
+
+    /// How long a frame may wait.
+    fn longest_wait(&self, frame: Waiting) -> i64 {
         let interval = self.interval();
-        let least = interval.max(UNNOTICED);
         let time = match self.total {
-            Some(0) if self.work < interval / 10 * 7 => upstream.min(BURST),
+            Some(0) if self.work < interval / 10 * 7 => self.upstream.unwrap_or(0).min(BURST),
             Some(0) => 0,
-            Some(total) => total - usual - self.work,
-            None => upstream - usual,
-        };
-        time.max(least)
-    }
-
-    /// Whether a frame of running time `frame` that begins at `now` has been held up by much, even if it is not too late.
-    pub(super) fn is_behind(&self, now: Option<i64>, frame: i64) -> bool {
-        let (Some(now), Some(upstream), Some(interval)) = (now, self.upstream, self.interval)
-        else {
-            return false;
-        };
-        let usual = self.usual_age.unwrap_or(upstream);
-        let time = self.total.map_or(0, |total| total - usual - self.work);
-        now - frame - usual > interval / 2 + time.max(0)
-    }
-
-    /// The element is ready for another frame: its depth has been pushed, or it has been dropped.
-    pub(super) fn ready(&mut self, now: Option<i64>) {
-        self.ready = now;
-    }
-
-    fn measure(&mut self, frame: i64, step: Option<i64>) {
-        if !self.nominal
-            && let Some(step) = step
-        {
-            // neither a repeated timestamp nor a jump is an interval
-            if (1_000_000..2_000_000_000).contains(&step) {
-                let before = self.interval.unwrap_or(step);
-                self.interval = Some((7 * before + step) / 8);
+            Some(_) => self.time_to_spare(frame),
+            None => {
+                let age = (frame.came - frame.time).max(0);
+                self.upstream.unwrap_or(0) - age
             }
-        }
-        self.last = Some(frame);
+        };
+        // an element that is quick enough makes up for it; a slower one takes the newest
+        let least = if self.work < interval { interval } else { 0 };
+        time.max(least).max(LEAST_WAIT)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the element does while it runs, between GStreamer's virtual methods and the stream.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,12 @@ use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess
 use gst_base::subclass::prelude::*;
 
 use super::imp::DepthAnything;
-use super::live::Age;
+use super::live_work::LiveWork;
 use super::messages::{self, EngineNews, Reason};
 use super::settings::{LiveSettings, LoadSettings};
 use super::starting::Starting;
-use super::stream::{Compilation, Report, Span, Stream, Warning};
+use super::stream::{Compilation, Moment, Report, Span, Stream, Warning};
+use super::worker::{Arrival, Handler};
 use super::{CAT, loading};
 use crate::engine::provider::short_name;
 use crate::engine::shared::Interrupt;
@@ -93,6 +95,7 @@ impl DepthAnything {
         let network = loading::load(&self.obj(), settings, cancel)?;
         let interrupt = network.interrupt();
         let mut stream = Stream::new(network, settings)?;
+        stream.tell_landed(self.worker.landed());
         let element = self.obj().downgrade();
         stream.tell_compilations(Box::new(move |news| {
             if let Some(element) = element.upgrade() {
@@ -149,8 +152,15 @@ impl DepthAnything {
         }
     }
 
+    /// Counts a frame that has been dropped.
+    pub(super) fn skip(&self) {
+        lock(&self.stats).dropped += 1;
+        self.skipped.store(true, Ordering::Relaxed);
+    }
+
     /// Counts a frame and tells what has changed by it.
-    fn account(&self, report: &Report, age: Age) {
+    fn account(&self, report: &Report) {
+        let age = self.live.age(&self.obj(), report.time);
         {
             let mut stats = lock(&self.stats);
             stats.frames += 1;
@@ -177,7 +187,7 @@ impl DepthAnything {
             gst::info!(CAT, imp = self, "{network} from here on: {reason:?}");
             messages::post_resolution(self.obj().upcast_ref(), network, reason);
             if reason == Reason::Property {
-                self.live.forgive();
+                self.live.forgive(&self.obj());
             }
         }
         if let Some(warning) = &report.warning {
@@ -277,9 +287,9 @@ impl DepthAnything {
         [frame.pts(), end].map(|time| segment.to_stream_time(time))
     }
 
-    /// Sends a frame off, to be collected later.
-    pub(super) fn send(&self, frame: gst::Buffer) -> Result<(), gst::FlowError> {
-        let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(&frame))?;
+    /// An empty depth frame for `frame`, with its times, flags and metas.
+    pub(super) fn depth_frame(&self, frame: &gst::Buffer) -> Result<gst::Buffer, gst::FlowError> {
+        let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(frame))?;
         let PrepareOutputBufferSuccess::Buffer(mut depth_frame) = prepared else {
             return Err(gst::FlowError::Error);
         };
@@ -287,31 +297,85 @@ impl DepthAnything {
             let depth_frame = depth_frame.make_mut();
             depth_frame.set_flags(gst::BufferFlags::DISCONT);
         }
+        Ok(depth_frame)
+    }
+
+    /// Takes a frame through the network and lays its depth on `depth_frame`.
+    pub(super) fn work_on(
+        &self,
+        frame: &gst::BufferRef,
+        depth_frame: &mut gst::BufferRef,
+        span: Span,
+        moment: Moment,
+    ) -> Result<(), gst::FlowError> {
         let live = self.live_settings();
-        let moment = *lock(&self.moment);
+        let report = self
+            .with_stream(|stream| {
+                stream.place(span);
+                stream.process(frame, depth_frame, &live, moment)
+            })
+            .ok_or(gst::FlowError::Flushing)?
+            .map_err(|error| self.fail(&error))?
+            .ok_or(gst::FlowError::Flushing)?;
+        self.dispatch(&report, depth_frame)
+    }
+
+    /// Sends a frame off, to be collected later.
+    pub(super) fn send(
+        &self,
+        frame: gst::Buffer,
+        span: Span,
+        moment: Moment,
+    ) -> Result<(), gst::FlowError> {
+        let depth_frame = self.depth_frame(&frame)?;
+        let live = self.live_settings();
         let sent = self.with_stream(|stream| {
-            stream.place(self.span(&frame));
+            stream.place(span);
             stream.send(frame, depth_frame, &live, moment)
         });
         let sent = sent.ok_or(gst::FlowError::Flushing)?;
         sent.map_err(|error| self.fail(&error))
     }
 
-    /// The next depth frame in order; see [`Stream::collect`].
-    pub(super) fn collect(&self, all: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
+    /// The next depth frame in order, with its running time; see [`Stream::collect`].
+    pub(super) fn collect(
+        &self,
+        all: bool,
+    ) -> Result<Option<(gst::Buffer, Option<i64>)>, gst::FlowError> {
         let collected = self.with_stream(|stream| stream.collect(all));
         let collected = collected.ok_or(gst::FlowError::Flushing)?;
         let Some((mut depth, report)) = collected.map_err(|error| self.fail(&error))? else {
             return Ok(None);
         };
         self.dispatch(&report, depth.make_mut())?;
-        Ok(Some(depth))
+        Ok(Some((depth, report.time)))
+    }
+
+    /// Gives a frame of a live source to the threads that work on it.
+    pub(super) fn submit(&self, frame: gst::Buffer) -> Result<(), gst::FlowError> {
+        let (time, came) = self.live.arrive(&self.obj(), &frame);
+        let room = self.live.room(&self.obj(), frame.size());
+        let arrival = Arrival {
+            span: self.span(&frame),
+            frame,
+            time,
+            came,
+        };
+        let work = LiveWork(self.obj().clone());
+        self.worker.submit(arrival, room, &work)
+    }
+
+    /// Whether frames are worked on by threads of their own, so that a live source is not held up.
+    pub(super) fn has_worker(&self) -> bool {
+        let work = || -> Arc<dyn Handler> { Arc::new(LiveWork(self.obj().clone())) };
+        self.live.is_live() && self.worker.start(work)
     }
 
     /// Waits for the frames under way and pushes their depth, before something that comes after them.
     pub(super) fn drain(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.worker.drain()?;
         if self.in_flight() > 1 {
-            while let Some(depth) = self.collect(true)? {
+            while let Some((depth, _)) = self.collect(true)? {
                 self.obj().src_pad().push(depth)?;
             }
         }
@@ -337,7 +401,7 @@ impl DepthAnything {
             gst::element_imp_error!(self, gst::CoreError::Failed, ("{error}"));
             gst::FlowError::Error
         })?;
-        self.account(report, self.live.age(&self.obj(), depth));
+        self.account(report);
         Ok(())
     }
 

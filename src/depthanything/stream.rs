@@ -19,6 +19,7 @@ use super::metas;
 use super::packing::Packer;
 use super::plan::Plan;
 use super::settings::{LiveSettings, LoadSettings};
+use super::worker::Landed;
 use crate::depth_meta::DepthMeta;
 use crate::engine::network::Readiness;
 use crate::engine::planner::available;
@@ -52,6 +53,8 @@ pub(super) struct Stream {
     /// Frames that may be under way.
     in_flight: usize,
     flight: Option<Flight>,
+    /// Tells that a frame under way is done.
+    landed: Option<Landed>,
     /// Frames that are done, to be collected before those under way.
     done: VecDeque<(gst::Buffer, Report)>,
     /// For the conversion of large frames; 0: all cores.
@@ -134,6 +137,8 @@ impl Asked {
 /// What the clock says to a frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Moment {
+    /// The frame's running time in nanoseconds, where it is known.
+    pub(super) time: Option<i64>,
     /// Time between two frames, where somebody waits for them.
     pub(super) pace: Option<Duration>,
     /// It comes late, if not too late.
@@ -181,6 +186,8 @@ pub(super) struct Report {
     pub(super) steps: Vec<(Size, Reason)>,
     /// What went wrong without ending the stream.
     pub(super) warning: Option<Warning>,
+    /// The frame's running time in nanoseconds, where it is known.
+    pub(super) time: Option<i64>,
 }
 
 /// What follows from new caps.
@@ -211,6 +218,7 @@ impl Stream {
             spare: Vec::new(),
             in_flight: settings.in_flight.max(1) as usize,
             flight: None,
+            landed: None,
             done: VecDeque::new(),
             threads,
             joints: Joints::default(),
@@ -228,6 +236,11 @@ impl Stream {
     /// From here on `tell` hears of sizes that have to be compiled.
     pub(super) fn tell_compilations(&mut self, tell: Box<Tell>) {
         self.watch = Watch::new(tell);
+    }
+
+    /// From here on `landed` hears when a frame under way is done.
+    pub(super) fn tell_landed(&mut self, landed: Landed) {
+        self.landed = Some(landed);
     }
 
     /// What frames run through.
@@ -523,6 +536,7 @@ impl Stream {
             invalid: if job.repeated { 0 } else { invalid },
             steps: job.steps,
             warning: job.warning,
+            time: job.moment.time,
         }
     }
 

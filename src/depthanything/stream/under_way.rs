@@ -33,7 +33,8 @@ impl Stream {
         let flight = match &mut self.flight {
             Some(flight) => flight,
             none => {
-                let flight = Flight::new(self.network.same(), Arc::clone(&self.packer));
+                let packer = Arc::clone(&self.packer);
+                let flight = Flight::new(self.network.same(), packer, self.landed.clone());
                 none.insert(flight.map_err(|error| Error::Setting {
                     property: "in-flight",
                     reason: format!("no thread can be started ({error})"),
@@ -41,6 +42,12 @@ impl Stream {
             }
         };
         flight.send(passenger)
+    }
+
+    /// Whether [`Self::collect`] has more to give, now or later.
+    pub(in crate::depthanything) fn is_under_way(&self) -> bool {
+        let count = self.flight.as_ref().map_or(0, Flight::count);
+        count + self.done.len() > 0
     }
 
     /// The next depth frame in order. `all`: waits for whatever is under way; else only where as many frames are under

@@ -1,0 +1,391 @@
+//! Two threads that work on a live stream: its source is never held up by the network, and the network never by a sink
+//! that waits until it is time to show a frame.
+//!
+//! ```text
+//! source's thread ──▶ frames that wait ──▶ network's thread ──▶ depth that waits ──▶ output thread
+//!     submit                                    work                                     push
+//! ```
+//!
+//! What the source gives while the network is busy waits in a short queue, from which late frames are dropped.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::stream::{Moment, Span};
+use crate::panics::caught;
+use crate::sync::lock;
+
+/// Depth frames that are being shown or wait for it, unless they wait for their time: one may be ready behind another.
+const DEPTHS: usize = 2;
+/// Of those that wait for their time.
+const EARLY_DEPTHS: usize = 16;
+/// Bytes that those may have.
+const EARLY_BYTES: usize = 64 << 20;
+
+/// A frame that has come and waits to be worked on.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) frame: gst::Buffer,
+    /// Where in the video it is.
+    pub(super) span: Span,
+    /// Its running time, and that at which it came, in nanoseconds.
+    pub(super) time: Option<i64>,
+    pub(super) came: Option<i64>,
+}
+
+/// A depth frame that is done.
+#[derive(Debug)]
+pub(super) struct Depth {
+    pub(super) buffer: gst::Buffer,
+    /// Its running time in nanoseconds.
+    pub(super) time: Option<i64>,
+}
+
+/// What is to become of a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Judgement {
+    Work(Moment),
+    /// It is late by so much.
+    Drop(Duration),
+}
+
+/// How many frames may wait, and what happens to more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    pub(super) frames: usize,
+    /// The source waits until there is room; else the oldest are dropped.
+    pub(super) holds_up: bool,
+}
+
+/// Does the work. Nothing in it may wait for the thread that calls [`Worker::drain`], or take the lock that this one holds.
+pub(super) trait Handler: Send + Sync + 'static {
+    /// Judges the frame that has waited longest; `newer`: others wait behind it. Called with a lock held, and so quick.
+    fn judge(&self, arrival: &Arrival, newer: bool) -> Judgement;
+    /// Whether a frame will be late, and so dropped, as newer ones wait behind it. As quick.
+    fn is_late(&self, arrival: &Arrival) -> bool;
+    /// Whether the sink waits until it is time for a frame of this running time. As quick.
+    fn is_early(&self, time: Option<i64>) -> bool;
+    /// A frame has been dropped that was late by so much.
+    fn dropped(&self, arrival: Arrival, by: Duration);
+    /// Works on a frame. Gives the depth frames that are done, in order.
+    fn work(&self, arrival: Arrival, moment: Moment) -> Result<Vec<Depth>, gst::FlowError>;
+    /// Depth frames that have become done since; `all`: waits for those under way.
+    fn collect(&self, all: bool) -> Result<Vec<Depth>, gst::FlowError>;
+    /// Frames are under way that [`Self::collect`] will give.
+    fn is_under_way(&self) -> bool;
+    /// Pushes a depth frame downstream.
+    fn push(&self, depth: Depth) -> Result<(), gst::FlowError>;
+    /// A thread has panicked with these words.
+    fn panicked(&self, words: &str);
+}
+
+/// The threads and what waits for them. They start with the first frame.
+#[derive(Default)]
+pub(super) struct Worker {
+    queue: Arc<Queue>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    frames: VecDeque<Arrival>,
+    /// The network's thread is at work.
+    working: bool,
+    /// Frames are under way in other threads.
+    under_way: bool,
+    /// One of them is done.
+    landed: bool,
+    depths: VecDeque<Depth>,
+    /// A depth frame of this running time is being pushed.
+    pushing: Option<Option<i64>>,
+    /// Somebody waits until nothing is left.
+    draining: bool,
+    /// What the source is to be told with its next frame.
+    flow: Option<gst::FlowError>,
+    stopped: bool,
+}
+
+/// Tells the worker that a frame under way is done.
+#[derive(Clone)]
+pub(super) struct Landed(Arc<Queue>);
+
+impl Landed {
+    pub(super) fn tell(&self) {
+        lock(&self.0.state).landed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Worker {
+    /// Starts the threads, if they don't run yet. False: there are none to be had.
+    pub(super) fn start(&self, handler: impl FnOnce() -> Arc<dyn Handler>) -> bool {
+        let mut threads = lock(&self.threads);
+        if !threads.is_empty() {
+            return true;
+        }
+        let handler = handler();
+        lock(&self.queue.state).stopped = false;
+        type Task = fn(&Queue, &dyn Handler);
+        let tasks: [(&str, Task); 2] = [
+            ("depth-frames", |queue, handler| queue.work(handler)),
+            ("depth-output", |queue, handler| queue.push(handler)),
+        ];
+        for (name, task) in tasks {
+            let (queue, handler) = (Arc::clone(&self.queue), Arc::clone(&handler));
+            let thread = std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || task(&queue, handler.as_ref()));
+            match thread {
+                Ok(thread) => threads.push(thread),
+                Err(_) => {
+                    self.queue.stop(&mut threads);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// What tells that a frame under way is done.
+    pub(super) fn landed(&self) -> Landed {
+        Landed(Arc::clone(&self.queue))
+    }
+
+    /// Gives a frame to the threads.
+    ///
+    /// # Errors
+    /// What has become of frames before it; the next one is taken again.
+    pub(super) fn submit(
+        &self,
+        arrival: Arrival,
+        room: Room,
+        handler: &dyn Handler,
+    ) -> Result<(), gst::FlowError> {
+        let mut dropped = Vec::new();
+        {
+            let mut state = lock(&self.queue.state);
+            while room.holds_up
+                && state.frames.len() >= room.frames
+                && state.flow.is_none()
+                && !state.stopped
+            {
+                state = self.queue.wait(state);
+            }
+            if let Some(flow) = state.flow.take() {
+                return Err(flow);
+            }
+            state.frames.push_back(arrival);
+            while state.frames.len() > 1
+                && (state.frames.len() > room.frames
+                    || state
+                        .frames
+                        .front()
+                        .is_some_and(|front| handler.is_late(front)))
+            {
+                dropped.extend(state.frames.pop_front());
+            }
+        }
+        self.queue.changed.notify_all();
+        for arrival in dropped {
+            handler.dropped(arrival, Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Waits until all frames have been worked on and pushed.
+    ///
+    /// # Errors
+    /// What has become of them, which the source is told with its next frame too.
+    pub(super) fn drain(&self) -> Result<(), gst::FlowError> {
+        let mut state = lock(&self.queue.state);
+        state.draining = true;
+        self.queue.changed.notify_all();
+        while !state.is_idle() && !state.stopped {
+            state = self.queue.wait(state);
+        }
+        state.draining = false;
+        state.flow.map_or(Ok(()), Err)
+    }
+
+    /// Throws away what waits, and waits for what is being worked on: after a flush, which has interrupted that. Frames
+    /// under way in other threads are left to the caller.
+    pub(super) fn discard(&self) {
+        let mut state = lock(&self.queue.state);
+        loop {
+            state.frames.clear();
+            state.depths.clear();
+            if !state.working && state.pushing.is_none() || state.stopped {
+                break;
+            }
+            state = self.queue.wait(state);
+        }
+        state.under_way = false;
+        state.landed = false;
+        state.flow = None;
+    }
+
+    /// Ends the threads. What they wait for has been interrupted.
+    pub(super) fn stop(&self) {
+        self.queue.stop(&mut lock(&self.threads));
+    }
+}
+
+impl Queue {
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait(state);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self, threads: &mut Vec<JoinHandle<()>>) {
+        lock(&self.state).stopped = true;
+        self.changed.notify_all();
+        for thread in threads.drain(..) {
+            // a panic has been told already, and is no reason for another
+            let _ = thread.join();
+        }
+        *lock(&self.state) = State::default();
+    }
+
+    /// The network's thread.
+    fn work(&self, handler: &dyn Handler) {
+        let mut state = lock(&self.state);
+        while !state.stopped {
+            if !state.frames.is_empty() && state.has_room(handler) {
+                let (dropped, chosen) = state.choose(handler);
+                state.working = true;
+                drop(state);
+                for (arrival, by) in dropped {
+                    handler.dropped(arrival, by);
+                }
+                let done = match chosen {
+                    Some((arrival, moment)) => {
+                        told_of_panics(handler, || handler.work(arrival, moment))
+                    }
+                    None => Ok(Vec::new()),
+                };
+                state = self.worked(handler, done);
+            } else if state.under_way && (state.landed || state.draining) {
+                let all = state.draining;
+                state.landed = false;
+                state.working = true;
+                drop(state);
+                let done = told_of_panics(handler, || handler.collect(all));
+                state = self.worked(handler, done);
+            } else {
+                state = self.wait(state);
+            }
+        }
+    }
+
+    fn worked(
+        &self,
+        handler: &dyn Handler,
+        done: Result<Vec<Depth>, gst::FlowError>,
+    ) -> MutexGuard<'_, State> {
+        let under_way = handler.is_under_way();
+        let mut state = lock(&self.state);
+        state.working = false;
+        state.under_way = under_way;
+        match done {
+            Ok(depths) if state.flow.is_none() => state.depths.extend(depths),
+            Ok(_) => {}
+            Err(error) => state.fail(error),
+        }
+        self.changed.notify_all();
+        state
+    }
+
+    /// The output thread.
+    fn push(&self, handler: &dyn Handler) {
+        let mut state = lock(&self.state);
+        while !state.stopped {
+            let Some(depth) = state.depths.pop_front() else {
+                state = self.wait(state);
+                continue;
+            };
+            state.pushing = Some(depth.time);
+            drop(state);
+            // the network's thread may wait for room
+            self.changed.notify_all();
+            let pushed = told_of_panics(handler, || handler.push(depth));
+            state = lock(&self.state);
+            state.pushing = None;
+            if let Err(error) = pushed {
+                state.fail(error);
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.frames.is_empty()
+            && !self.working
+            && !self.under_way
+            && self.depths.is_empty()
+            && self.pushing.is_none()
+    }
+
+    /// Whether another depth frame may be made: what waits because downstream is slow would only grow old.
+    fn has_room(&self, handler: &dyn Handler) -> bool {
+        let count = self.depths.len() + usize::from(self.pushing.is_some());
+        if count < DEPTHS {
+            return true;
+        }
+        let bytes: usize = self.depths.iter().map(|depth| depth.buffer.size()).sum();
+        let oldest = self
+            .pushing
+            .or_else(|| self.depths.front().map(|depth| depth.time));
+        count < EARLY_DEPTHS
+            && bytes < EARLY_BYTES
+            && oldest.is_some_and(|time| handler.is_early(time))
+    }
+
+    /// Takes the frame to work on out of those that wait, and the late ones before it.
+    #[allow(
+        clippy::type_complexity,
+        reason = "what was dropped, and what was chosen"
+    )]
+    fn choose(
+        &mut self,
+        handler: &dyn Handler,
+    ) -> (Vec<(Arrival, Duration)>, Option<(Arrival, Moment)>) {
+        let mut dropped = Vec::new();
+        while let Some(arrival) = self.frames.pop_front() {
+            match handler.judge(&arrival, !self.frames.is_empty()) {
+                Judgement::Work(moment) => return (dropped, Some((arrival, moment))),
+                Judgement::Drop(by) => dropped.push((arrival, by)),
+            }
+        }
+        (dropped, None)
+    }
+
+    /// Nothing goes on until the source has been told.
+    fn fail(&mut self, error: gst::FlowError) {
+        self.flow.get_or_insert(error);
+        self.frames.clear();
+        self.depths.clear();
+    }
+}
+
+fn told_of_panics<T>(
+    handler: &dyn Handler,
+    work: impl FnOnce() -> Result<T, gst::FlowError>,
+) -> Result<T, gst::FlowError> {
+    caught(work).unwrap_or_else(|words| {
+        handler.panicked(&words);
+        Err(gst::FlowError::Error)
+    })
+}
+
+#[cfg(test)]
+mod tests;
