@@ -170,6 +170,7 @@ fn late_frames_are_dropped_before_inference_and_counted() {
     for index in 1..8 {
         harness.push(frame(0, index)).unwrap();
     }
+    assert!(harness.push_event(gst::event::Eos::new()));
     let mut arrived = Vec::new();
     while let Some(depth) = harness.try_pull() {
         arrived.push(depth.pts().unwrap().mseconds());

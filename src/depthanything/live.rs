@@ -136,11 +136,11 @@ impl Live {
     }
 
     /// How many frames of a live source, of so many bytes each, may wait for the network.
-    pub(super) fn room(&self, element: &Element, bytes: usize) -> Room {
+    pub(super) fn room(&self, element: &Element, bytes: usize, may_repeat: bool) -> Room {
         let now = running_time(element);
         let pacer = &lock(&self.0).pacer;
         Room {
-            frames: pacer.room(bytes),
+            frames: pacer.room(bytes, may_repeat),
             holds_up: !element.is_qos() || pacer.is_forgiven(now),
         }
     }

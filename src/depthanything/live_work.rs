@@ -22,7 +22,7 @@ impl LiveWork {
     }
 
     fn may_repeat(&self) -> bool {
-        lock(&self.imp().settings).live.inference_interval > 1
+        self.imp().may_repeat()
     }
 }
 

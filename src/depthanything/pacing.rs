@@ -76,9 +76,9 @@ const BURST: i64 = 400_000_000;
 /// Frames of so long a time may wait,
 const LONGEST_QUEUE: i64 = 400_000_000;
 /// and so many of them,
-const MOST_FRAMES: i64 = 16;
+const MOST_FRAMES: usize = 32;
 /// and so many bytes, but two frames in any case.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 96 << 20;
 const LEAST_FRAMES: usize = 2;
 
 impl Pacer {
@@ -148,11 +148,16 @@ impl Pacer {
         self.total.filter(|&total| total > 0).map(duration)
     }
 
-    /// How many frames of `bytes` each may wait.
-    pub(super) fn room(&self, bytes: usize) -> usize {
-        let frames = (LONGEST_QUEUE / self.interval().max(1)).clamp(0, MOST_FRAMES);
-        let frames = usize::try_from(frames).unwrap_or(0);
-        frames.min(MOST_BYTES / bytes.max(1)).max(LEAST_FRAMES)
+    /// How many frames of `bytes` each may wait. `may_repeat`: they may show the depth before, so that late ones are of use.
+    pub(super) fn room(&self, bytes: usize, may_repeat: bool) -> usize {
+        let time = if may_repeat {
+            nanoseconds(TOO_LATE_TO_REPEAT)
+        } else {
+            LONGEST_QUEUE
+        };
+        let frames = usize::try_from(time / self.interval().max(1)).unwrap_or(0);
+        let most = MOST_FRAMES.min(MOST_BYTES / bytes.max(1));
+        frames.min(most).max(LEAST_FRAMES)
     }
 
     /// A frame of running time `frame` has come.

@@ -272,6 +272,11 @@ impl DepthAnything {
         gst::FlowError::Error
     }
 
+    /// Whether depth is repeated on purpose, and so may be where frames are late.
+    pub(super) fn may_repeat(&self) -> bool {
+        lock(&self.settings).live.inference_interval > 1
+    }
+
     pub(super) fn in_flight(&self) -> u32 {
         lock(&self.settings).load.in_flight
     }
@@ -354,7 +359,8 @@ impl DepthAnything {
     /// Gives a frame of a live source to the threads that work on it.
     pub(super) fn submit(&self, frame: gst::Buffer) -> Result<(), gst::FlowError> {
         let (time, came) = self.live.arrive(&self.obj(), &frame);
-        let room = self.live.room(&self.obj(), frame.size());
+        let may_repeat = self.may_repeat();
+        let room = self.live.room(&self.obj(), frame.size(), may_repeat);
         let arrival = Arrival {
             span: self.span(&frame),
             frame,

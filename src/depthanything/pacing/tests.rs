@@ -207,14 +207,17 @@ fn so_many_frames_may_wait() {
     for (rate, bytes, frames) in [
         (10, 1 << 20, 4),
         (30, 1 << 20, 12),
-        (60, 1 << 20, 16),
+        (60, 1 << 20, 24),
+        (200, 1 << 20, 32),
         (1, 1 << 20, 2),
-        (60, 8 << 20, 8),
+        (60, 8 << 20, 12),
         (60, 100 << 20, 2),
-        (60, 0, 16),
+        (60, 0, 24),
     ] {
         pacer.set_rate(rate, 1);
-        assert_eq!(pacer.room(bytes), frames, "{rate} fps of {bytes} bytes");
+        let room = pacer.room(bytes, false);
+        assert_eq!(room, frames, "{rate} fps of {bytes} bytes");
+        assert!(pacer.room(bytes, true) >= room);
     }
 }
 
@@ -308,7 +311,7 @@ fn simulate(setup: Setup) -> (Vec<Shown>, Vec<f64>) {
     let mut reset_at = None;
     let (mut now, mut sink_is_free) = (0.0_f64, 0.0_f64);
     let (mut shown, mut networked) = (Vec::<Shown>::new(), Vec::new());
-    let room = pacer.room(1 << 20);
+    let room = pacer.room(1 << 20, setup.repeats.is_some());
     while let Some(frame) = arrivals.pop_front() {
         now = now.max(frame.came as f64 / 1e6);
         let behind = arrivals.iter().take_while(|next| next.came <= ns(now));
