@@ -82,6 +82,7 @@ impl Film {
             seed: self.seed,
             sizes: vec![self.size],
             kind: Some(self.kind),
+            weights: crate::scenes::usual(),
             clean: true,
         };
         let (scene, _, _, mut r) = sample::scene(&wanted, number);
@@ -256,6 +257,7 @@ pub fn write_details(folder: &Path, seed: u64, size: (usize, usize), count: u64)
             seed,
             sizes: vec![(288, 216)],
             kind: Some(kind),
+            weights: crate::scenes::usual(),
             clean: true,
         };
         let (scene, ..) = sample::scene(&wanted, i);

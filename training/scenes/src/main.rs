@@ -29,6 +29,9 @@ struct Which {
     /// Only this kind of scene (see `kinds`).
     #[arg(long)]
     kind: Option<String>,
+    /// How often kinds come: NAME=WEIGHT, by commas; those not named keep their weight, unless `rest=WEIGHT` is there too.
+    #[arg(long, value_delimiter = ',', value_parser = parse_weight, conflicts_with = "kind")]
+    mix: Vec<(String, f32)>,
     /// Leave the sensor stage off: sharp, without noise.
     #[arg(long)]
     clean: bool,
@@ -125,6 +128,19 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
+/// In `--mix`: every kind that is not named.
+const REST: &str = "rest";
+
+fn parse_weight(text: &str) -> Result<(String, f32), String> {
+    let parsed = text
+        .split_once('=')
+        .and_then(|(name, weight)| Some((name.to_owned(), weight.parse::<f32>().ok()?)));
+    match parsed {
+        Some((name, weight)) if (0.0..=1e6).contains(&weight) => Ok((name, weight)),
+        _ => Err(format!("'{text}' is not NAME=WEIGHT, weights from 0 on")),
+    }
+}
+
 fn parse_fps(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(f) if f > 0.0 && f <= 1000.0 => Ok(f),
@@ -140,10 +156,21 @@ impl Which {
             None => None,
             Some(name) => Some(kind_of(name)?),
         };
+        let mut weights = scenes::usual();
+        if let Some((_, rest)) = self.mix.iter().find(|(name, _)| name == REST) {
+            weights.fill(*rest);
+        }
+        for (name, weight) in self.mix.iter().filter(|(name, _)| name != REST) {
+            weights[kind_of(name)?] = *weight;
+        }
+        if weights.iter().sum::<f32>() <= 0.0 {
+            return Err("--mix leaves no kind of scene".into());
+        }
         Ok(Wanted {
             seed: self.seed,
             sizes: self.sizes.clone(),
             kind,
+            weights,
             clean: self.clean,
         })
     }

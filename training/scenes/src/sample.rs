@@ -16,6 +16,8 @@ pub struct Wanted {
     pub sizes: Vec<(usize, usize)>,
     /// Only this kind.
     pub kind: Option<usize>,
+    /// How often each kind comes, in the order of [`KINDS`]: [`scenes::usual`], or other weights.
+    pub weights: Vec<f32>,
     /// Leave the sensor stage off.
     pub clean: bool,
 }
@@ -61,7 +63,7 @@ struct Drawn {
 fn draw(wanted: &Wanted, index: u64) -> Drawn {
     let mut r = Rng::new(wanted.seed, index);
     let size = wanted.sizes[r.int(0, wanted.sizes.len())];
-    let drawn = draw_kind(&mut r);
+    let drawn = draw_kind(&mut r, &wanted.weights);
     let kind = wanted.kind.unwrap_or(drawn);
     for attempt in 0.. {
         let scene = scenes::make(kind, r.fork());
@@ -80,11 +82,11 @@ fn draw(wanted: &Wanted, index: u64) -> Drawn {
     unreachable!("the loop ends by its attempts")
 }
 
-fn draw_kind(r: &mut Rng) -> usize {
-    let total: f32 = KINDS.iter().map(|k| k.weight).sum();
+fn draw_kind(r: &mut Rng, weights: &[f32]) -> usize {
+    let total: f32 = weights.iter().sum();
     let mut x = r.unit() * total;
-    for (i, k) in KINDS.iter().enumerate() {
-        x -= k.weight;
+    for (i, weight) in weights.iter().enumerate() {
+        x -= weight;
         if x < 0.0 {
             return i;
         }

@@ -10,6 +10,7 @@ fn wanted(kind: Option<usize>) -> Wanted {
         seed: 42,
         sizes: vec![(64, 48), (48, 64)],
         kind,
+        weights: depth_scenes::scenes::usual(),
         clean: false,
     }
 }
@@ -38,6 +39,22 @@ fn a_sample_depends_on_seed_and_index_alone() {
         hash(&sample(&other, 0)),
         "another seed gives another picture"
     );
+}
+
+#[test]
+fn a_mix_says_which_kinds_come_and_how_often() {
+    let mut weights = vec![0.0; KINDS.len()];
+    let (often, seldom) = (3, 7);
+    weights[often] = 3.0;
+    weights[seldom] = 1.0;
+    let w = Wanted {
+        weights,
+        ..wanted(None)
+    };
+    let kinds: Vec<usize> = (0..40).map(|i| sample(&w, i).kind).collect();
+    let count = |kind| kinds.iter().filter(|k| **k == kind).count();
+    assert_eq!(count(often) + count(seldom), 40, "no other kind");
+    assert!((20..38).contains(&count(often)), "three in four: {kinds:?}");
 }
 
 #[test]

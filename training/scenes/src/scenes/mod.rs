@@ -4,6 +4,7 @@ pub mod city;
 pub mod closeup;
 pub mod common;
 pub mod detail;
+pub mod everyday;
 pub mod interior;
 pub mod natural;
 pub mod nature;
@@ -70,7 +71,17 @@ pub const KINDS: &[Kind] = &[
     kind("foliage", 2.0, nature::foliage, true),
     kind("flying", 1.0, still::flying, false),
     kind("rocks", 1.5, nature::rocks, false),
+    // only where a mix names them: streams without one stay what they are
+    kind("within-reach", 0.0, everyday::within_reach, false),
+    kind("parked", 0.0, everyday::parked, false),
+    kind("passage", 0.0, everyday::passage, false),
 ];
+
+/// How often each kind comes if nothing else is asked for.
+#[must_use]
+pub fn usual() -> Vec<f32> {
+    KINDS.iter().map(|k| k.weight).collect()
+}
 
 /// The id of a kind by its name.
 #[must_use]

@@ -106,7 +106,8 @@ fn street_of(m: &mut Maker, night: bool, wet: bool) {
     common::focus(m, depth, 0.15);
 }
 
-fn pavement(m: &mut Maker, way: &Frame, half: f32, walk: f32) {
+/// Slabs beside a road of this half width, and paint on it.
+pub fn pavement(m: &mut Maker, way: &Frame, half: f32, walk: f32) {
     if m.r.chance(0.75) {
         let slab = Material::random(
             &mut m.r,
@@ -160,7 +161,8 @@ fn pavement(m: &mut Maker, way: &Frame, half: f32, walk: f32) {
     }
 }
 
-fn house_rows(m: &mut Maker, way: &Frame, edge: f32, night: bool) {
+/// Houses along both sides, their fronts at `edge` from the middle.
+pub fn house_rows(m: &mut Maker, way: &Frame, edge: f32, night: bool) {
     let tall = m.r.log(3.5, 22.0);
     let gaps = m.r.chance(0.4);
     for s in [-1.0f32, 1.0] {
