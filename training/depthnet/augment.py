@@ -35,7 +35,8 @@ def crop(rgb: np.ndarray, inverse: np.ndarray, size: tuple[int, int], r: Generat
     aspect = width / height * math.exp(r.normal(0, 0.08))
     ch = min(h, w / aspect)
     cw = ch * aspect
-    zoom = r.uniform(0.45, 1.0) if r.random() < 0.6 else 1.0
+    # often all of it: a part is what a long lens sees, and how wide a view is decides how far things are
+    zoom = r.uniform(0.5, 1.0) if r.random() < 0.35 else 1.0
     ch, cw = max(int(ch * zoom), 32), max(min(int(cw * zoom), w), 32)
     top, left = int(r.integers(0, h - ch + 1)), int(r.integers(0, w - cw + 1))
     part = rgb[top : top + ch, left : left + cw]
@@ -138,11 +139,17 @@ def degrade(rgb: np.ndarray, r: Generator) -> np.ndarray:
 
 
 def bars(rgb: np.ndarray, inverse: np.ndarray, r: Generator) -> None:
-    """Letterbox or pillar bars, in place; nothing is learnt of their depth."""
-    axis = int(r.random() < 0.3)
-    n = int(rgb.shape[axis] * r.uniform(0.04, 0.16))
-    level = int(r.integers(0, 20))
-    for part in (slice(0, n), slice(rgb.shape[axis] - n, None)):
+    """Letterbox or pillar bars, or the border that a sensor's picture has once it is rectified, in place.
+
+    Nothing is learnt of their depth.
+    """
+    letterbox = r.random() < 0.5
+    level = int(r.integers(0, 20)) if letterbox or r.random() < 0.4 else int(r.integers(225, 256))
+    shares = [r.uniform(0.04, 0.16)] * 2 if letterbox else r.uniform(0.0, 0.05, 4)
+    axes = (int(r.random() < 0.3),) * 2 if letterbox else (0, 0, 1, 1)
+    for i, (axis, share) in enumerate(zip(axes, shares)):
+        n = int(rgb.shape[axis] * share)
+        part = slice(0, n) if i % 2 == 0 else slice(rgb.shape[axis] - n, None)
         where = (part,) if axis == 0 else (slice(None), part)
         rgb[where] = level
         inverse[where] = IGNORE
@@ -165,6 +172,6 @@ def augment(
         rgb = restyle(rgb, r)
     rgb = degrade(colour(rgb, r), r)
     inverse = np.ascontiguousarray(inverse)
-    if r.random() < 0.04:
+    if r.random() < 0.06:
         bars(rgb, inverse, r)
     return rgb, inverse

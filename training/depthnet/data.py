@@ -19,6 +19,8 @@ STD = (0.229, 0.224, 0.225)
 SMALL = ((168, 224), (168, 224), (224, 168), (196, 196), (140, 252), (154, 210))
 MIDDLE = ((224, 294), (224, 294), (294, 224), (252, 252), (196, 350), (252, 336))
 LARGE = ((252, 448), (336, 448), (448, 336), (336, 336))
+# of batches for the coarse branch alone: its own view of a larger picture, multiples of its cells
+VIEWS = ((256, 352), (256, 352), (256, 448), (352, 256), (256, 256), (256, 320))
 HUGE = ((378, 504), (350, 616), (518, 350), (434, 434))
 
 
@@ -47,21 +49,37 @@ def normalise(rgb: Tensor) -> Tensor:
 
 
 class Batches(IterableDataset):
-    """Endless batches (rgb u8 [b,h,w,3], inverse depth f32 [b,h,w]); `batch` is for sizes of 168x224."""
+    """Endless batches (rgb u8 [b,h,w,3], inverse depth f32 [b,h,w], for the whole network?); `batch` is for sizes of 168x224.
 
-    def __init__(self, pools: list[Path], seed: int, batch: int, seen: int = 0, paste: float = 0.1, pace: float = 1.0, final: bool = False):
+    A share `views` of them is for the coarse branch alone, at the size at which it sees large pictures.
+    """
+
+    def __init__(
+        self,
+        pools: list[Path],
+        seed: int,
+        batch: int,
+        seen: int = 0,
+        paste: float = 0.1,
+        pace: float = 1.0,
+        final: bool = False,
+        views: float = 0.0,
+    ):
         self.roots, self.seed, self.batch, self.seen, self.paste, self.pace = pools, seed, batch, seen, paste, pace
-        self.final = final
+        self.final, self.views = final, views
 
     def draw(self, pools: list[tuple[Pool, np.ndarray]], area: int, r: np.random.Generator):
-        """A sample from a pool, finer ones for larger batches."""
-        fine = [p for p in pools if p[0].area >= 0.8 * area] or pools[-1:]
+        """A sample from a pool, finer ones for larger batches; of pools as fine as each other, in proportion to what they hold."""
+        fine = [p for p in pools if p[0].area >= 0.8 * area] or [p for p in pools if p[0].area == pools[-1][0].area]
+        least = [p for p in fine if p[0].area == fine[0][0].area]
         while True:
-            pool, slots = fine[0] if len(fine) == 1 or r.random() < 0.7 else fine[int(r.integers(len(fine)))]
+            some = least if len(least) == len(fine) or r.random() < 0.7 else fine
+            counts = np.array([len(slots) for _, slots in some])
+            pool, slots = some[int(r.choice(len(some), p=counts / counts.sum()))]
             if (sample := pool.get(int(slots[r.integers(len(slots))]))) is not None:
                 return sample[0], forget_bars(*sample[:2])
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, bool]]:
         torch.set_num_threads(1)
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
@@ -73,10 +91,11 @@ class Batches(IterableDataset):
                 pools = sorted((f for f in found if len(f[1]) > 0), key=lambda f: f[0].area)
             turn += 1
             weights = FINAL if self.final else [m for m in SCHEDULE if m.images <= seen * self.pace][-1].weights
-            group = (SMALL, MIDDLE, LARGE, HUGE)[int(r.choice(4, p=weights))]
+            whole = self.views == 0 or r.random() >= self.views
+            group = (SMALL, MIDDLE, LARGE, HUGE)[int(r.choice(4, p=weights))] if whole else VIEWS
             size = group[int(r.integers(len(group)))]
             area = size[0] * size[1]
-            count = max(4, int(round(self.batch * min(2.0, 37632 / area) / 4)) * 4)
+            count = max(4, int(round(self.batch * min(2.0, 37632 / area) / 4)) * 4) if whole else self.batch
             pictures, targets = [], []
             while len(pictures) < count:
                 other = self.draw(pools, area, r) if r.random() < self.paste else None
@@ -86,4 +105,4 @@ class Batches(IterableDataset):
                 pictures.append(rgb)
                 targets.append(inverse)
             seen += count * workers
-            yield torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(targets))
+            yield torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(targets)), whole

@@ -1,11 +1,15 @@
 """Losses on relative inverse depth. Targets are inverse depth [b,h,w]; NaN is not looked at."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 SCALES = 4
 PAIRS = 1500
+ROUNDS = 4  # of fitting
+FAINT = 0.1  # of the mean inverse depth: what is added to inverse depths before they are compared as distances
 FLOOR = 0.02  # of a prediction's spread, where 1 is the nearest
 
 
@@ -61,19 +65,56 @@ def absolute(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return mean((predicted - scaled).abs(), valid)
 
 
+@torch.no_grad()
+def fit(predicted: Tensor, target: Tensor, valid: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift [b,1,1] that bring the prediction nearest to the target, by least absolute errors of distance.
+
+    The figure that measured depth is judged by, in rounds of weighted least squares. What is farther than 1/`far` counts less.
+    """
+    p, t, keep = (x.flatten(1)[:, ::7].double() for x in (predicted, target, valid))
+    distance = t + far.flatten(1)
+    weight = keep / distance.square()
+    for _ in range(ROUNDS):
+        total = weight.sum(1, keepdim=True).clamp(min=1e-12)
+        mp, mt = (weight * p).sum(1, keepdim=True) / total, (weight * t).sum(1, keepdim=True) / total
+        together = (weight * (p - mp) * (t - mt)).sum(1, keepdim=True)
+        alone = (weight * (p - mp).square()).sum(1, keepdim=True)
+        scale = together / alone.clamp(min=1e-12)
+        shift = mt - scale * mp
+        off = (scale * p + shift - t).abs() / distance
+        weight = keep / (distance.square() * off.clamp(min=0.02))
+    upright = scale > 0  # else the best that an upside-down answer can do is to be flat
+    scale, shift = torch.where(upright, scale, 0.0), torch.where(upright, shift, mt)
+    return scale.float()[..., None], shift.float()[..., None]
+
+
+def amounts(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """How far off distances are, as logarithms of their ratio [b,h,w], once scale and shift are fitted.
+
+    Near and far count alike, unlike in inverse depth, where a few near pixels outweigh a room. The sky, and what is more than
+    `1 / FAINT` times as far as the mean, hardly counts. Below half the target the logarithm goes on as a line: it has no end.
+    """
+    far = FAINT * (torch.where(valid, target, 0.0).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)).clamp(min=1e-4)[:, None, None]
+    scale, shift = fit(predicted.detach(), target, valid, far)
+    ratio = (scale * predicted + shift + far) / (target + far)
+    return torch.where(ratio > 0.5, ratio.clamp(min=0.5).log(), 2 * ratio - 1 - math.log(2))
+
+
 def depth_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum, and its parts for the log. Both arguments [b,h,w]."""
     predicted, valid = predicted.float(), ~target.isnan()
     target = torch.where(valid, target, 0.0)
     p, t = standardise(predicted, valid, FLOOR), standardise(target, valid)
-    residual = p - t
+    residual, off = p - t, amounts(predicted, target, valid)
     parts = {
         "shape": mean(soften(residual), valid),
         "edges": gradients(residual, valid),
         "order": ordinal(p, t, valid),
         "absolute": absolute(predicted, target, valid),
+        "amounts": mean(soften(off, 1.0), valid),
+        "slopes": gradients(off, valid),
     }
-    weights = {"shape": 1.0, "edges": 0.5, "order": 0.15, "absolute": 0.15}
+    weights = {"shape": 0.5, "edges": 0.3, "order": 0.15, "absolute": 0.15, "amounts": 1.5, "slopes": 0.3}
     return sum(weights[k] * v for k, v in parts.items()), parts
 
 
@@ -84,8 +125,10 @@ def guide_loss(guide: Tensor, target: Tensor, cell: int) -> Tensor:
     small = F.interpolate(padded, size=guide.shape[-2:], mode="nearest-exact")[:, 0]
     valid = ~small.isnan()
     small = torch.where(valid, small, 0.0)
-    residual = standardise(guide.float(), valid, FLOOR) - standardise(small, valid)
-    return mean(soften(residual), valid) + 0.15 * absolute(guide.float(), small, valid)
+    guide = guide.float()
+    residual, off = standardise(guide, valid, FLOOR) - standardise(small, valid), amounts(guide, small, valid)
+    shape = 0.5 * mean(soften(residual), valid) + 0.15 * absolute(guide, small, valid)
+    return shape + 1.5 * mean(soften(off, 1.0), valid) + 0.15 * gradients(off, valid)
 
 
 def steady_loss(predicted: Tensor, twin: Tensor, target: Tensor) -> Tensor:

@@ -170,6 +170,10 @@ class Coarse(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             x = self.view(x.float())
+        return self.describe(x)
+
+    def describe(self, x: Tensor) -> Tensor:
+        """From the view itself, sides multiples of a cell."""
         _, eighth, sixteenth, deepest = self.backbone(x)
         deep = self.embed(deepest)
         b, width, h, w = deep.shape
@@ -215,6 +219,10 @@ class DepthNet(nn.Module):
             y = self.mix[i](double(self.lift[i](y)) + self.side[i](features[i]))
         depth = F.pixel_shuffle(self.out(y), 2)[:, 0, :h, :w]
         return depth, self.guide(context)[:, 0]
+
+    def alone(self, x: Tensor) -> Tensor:
+        """The coarse branch's own depth, at 1/8 of `x`, which is its view already: sides multiples of 32."""
+        return self.guide(self.coarse.describe(x))[:, 0]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.both(x)[0]

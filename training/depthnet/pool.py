@@ -20,6 +20,7 @@ from .renderer import Sample
 # what the trainer renders into a pool, by the name of its folder: sizes (width x height) and pixels of a slot
 RECIPES = {
     "small": ("288x216,288x216,324x192,216x288", 288 * 216),
+    "middle": ("352x264,352x264,400x232,264x352,304x304", 352 * 264),
     "large": ("504x378,504x378,567x336,378x504", 504 * 378),
 }
 
@@ -85,6 +86,7 @@ def fill(
     worker: int = 0,
     workers: int = 1,
     count: int | None = None,
+    mix: str | None = None,
 ) -> None:
     """Render into every `workers`-th slot: as fast as it goes for an eighth of them, then `rate` a second.
 
@@ -92,7 +94,7 @@ def fill(
     """
     mine = np.arange(worker, pool.capacity, workers)
     done = int(pool.meta[mine, 0].max(initial=0))
-    samples = renderer.stream(path, seed * 1000 + worker, sizes, first=done, count=count)
+    samples = renderer.stream(path, seed * 1000 + worker, sizes, first=done, count=count, extra=("--mix", mix) if mix else ())
     due = time.monotonic()
     parent = os.getppid()
     for sample in samples:
@@ -113,6 +115,7 @@ def main() -> None:
     parser.add_argument("--capacity", type=int, default=30000)
     parser.add_argument("--renderer")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--mix", help="how often kinds of scenes come, as depth-scenes takes it: room=30,table=10")
     parser.add_argument("--rate", type=float, default=0.0, help="samples a second after the first eighth; 0: no limit")
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
@@ -124,7 +127,7 @@ def main() -> None:
     if a.once:
         a.count = pool.capacity - len(pool.filled())
     if a.count != 0:
-        fill(pool, a.renderer, a.seed, sizes, a.rate, a.worker, a.workers, a.count)
+        fill(pool, a.renderer, a.seed, sizes, a.rate, a.worker, a.workers, a.count, a.mix)
 
 
 if __name__ == "__main__":

@@ -163,22 +163,28 @@ class Trainer:
         warm = min(1.0, (self.steps + 1) / 200)
         return self.args.rate * warm * min(1.0, math.sqrt(self.args.hold / max(self.images, 1)))
 
-    def step(self, rgb: Tensor, target: Tensor, rate: float) -> dict[str, Tensor]:
+    def step(self, rgb: Tensor, target: Tensor, whole: bool, rate: float) -> dict[str, Tensor]:
+        """Learn from a batch: the whole network, or its coarse branch alone."""
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = rate * (self.args.backbone if name == "backbone" else 1)
         rgb = rgb.to(self.device, non_blocking=True).float()
         target = target.to(self.device, non_blocking=True)
         pairs = max(1, len(rgb) // TWINS)
-        right, down = torch.randint(-TURN, TURN + 1, (2,)).tolist() if torch.rand(()) < 0.5 else (0, 0)
+        right, down = torch.randint(-TURN, TURN + 1, (2,)).tolist() if whole and torch.rand(()) < 0.5 else (0, 0)
         twins = turned(noisy(rgb[:pairs]), right, down)
         rgb, target = torch.cat([rgb, twins]), torch.cat([target, turned(target[:pairs], right, down)])
         with torch.autocast(self.device.type, torch.bfloat16):
-            depth, guide = self.net.both(normalise(rgb))
-        loss, parts = depth_loss(depth, target)
-        parts["guide"] = guide_loss(guide, target, FINE_CELL)
-        parts["steady"] = steady_loss(turned(depth[:pairs], right, down), depth[-pairs:], target[-pairs:])
-        loss = loss + 0.3 * parts["guide"] + 2 * parts["steady"]
+            depth, guide = self.net.both(normalise(rgb)) if whole else (None, self.net.alone(normalise(rgb)))
+        if whole:
+            loss, parts = depth_loss(depth, target)
+            parts["guide"] = guide_loss(guide, target, FINE_CELL)
+            parts["steady"] = steady_loss(turned(depth[:pairs], right, down), depth[-pairs:], target[-pairs:])
+            loss = loss + 0.3 * parts["guide"] + 2 * parts["steady"]
+        else:
+            known = target[-pairs:, 4::8, 4::8]
+            parts = {"view": guide_loss(guide, target, FINE_CELL), "view_steady": steady_loss(guide[:pairs], guide[-pairs:], known)}
+            loss = parts["view"] + 2 * parts["view_steady"]
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -206,6 +212,7 @@ def renderers(args: argparse.Namespace) -> list[subprocess.Popen]:
         command = ["nice", "-n", "4", sys.executable, "-m", "depthnet.pool", str(pool), "--recipe", pool.name]
         command += ["--seed", str(args.seed + 100 * i), "--rate", str(args.fresh), "--capacity", str(capacity)]
         command += ["--renderer", args.renderer] if args.renderer else []
+        command += ["--mix", args.mix] if args.mix else []
         for worker in range(count):
             each = ["--workers", str(count), "--worker", str(worker)]
             writers.append(subprocess.Popen([*command, *each], cwd=Path(__file__).parent.parent))
@@ -237,7 +244,7 @@ def train(args: argparse.Namespace) -> None:
     start = trainer.images
     stop = start + args.cooldown if args.cooldown else args.images
     validation = Validation(args.held_out, args.validate) if args.held_out and args.held_out.exists() else None
-    batches = Batches(args.pool, args.seed, args.batch, start, pace=args.pace, final=bool(args.cooldown))
+    batches = Batches(args.pool, args.seed, args.batch, start, pace=args.pace, final=bool(args.cooldown), views=args.views)
     told: list[int] = []  # to stop: the step is finished and saved
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _: told.append(n))
@@ -261,15 +268,16 @@ def train(args: argparse.Namespace) -> None:
         def note(**values) -> None:
             log.write(json.dumps({"images": trainer.images, "time": round(time.time()), **values}) + "\n")
 
-        for rgb, target in loader:
+        for rgb, target, whole in loader:
             rate = trainer.rate()
             if args.cooldown:
                 spent = (time.monotonic() - began) / (60 * args.minutes) if args.minutes else 0.0
                 rate *= max(0.01, 1 - max(spent, (trainer.images - start) / args.cooldown))
-            shown.append(trainer.step(rgb, target, rate))
+            shown.append(trainer.step(rgb, target, whole, rate))
             now = time.monotonic()
             if len(shown) == args.show:
-                means = {k: round(torch.stack([s[k] for s in shown]).mean().item(), 4) for k in shown[0]}
+                names = dict.fromkeys(k for s in shown for k in s)
+                means = {k: round(torch.stack([s[k] for s in shown if k in s]).mean().item(), 4) for k in names}
                 note(rate=round(rate, 7), speed=round((trainer.images - start) / (now - began), 1), **means)
                 shown = []
             done = trainer.images >= stop or (args.minutes and now - began > 60 * args.minutes) or told
@@ -303,6 +311,7 @@ def main() -> None:
     parser.add_argument("--name", default="cooled", help="name of the branch's checkpoint")
     parser.add_argument("--source", type=Path, help="start from this checkpoint rather than RUN/last.pt")
     parser.add_argument("--batch", type=int, default=16, help="images of 168x224; more of smaller ones, fewer of larger")
+    parser.add_argument("--views", type=float, default=0.0, help="share of batches for the coarse branch alone, as it sees large pictures")
     parser.add_argument("--rate", type=float, default=7e-4)
     parser.add_argument("--backbone", type=float, default=0.05, help="rate of the backbone, against --rate; 0 leaves it as it is")
     parser.add_argument("--hold", type=float, default=300_000, help="images after which the rate begins to fall")
@@ -313,6 +322,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
     parser.add_argument("--renderers", type=int, nargs="+", default=[0], help="processes that refill each pool")
     parser.add_argument("--renderer", help="the depth-scenes executable")
+    parser.add_argument("--mix", help="how often kinds of scenes come, as depth-scenes takes it: room=30,table=10")
     parser.add_argument("--capacity", type=int, nargs="+", default=[30000, 4000], help="samples each pool holds")
     parser.add_argument("--start", type=int, default=500, help="samples it must hold before training begins")
     parser.add_argument("--fresh", type=float, default=3.0, help="samples a second from each, once an eighth of the pool is filled; 0: no limit")

@@ -48,10 +48,36 @@ def test_batches(tmp_path):
         pool.put(i, i + 1, scene(i))
     batches = iter(Batches([tmp_path], seed=1, batch=8, seen=2_000_000, paste=0.5))
     for _ in range(8):
-        rgb, target = next(batches)
+        rgb, target, whole = next(batches)
+        assert whole
         assert rgb.dtype == torch.uint8 and rgb.shape[:3] == target.shape
         assert all(side % 14 == 0 for side in target.shape[1:])
         assert (target.isnan() | (target >= 0)).all() and target.isnan().float().mean() < 0.5
+
+
+def test_batches_for_the_coarse_branch_have_the_size_of_its_view(tmp_path):
+    pool = Pool(tmp_path, 216 * 288, 4)
+    for i in range(4):
+        pool.put(i, i + 1, scene(i))
+    batches = iter(Batches([tmp_path], seed=1, batch=4, views=0.5))
+    kinds = set()
+    for _ in range(12):
+        _, target, whole = next(batches)
+        kinds.add(whole)
+        assert whole or (min(target.shape[1:]) == 256 and all(side % 32 == 0 for side in target.shape[1:]))
+    assert kinds == {True, False}
+
+
+def test_pools_as_fine_as_each_other_are_drawn_from_alike(tmp_path):
+    for name, count in (("a", 2), ("b", 6)):
+        pool = Pool(tmp_path / name, 216 * 288, count)
+        for i in range(count):
+            pool.put(i, i + 1, Sample(scene(i).rgb, np.full((216, 288), 1.0 if name == "a" else 2.0, np.float32), 0, i))
+    batches = Batches([tmp_path / "a", tmp_path / "b"], seed=1, batch=4)
+    pools = [(p, p.filled()) for p in map(Pool, batches.roots)]
+    r = np.random.default_rng(0)
+    seen = [float(batches.draw(pools, 168 * 224, r)[1].mean()) for _ in range(200)]
+    assert 0.15 < seen.count(1.0) / 200 < 0.35
 
 
 def test_depth_follows_the_picture_through_augmentation():
@@ -64,7 +90,7 @@ def test_depth_follows_the_picture_through_augmentation():
         picture, target = augment((rgb, inverse), (112, 154), r)
         near, far = target > 0.5, target <= 0.5
         if near.mean() > 0.1 and far.mean() > 0.1:
-            assert picture[near].mean() > picture[far].mean() + 5
+            assert abs(picture[near].mean() - picture[far].mean()) > 5  # light may have become dark
 
 
 def test_nothing_is_learnt_under_bars():

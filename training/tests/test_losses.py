@@ -1,5 +1,5 @@
 import torch
-from depthnet.losses import depth_loss, guide_loss, soften, standardise, steady_loss
+from depthnet.losses import amounts, depth_loss, fit, guide_loss, mean, soften, standardise, steady_loss
 
 
 def ramp(b: int = 2, h: int = 56, w: int = 70) -> torch.Tensor:
@@ -60,3 +60,42 @@ def test_steady_loss_is_the_change_against_the_spread():
     target = x.clone()
     target[:, :10] = torch.nan
     assert steady_loss(x, torch.cat([x[:, :10] + 1, x[:, 10:]], 1), target) == 0
+
+
+def everything(x: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(x, dtype=torch.bool)
+
+
+def test_amounts_are_blind_to_scale_and_shift():
+    target = ramp()
+    assert amounts(100 * target + 7, target, everything(target)).abs().max() < 1e-3
+
+
+def test_near_and_far_amounts_count_alike():
+    """A fifth too far is as bad at one metre as at ten, unlike in inverse depth."""
+    distance = torch.linspace(1, 10, 90)[None, :, None].repeat(1, 1, 60)
+    target, off = 1 / distance, []
+    for part in (slice(0, 9), slice(81, 90)):
+        wrong = target.clone()
+        wrong[:, part] /= 1.2
+        off.append(amounts(wrong, target, everything(target))[:, part].abs().mean())
+    assert 0.1 < off[0] < 0.2 and 0.8 < off[0] / off[1] < 1.6
+
+
+def test_fitted_amounts_are_not_drawn_by_a_few():
+    target = ramp()
+    predicted = (target - 0.2) / 3
+    few = torch.rand_like(target) < 0.1
+    predicted[few] = predicted[few].flip(0)  # one in ten says nothing
+    far = torch.full((2, 1, 1), 1e-3)
+    scale, shift = fit(predicted, target, everything(target), far)
+    assert (scale - 3).abs().max() < 0.1 and (shift - 0.2).abs().max() < 0.05
+
+
+def test_amounts_have_finite_gradients_everywhere():
+    target = ramp()
+    target[:, :20] = 0  # the sky
+    for predicted in (torch.full_like(target, 0.3), -target, 1000 * torch.randn_like(target)):
+        predicted.requires_grad_()
+        mean(soften(amounts(predicted, target, everything(target)), 1.0), everything(target)).backward()
+        assert torch.isfinite(predicted.grad).all()

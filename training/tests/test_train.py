@@ -30,14 +30,14 @@ def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch):
     one = trainer(monkeypatch)
-    one.step(*batch(0), 1e-3)
+    one.step(*batch(0), True, 1e-3)
     train.save(tmp_path / "last.pt", one.state())
     two = trainer(monkeypatch)
     two.restore(tmp_path / "last.pt")
     assert (two.images, two.steps) == (2, 1)
     for t in (one, two):
         torch.manual_seed(5)
-        t.step(*batch(1), 1e-3)
+        t.step(*batch(1), True, 1e-3)
     for a, b in zip(one.net.parameters(), two.net.parameters()):
         assert torch.allclose(a, b, atol=1e-6)
     assert not list(tmp_path.glob("*.[0-9]*"))
@@ -59,13 +59,26 @@ def test_turned_moves_everything_alike():
 
 def test_it_learns_a_ramp(monkeypatch):
     t = trainer(monkeypatch)
-    parts = [t.step(*batch(i), 1e-3)["absolute"].item() for i in range(12)]
+    parts = [t.step(*batch(i), True, 1e-3)["absolute"].item() for i in range(12)]
     assert parts[-1] < parts[0]
+
+
+def test_a_view_is_learnt_from_by_the_coarse_branch_alone(monkeypatch):
+    t = trainer(monkeypatch)
+    before = {n: p.detach().clone() for n, p in t.net.named_parameters()}
+    rgb, target = batch(0)
+    rgb, target = rgb[:, :96, :128], target[:, :96, :128]
+    for _ in range(2):  # the head starts at zero: the branch behind it moves from the second step on
+        parts = t.step(rgb, target, False, 1e-3)
+    assert set(parts) == {"view", "view_steady"}
+    moved = {n for n, p in t.net.named_parameters() if not torch.equal(p, before[n])}
+    assert {"guide.weight", "coarse.embed.weight", "coarse.blocks.0.attention.qkv.weight"} <= moved
+    assert all(n.startswith(("coarse.", "guide.")) for n in moved)
 
 
 def test_a_checkpoint_travels(tmp_path: Path, monkeypatch):
     t = trainer(monkeypatch)
-    t.step(*batch(0), 1e-3)
+    t.step(*batch(0), True, 1e-3)
     train.save(tmp_path / "last.pt", t.state())
     monkeypatch.setattr(travel, "PART", 1 << 20)
     travel.pack(tmp_path / "last.pt", tmp_path / "bag")
