@@ -44,6 +44,19 @@ int main(int count, char **arguments) {
 }
 "#;
 
+/// Ends so many milliseconds after it has begun to play.
+const HASTY: &str = r#"
+#include <gst/gst.h>
+#include <stdlib.h>
+int main(int count, char **arguments) {
+    gst_init(&count, &arguments);
+    GstElement *pipeline = gst_parse_launch(arguments[2], NULL);
+    gst_element_set_state(pipeline, GST_STATE_PLAYING);
+    g_usleep(1000 * atoi(arguments[1]));
+    exit(0);
+}
+"#;
+
 const PYTHON: &str = r#"
 import sys, time, gi
 gi.require_version("Gst", "1.0")
@@ -82,23 +95,41 @@ fn plugin() -> PathBuf {
         .expect("the plugin, which `cargo test` builds")
 }
 
-fn ends(mut host: Command, folder: &Path, runtime: &str, element: &str) {
+/// `program`, in C, with GStreamer.
+fn host(program: &str, folder: &Path) -> PathBuf {
+    let flags = Command::new("pkg-config")
+        .args(["--cflags", "--libs", "gstreamer-1.0"])
+        .output()
+        .expect("pkg-config, which building needs too");
+    let flags: Vec<String> = String::from_utf8_lossy(&flags.stdout)
+        .split_whitespace()
+        .map(ToOwned::to_owned)
+        .collect();
+    let host = folder.join("host");
+    compile(program, &host, &flags);
+    host
+}
+
+fn with_plugin<'a>(host: &'a mut Command, folder: &Path, runtime: &str) -> &'a mut Command {
     let library = common::runtime_library(runtime)
         .unwrap_or_else(|| panic!("ONNX Runtime in .runtime/{runtime}: ./check installs it"));
-    let watch = folder.join("watch.so");
-    compile(WATCH, &watch, &["-shared".into(), "-fPIC".into()]);
     let plugins = folder.join("plugins");
     let _ = std::fs::create_dir(&plugins);
     let _ = std::os::unix::fs::symlink(plugin(), plugins.join("libgstdepthanything.so"));
-    let output: Output = host
-        .arg(format!("videotestsrc ! {element} ! fakesink"))
-        .env("ORT_DYLIB_PATH", library)
-        .env("LD_PRELOAD", watch)
+    host.env("ORT_DYLIB_PATH", library)
         .env("GST_PLUGIN_PATH", plugins)
         .env("GST_REGISTRY", folder.join("registry.bin"))
         // plugins are looked at in this process: another one would be watched, too
         .env("GST_REGISTRY_FORK", "no")
         .env("XDG_CACHE_HOME", folder.join("cache"))
+}
+
+fn ends(mut host: Command, folder: &Path, runtime: &str, element: &str) {
+    let watch = folder.join("watch.so");
+    compile(WATCH, &watch, &["-shared".into(), "-fPIC".into()]);
+    let output: Output = with_plugin(&mut host, folder, runtime)
+        .arg(format!("videotestsrc ! {element} ! fakesink"))
+        .env("LD_PRELOAD", watch)
         .output()
         .expect("the program runs");
     let told = String::from_utf8_lossy(&output.stderr);
@@ -132,18 +163,32 @@ fn runtimes() -> Vec<(&'static str, &'static str)> {
 #[test]
 fn a_c_program_that_exits_while_playing() {
     let folder = tempfile::tempdir().expect("folder");
-    let flags = Command::new("pkg-config")
-        .args(["--cflags", "--libs", "gstreamer-1.0"])
-        .output()
-        .expect("pkg-config, which building needs too");
-    let flags: Vec<String> = String::from_utf8_lossy(&flags.stdout)
-        .split_whitespace()
-        .map(ToOwned::to_owned)
-        .collect();
-    let host = folder.path().join("host");
-    compile(HOST, &host, &flags);
+    let host = host(HOST, folder.path());
     for (runtime, element) in runtimes() {
         ends(Command::new(&host), folder.path(), runtime, element);
+    }
+}
+
+/// As when the file that is to be played is no video.
+#[test]
+fn a_program_that_exits_while_the_model_is_loaded() {
+    let folder = tempfile::tempdir().expect("folder");
+    let host = host(HASTY, folder.path());
+    for (runtime, element) in &runtimes()[..2.min(runtimes().len())] {
+        for milliseconds in (0..300).step_by(20) {
+            let mut host = Command::new(&host);
+            let output = with_plugin(&mut host, folder.path(), runtime)
+                .arg(milliseconds.to_string())
+                .arg(format!("videotestsrc ! {element} ! fakesink"))
+                .output()
+                .expect("the program runs");
+            assert!(
+                output.status.success(),
+                "{element}, {milliseconds} ms: {} {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
     }
 }
 

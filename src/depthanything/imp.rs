@@ -20,7 +20,7 @@ use super::stats::Stats;
 use super::stream::{Asked, Moment, Stream, Warning};
 use super::worker::Worker;
 use super::{CAT, caps};
-use crate::engine::shared::Interrupt;
+use crate::engine::{self, shared::Interrupt};
 use crate::error::Error;
 use crate::sync::lock;
 
@@ -59,6 +59,11 @@ impl ObjectSubclass for DepthAnything {
 }
 
 impl ObjectImpl for DepthAnything {
+    fn constructed(&self) {
+        self.parent_constructed();
+        engine::watch_main_thread();
+    }
+
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(settings::specs);
         PROPERTIES.as_ref()
@@ -138,6 +143,7 @@ impl ElementImpl for DepthAnything {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        engine::watch_main_thread();
         if transition == gst::StateChange::PausedToReady {
             self.set_interrupted(true);
         }

@@ -36,6 +36,7 @@ use crate::panics;
 pub use network::Network;
 pub use precision::Precision;
 pub use provider::ExecutionProvider;
+pub(crate) use under_way::watch_main_thread;
 
 use precision::{Attempt, Choice};
 use session::Setup;

@@ -19,6 +19,8 @@ struct State {
     /// Threads in such a library, each as often as it is.
     count: usize,
     is_ending: bool,
+    /// The end of the process goes on then, whatever is under way.
+    until: Option<Instant>,
 }
 
 struct Door {
@@ -30,6 +32,7 @@ static DOOR: Door = Door {
     state: Mutex::new(State {
         count: 0,
         is_ending: false,
+        until: None,
     }),
     left: Condvar::new(),
 };
@@ -37,6 +40,36 @@ static DOOR: Door = Door {
 thread_local! {
     /// How often this thread is in such a library.
     static OWN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Waits when the thread that has it calls `exit`. The C library lets thread locals go before anything else, so this is
+/// in time for libraries that are being loaded, too: their own destructors are registered later than [`wait`], which
+/// makes them run before it.
+struct OfThread;
+
+impl Drop for OfThread {
+    fn drop(&mut self) {
+        wait();
+    }
+}
+
+thread_local! {
+    static MAIN: OfThread = const { OfThread };
+}
+
+/// To be called where the main thread comes by: if it ends the process, nothing is destroyed before what is under way has
+/// ended, not even what is being loaded. Elsewhere it does nothing: other threads end for other reasons.
+pub(crate) fn watch_main_thread() {
+    // SAFETY: it has no conditions
+    #[cfg(target_os = "linux")]
+    let is_main = u32::try_from(unsafe { libc::gettid() }) == Ok(std::process::id());
+    #[cfg(not(target_os = "linux"))]
+    let is_main = false;
+    if is_main {
+        let id = std::process::id();
+        let _ = PROCESS.compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = MAIN.try_with(|_| ());
+    }
 }
 
 /// The process is ending, and nothing begins any more.
@@ -93,9 +126,9 @@ extern "C" fn wait() {
         return;
     }
     let own = OWN.try_with(Cell::get).unwrap_or(0);
-    let end = Instant::now() + LONGEST;
     let mut state = lock(&DOOR.state);
     state.is_ending = true;
+    let end = *state.until.get_or_insert_with(|| Instant::now() + LONGEST);
     while state.count > own {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
