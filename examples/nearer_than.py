@@ -172,6 +172,33 @@ def zone(text):
     return label, box
 
 
+def check(film):
+    """Ends the program if there is nothing to read."""
+    if os.path.isdir(film):
+        sys.exit(f"error: {film} is a folder, not a file")
+    if not os.path.exists(film):
+        sys.exit(f"error: there is no file {film}")
+    if os.path.isfile(film) and os.path.getsize(film) == 0:
+        sys.exit(f"error: {film} is empty")
+    if not os.access(film, os.R_OK):
+        sys.exit(f"error: {film} can't be read: permission denied")
+
+
+def in_words(message, film):
+    """What an error message says; if it is of reading or decoding, with the file's name."""
+    error, debug = message.parse_error()
+    factory = message.src.get_factory() if isinstance(message.src, Gst.Element) else None
+    if factory and factory.get_name() == "depthanything":
+        return error.message
+    # what a demultiplexer says when nobody wants what it has
+    words = error.message
+    if "not-linked" in (debug or ""):
+        words = "there is no video in it"
+    elif "Missing decoder: " in (debug or ""):
+        words = "GStreamer has no decoder here for " + debug.split("Missing decoder: ")[1].split(" (")[0]
+    return f"can't decode {film}: {words}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", help="a film, a device (/dev/video0) or a URI (rtsp://…)")
@@ -189,8 +216,8 @@ def main():
     if not options.zone and not options.detector:
         parser.error("nothing to watch: give --zone or --detector")
     is_file = not options.source.startswith("/dev/") and "://" not in options.source
-    if is_file and not os.path.isfile(options.source):
-        sys.exit(f"error: there is no file {options.source}")
+    if is_file:
+        check(options.source)
 
     Gst.init(None)
     if Gst.ElementFactory.find("depthanything") is None:
@@ -232,14 +259,14 @@ def main():
 
     pipeline.set_state(Gst.State.PLAYING)
     try:
-        follow(pipeline.get_bus())
+        follow(pipeline.get_bus(), options.source)
     except KeyboardInterrupt:
         pass
     finally:
         pipeline.set_state(Gst.State.NULL)
 
 
-def follow(bus):
+def follow(bus, film):
     """Prints what is posted, to the end."""
     while True:
         message = bus.timed_pop(Gst.SECOND // 10)
@@ -248,9 +275,12 @@ def follow(bus):
         if message.type == Gst.MessageType.EOS:
             return
         if message.type == Gst.MessageType.ERROR:
-            sys.exit("error: " + message.parse_error()[0].message)
+            sys.exit("error: " + in_words(message, film))
         if message.type == Gst.MessageType.WARNING:
-            print("warning: " + message.parse_warning()[0].message, file=sys.stderr)
+            words = message.parse_warning()[0].message
+            # an error that says more comes next
+            if words != "Delayed linking failed.":
+                print("warning: " + words, file=sys.stderr)
         structure = message.get_structure()
         if message.type == Gst.MessageType.ELEMENT and structure.has_name("nearer-than"):
             told = {name: structure.get_value(name) for name in ("region", "near", "unit", "seconds")}

@@ -46,10 +46,10 @@ def frames(film, **properties):
     depth_sink = pipeline.get_by_name("depth")
     pipeline.set_state(Gst.State.PLAYING)
     try:
-        while (depth := pull(pipeline, depth_sink)) is not None:
+        while (depth := pull(pipeline, depth_sink, film)) is not None:
             time = depth.get_buffer().pts
             # a frame may be without depth; depth is never without its frame
-            while (color := pull(pipeline, color_sink)).get_buffer().pts != time:
+            while (color := pull(pipeline, color_sink, film)).get_buffer().pts != time:
                 pass
             meta = depth.get_buffer().get_custom_meta("GstDepthMeta").get_structure()
             scale, offset = meta.get_value("scale"), meta.get_value("offset")
@@ -65,15 +65,18 @@ def frames(film, **properties):
         pipeline.set_state(Gst.State.NULL)
 
 
-def pull(pipeline, sink):
+def pull(pipeline, sink, film):
     """The next sample of an appsink; None at the end of the film."""
     while True:
         sample = sink.emit("try-pull-sample", Gst.SECOND // 10)
         # what was found wrong with a frame is told before it
         while message := pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR | Gst.MessageType.WARNING):
             if message.type == Gst.MessageType.ERROR:
-                sys.exit("error: " + message.parse_error()[0].message)
-            print("warning: " + message.parse_warning()[0].message, file=sys.stderr)
+                sys.exit("error: " + in_words(message, film))
+            words = message.parse_warning()[0].message
+            # an error that says more comes next
+            if words != "Delayed linking failed.":
+                print("warning: " + words, file=sys.stderr)
         if sample is not None:
             return sample
         if sink.get_property("eos"):
@@ -104,6 +107,33 @@ def points(z, fx, fy, cx, cy):
     return np.stack([(column - cx) * z / fx, (row - cy) * z / fy, z], axis=-1)
 
 
+def check(film):
+    """Ends the program if there is nothing to read."""
+    if os.path.isdir(film):
+        sys.exit(f"error: {film} is a folder, not a file")
+    if not os.path.exists(film):
+        sys.exit(f"error: there is no file {film}")
+    if os.path.isfile(film) and os.path.getsize(film) == 0:
+        sys.exit(f"error: {film} is empty")
+    if not os.access(film, os.R_OK):
+        sys.exit(f"error: {film} can't be read: permission denied")
+
+
+def in_words(message, film):
+    """What an error message says; if it is of reading or decoding, with the file's name."""
+    error, debug = message.parse_error()
+    factory = message.src.get_factory() if isinstance(message.src, Gst.Element) else None
+    if factory and factory.get_name() == "depthanything":
+        return error.message
+    # what a demultiplexer says when nobody wants what it has
+    words = error.message
+    if "not-linked" in (debug or ""):
+        words = "there is no video in it"
+    elif "Missing decoder: " in (debug or ""):
+        words = "GStreamer has no decoder here for " + debug.split("Missing decoder: ")[1].split(" (")[0]
+    return f"can't decode {film}: {words}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("film", help="the film or photo; of a film, its first frame is taken")
@@ -118,8 +148,7 @@ def main():
     parser.add_argument("--resolution", type=int, default=518, help="short side of what the network sees")
     parser.add_argument("--depth-unit", type=float, default=0.001, help="metric models: metres per step of a sample")
     options = parser.parse_args()
-    if not os.path.isfile(options.film):
-        sys.exit(f"error: there is no file {options.film}")
+    check(options.film)
 
     Gst.init(None)
     if Gst.ElementFactory.find("depthanything") is None:
@@ -144,7 +173,7 @@ def main():
         write_ply(options.out, cloud[known], color[known])
         print(f"{time:.3f} s: {known.sum()} points in {options.out}, {(~known).sum()} pixels without depth")
         return
-    sys.exit("error: no frame there")
+    sys.exit(f"error: {options.film} has no frame that can be decoded")
 
 
 def write_ply(path, points, colors):

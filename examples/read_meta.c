@@ -97,7 +97,7 @@ main (int argc, char **argv)
   pipeline = gst_parse_launch ("filesrc name=film ! decodebin ! depthanything"
       " ! appsink name=depth sync=false emit-signals=true", &error);
   if (error != NULL) {
-    g_printerr ("%s\n", error->message);
+    g_printerr ("error: %s\n", error->message);
     return 1;
   }
   film = gst_bin_get_by_name (GST_BIN (pipeline), "film");
@@ -111,7 +111,7 @@ main (int argc, char **argv)
   gst_element_set_state (pipeline, GST_STATE_NULL);
   if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR) {
     gst_message_parse_error (message, &error, NULL);
-    g_printerr ("%s\n", error->message);
+    g_printerr ("error: %s: %s\n", argv[1], error->message);
     g_clear_error (&error);
     code = 1;
   }

@@ -45,17 +45,44 @@ def print_middle(sample):
     )
 
 
-def on_sample(sink):
+def on_sample(sink, seen):
     print_middle(sink.emit("pull-sample"))
+    seen.append(True)
     return Gst.FlowReturn.OK
+
+
+def check(film):
+    """Ends the program if there is nothing to read."""
+    if os.path.isdir(film):
+        sys.exit(f"error: {film} is a folder, not a file")
+    if not os.path.exists(film):
+        sys.exit(f"error: there is no file {film}")
+    if os.path.isfile(film) and os.path.getsize(film) == 0:
+        sys.exit(f"error: {film} is empty")
+    if not os.access(film, os.R_OK):
+        sys.exit(f"error: {film} can't be read: permission denied")
+
+
+def in_words(message, film):
+    """What an error message says; if it is of reading or decoding, with the file's name."""
+    error, debug = message.parse_error()
+    factory = message.src.get_factory() if isinstance(message.src, Gst.Element) else None
+    if factory and factory.get_name() == "depthanything":
+        return error.message
+    # what a demultiplexer says when nobody wants what it has
+    words = error.message
+    if "not-linked" in (debug or ""):
+        words = "there is no video in it"
+    elif "Missing decoder: " in (debug or ""):
+        words = "GStreamer has no decoder here for " + debug.split("Missing decoder: ")[1].split(" (")[0]
+    return f"can't decode {film}: {words}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("film", help="the film or photo")
     film = parser.parse_args().film
-    if not os.path.isfile(film):
-        sys.exit(f"error: there is no file {film}")
+    check(film)
     Gst.init(None)
     if Gst.ElementFactory.find("depthanything") is None:
         sys.exit("error: GStreamer finds no element depthanything; in the project's folder: . scripts/env.sh")
@@ -63,15 +90,18 @@ def main():
         "filesrc name=film ! decodebin ! depthanything"
         " ! appsink name=depth sync=false emit-signals=true"
     )
+    seen = []
     pipeline.get_by_name("film").set_property("location", film)
-    pipeline.get_by_name("depth").connect("new-sample", on_sample)
+    pipeline.get_by_name("depth").connect("new-sample", on_sample, seen)
     pipeline.set_state(Gst.State.PLAYING)
     message = pipeline.get_bus().timed_pop_filtered(
         Gst.CLOCK_TIME_NONE, Gst.MessageType.EOS | Gst.MessageType.ERROR
     )
     pipeline.set_state(Gst.State.NULL)
     if message.type == Gst.MessageType.ERROR:
-        sys.exit("error: " + message.parse_error()[0].message)
+        sys.exit("error: " + in_words(message, film))
+    if not seen:
+        sys.exit(f"error: {film} has no frame that can be decoded")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,16 @@
 //!
 //! `read_meta.py` and `read_meta.c` beside it do the same without this library.
 
+#[path = "common/decoding.rs"]
+mod decoding;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::Parser;
+use decoding::Decoding;
 use gst::prelude::*;
 use gst_video::VideoFrameExt;
 use gstdepthanything::depth_meta::{DepthMeta, Unit};
@@ -33,9 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    if !arguments.film.is_file() {
-        return Err(format!("there is no file {}", arguments.film.display()).into());
-    }
+    decoding::check(&arguments.film)?;
     gst::init()?;
     gstdepthanything::plugin_register_static()?;
 
@@ -49,9 +53,12 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let sink = element("depth")?
         .downcast::<gst_app::AppSink>()
         .map_err(|_| "not an appsink")?;
+    let seen = Arc::new(AtomicBool::new(false));
+    let see = seen.clone();
     let callbacks = gst_app::AppSinkCallbacks::builder()
-        .new_sample(|sink| {
+        .new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            see.store(true, Relaxed);
             print_middle(&sample).map_err(|error| {
                 gst::element_error!(sink, gst::StreamError::Format, ["{error}"]);
                 gst::FlowError::Error
@@ -64,14 +71,25 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let bus = pipeline.bus().ok_or("no bus")?;
     // a failure to start comes as a message too, and that says why
     let _ = pipeline.set_state(gst::State::Playing);
-    let message = bus.timed_pop_filtered(
-        gst::ClockTime::NONE,
-        &[gst::MessageType::Eos, gst::MessageType::Error],
-    );
+    let mut decoding = Decoding::of(&arguments.film);
+    let failure = loop {
+        let Some(message) = bus.timed_pop(gst::ClockTime::NONE) else {
+            break None;
+        };
+        let failure = decoding.hear(&message);
+        if failure.is_some() || message.type_() == gst::MessageType::Eos {
+            break failure;
+        }
+    };
     pipeline.set_state(gst::State::Null)?;
-    match message.as_ref().map(|message| message.view()) {
-        Some(gst::MessageView::Error(error)) => Err(error.error().message().into()),
-        _ => Ok(()),
+    match failure {
+        Some(failure) => Err(failure.into()),
+        None if seen.load(Relaxed) => Ok(()),
+        None => Err(format!(
+            "{} has no frame that can be decoded",
+            arguments.film.display()
+        )
+        .into()),
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn link_video(
             gst::element_error!(
                 pipeline,
                 gst::StreamError::WrongType,
-                ("there is no video in this file that can be decoded here")
+                ("there is no video in it that can be decoded here")
             );
         }
     });

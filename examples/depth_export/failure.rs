@@ -65,6 +65,11 @@ impl Failure {
         }
     }
 
+    /// The same, in other words.
+    pub(crate) fn in_other(self, words: String) -> Self {
+        Self { words, ..self }
+    }
+
     /// The same, with more to say behind it.
     pub(crate) fn and(mut self, more: &str) -> Self {
         self.words.push('\n');

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use crate::decoding::Decoding;
 use crate::failure::{Failure, Result};
 
 /// Time stamps that differ by no more than this, in nanoseconds, are the same.
@@ -70,7 +71,7 @@ impl Index {
                 let _ = pad.link(&target);
             }
         });
-        let result = play(&pipeline, &found);
+        let result = play(&pipeline, &found, Decoding::of(film));
         let _ = pipeline.set_state(gst::State::Null);
         result?;
         let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
@@ -167,22 +168,24 @@ impl Found {
     }
 }
 
-fn play(pipeline: &gst::Pipeline, found: &Mutex<Found>) -> Result<()> {
+fn play(pipeline: &gst::Pipeline, found: &Mutex<Found>, mut decoding: Decoding) -> Result<()> {
     let bus = pipeline.bus().ok_or("a pipeline without a bus")?;
     // the message on the bus says more
     let _ = pipeline.set_state(gst::State::Playing);
     let (mut last, mut seen) = (Instant::now(), 0);
     loop {
-        let message = bus.timed_pop_filtered(
-            gst::ClockTime::from_mseconds(200),
-            &[gst::MessageType::Eos, gst::MessageType::Error],
-        );
+        let message = bus.timed_pop(gst::ClockTime::from_mseconds(200));
+        let words = message.as_ref().and_then(|message| decoding.hear(message));
         match message.as_ref().map(|message| message.view()) {
             Some(gst::MessageView::Error(error)) => {
-                return Err(Failure::of_pipeline(&error.error()));
+                let failure = Failure::of_pipeline(&error.error());
+                return Err(match words {
+                    Some(words) => failure.in_other(words),
+                    None => failure,
+                });
             }
-            Some(_) => return Ok(()),
-            None => {}
+            Some(gst::MessageView::Eos(_)) => return Ok(()),
+            _ => {}
         }
         if crate::stop::asked().is_some() {
             return Ok(());

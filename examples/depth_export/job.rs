@@ -564,6 +564,7 @@ impl Job<'_> {
         let mut expected = Expected::new(rest);
         let (mut scene, mut given) = (None, journal.done());
         let mut cut_off = CutOff::default();
+        let mut end = None;
         loop {
             let shown = match player.next()? {
                 Next::Frame(shown) => shown,
@@ -577,6 +578,8 @@ impl Job<'_> {
                 given += 1;
             }
             let mut frame = self.frame(&shown)?;
+            let duration = frame.row.duration.unwrap_or_default();
+            end = shown.time.map(|time| time + duration);
             frame.row.meta.scene = match shots::place(shots, shown.number) {
                 Some(place) => u32::try_from(place).unwrap_or(u32::MAX),
                 // scenes are counted on where another run ended
@@ -598,10 +601,30 @@ impl Job<'_> {
         cut_off.tell();
         let missing = self.missing_at_end(player, &expected, given)?;
         leave_out(&missing);
+        if self.arguments.frames.is_none() && self.arguments.shard.is_none() {
+            self.tell_of_a_torn_end(player, end);
+        }
         for missing in missing.numbers() {
             output.skip(missing, journal)?;
         }
         Ok(End::Done)
+    }
+
+    /// A film that was cut short says how long it was.
+    fn tell_of_a_torn_end(&self, player: &Player, end: Option<gst::ClockTime>) {
+        /// Its sound may be longer than its pictures.
+        const SLACK: gst::ClockTime = gst::ClockTime::from_mseconds(250);
+        if let (Some(end), Some(length), Source::Film(film)) =
+            (end, player.duration(), &self.source)
+            && length > end + SLACK
+        {
+            eprintln!(
+                "warning: {} is {:.2} s long, and the last frame that could be decoded ends at {:.2} s: is it whole?",
+                film.display(),
+                length.seconds_f64(),
+                end.seconds_f64()
+            );
+        }
     }
 
     /// What is wanted, and did not come before the end. An error if that can't be.

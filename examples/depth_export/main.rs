@@ -18,6 +18,8 @@
 //! | 130, 143 | interrupted; what is finished is whole |
 
 mod container;
+#[path = "../common/decoding.rs"]
+mod decoding;
 mod exr;
 mod failure;
 mod film;

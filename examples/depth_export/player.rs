@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use gstdepthanything::geometry::Size;
 
+use crate::decoding::Decoding;
 use crate::failure::{Failure, Result};
 use crate::index::{Index, segment, source_time};
 use crate::selection::Selection;
@@ -107,7 +108,7 @@ impl Player {
             fault: None,
             strict: place.is_some(),
         }));
-        let messages = Messages::new(&pipeline)?;
+        let messages = Messages::new(&pipeline)?.of(setup.source);
         let mut player = Self {
             pipeline,
             sink,
@@ -435,6 +436,8 @@ impl Gate {
 /// What the pipeline has said so far.
 pub(crate) struct Messages {
     bus: gst::Bus,
+    /// Of a pipeline that decodes a file.
+    decoding: Option<Decoding>,
     /// Every sink has had the end of the film.
     pub(crate) ended: bool,
     failure: Option<Failure>,
@@ -444,19 +447,32 @@ impl Messages {
     pub(crate) fn new(pipeline: &gst::Pipeline) -> Result<Self> {
         Ok(Self {
             bus: pipeline.bus().ok_or("a pipeline without a bus")?,
+            decoding: None,
             ended: false,
             failure: None,
         })
     }
 
+    /// Names the file that can't be decoded.
+    fn of(self, source: &Source) -> Self {
+        Self {
+            decoding: Some(Decoding::of(source.path())),
+            ..self
+        }
+    }
+
     /// Hears what is new; the first error ends it.
     pub(crate) fn hear(&mut self) -> Result<()> {
         while let Some(message) = self.bus.pop() {
+            let words = self.decoding.as_mut().and_then(|it| it.hear(&message));
             match message.view() {
                 gst::MessageView::Eos(_) => self.ended = true,
                 gst::MessageView::Error(error) => {
-                    self.failure
-                        .get_or_insert(Failure::of_pipeline(&error.error()));
+                    let failure = Failure::of_pipeline(&error.error());
+                    self.failure.get_or_insert(match words {
+                        Some(words) => failure.in_other(words),
+                        None => failure,
+                    });
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gst::prelude::*;
 
+use crate::decoding;
 use crate::failure::{Failure, Result};
 use crate::frames::number_place;
 use crate::link_video::link_video;
@@ -20,6 +21,8 @@ pub(crate) enum Source {
 /// Numbered pictures in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sequence {
+    /// As it was asked for.
+    pattern: PathBuf,
     folder: PathBuf,
     before: String,
     after: String,
@@ -32,19 +35,27 @@ impl Source {
     /// What `path` names: a file, or a pattern such as `shot.%04d.png` or `shot.####.png`. A sequence begins at `start`, or
     /// with its lowest number.
     pub(crate) fn find(path: &Path, start: Option<u64>, rate: gst::Fraction) -> Result<Self> {
-        if path.is_file() {
-            return Ok(Self::Film(path.to_owned()));
-        }
         let name = path.file_name().and_then(|name| name.to_str());
-        if let Some((before, _, after)) = name.and_then(number_place) {
+        let pattern = name.and_then(number_place).filter(|_| !path.is_file());
+        if let Some((before, _, after)) = pattern {
             return Sequence::find(path, [before, after], start, rate).map(Self::Sequence);
         }
-        let hint = if path.is_dir() {
-            ", it is a folder: of pictures, name them all, as in shot.%04d.png"
-        } else {
-            ""
-        };
-        Err(format!("there is no file {}{hint}", path.display()).into())
+        decoding::check(path).map_err(|words| {
+            let hint = match path.is_dir() {
+                true => ": of pictures, name them all, as in shot.%04d.png",
+                false => "",
+            };
+            Failure::never(words + hint)
+        })?;
+        Ok(Self::Film(path.to_owned()))
+    }
+
+    /// What the user calls it.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Film(path) => path,
+            Self::Sequence(sequence) => &sequence.pattern,
+        }
     }
 
     /// Number of the first frame.
@@ -111,6 +122,7 @@ impl Sequence {
             .into());
         }
         Ok(Self {
+            pattern: path.to_owned(),
             folder: folder.to_owned(),
             before: before.to_owned(),
             after: after.to_owned(),

@@ -6,6 +6,8 @@
 //! ```
 
 mod contact_sheet;
+#[path = "../common/decoding.rs"]
+mod decoding;
 #[path = "../common/link_video.rs"]
 mod link_video;
 #[path = "../common/properties.rs"]
@@ -21,6 +23,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use contact_sheet::ContactSheet;
+use decoding::Decoding;
 use gst::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
 use link_video::link_video;
@@ -55,9 +58,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         folder,
         properties,
     } = Arguments::parse();
-    if !film.is_file() {
-        return Err(format!("there is no file {}", film.display()).into());
-    }
+    decoding::check(&film)?;
     std::fs::create_dir_all(&folder)
         .map_err(|error| format!("can't make the folder {}: {error}", folder.display()))?;
 
@@ -90,6 +91,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 /// One film on its way.
 struct Job {
     pipeline: gst::Pipeline,
+    film: PathBuf,
     depth: gst::Element,
     progress: Arc<Progress>,
     sheet: Arc<Mutex<ContactSheet>>,
@@ -154,6 +156,7 @@ impl Job {
         }
         Ok(Self {
             pipeline,
+            film: film.to_owned(),
             depth,
             progress,
             sheet,
@@ -167,13 +170,16 @@ impl Job {
         let failure = Arc::new(OnceLock::new());
         let bus = self.pipeline.bus().ok_or("no bus")?;
         let (quit, fail, progress) = (main_loop.clone(), failure.clone(), self.progress.clone());
+        let decoding = Arc::new(Mutex::new(Decoding::of(&self.film)));
+        let heard = decoding.clone();
+        let hear = move |message: &gst::MessageRef| heard.lock().ok()?.hear(message);
         let watch = bus.add_watch(move |_, message| {
+            if let Some(failure) = hear(message) {
+                let _ = fail.set(failure);
+                quit.quit();
+            }
             match message.view() {
                 gst::MessageView::Eos(_) => quit.quit(),
-                gst::MessageView::Error(error) => {
-                    let _ = fail.set(error.error().message().to_owned());
-                    quit.quit();
-                }
                 gst::MessageView::Warning(warning) => {
                     progress.say(&format!("warning: {}", warning.error().message()));
                 }
@@ -203,9 +209,9 @@ impl Job {
         if started.is_ok() {
             main_loop.run();
         } else if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error])
-            && let gst::MessageView::Error(error) = message.view()
+            && let Some(words) = decoding.lock().ok().and_then(|mut it| it.hear(&message))
         {
-            let _ = failure.set(error.error().message().to_owned());
+            let _ = failure.set(words);
         }
         drop(watch);
         self.pipeline.set_state(gst::State::Null)?;
@@ -219,7 +225,11 @@ impl Job {
             .sheet
             .lock()
             .map(|mut sheet| std::mem::take(&mut *sheet));
-        sheet.map_err(|_| "a frame could not be drawn".into())
+        let sheet = sheet.map_err(|_| "a frame could not be drawn")?;
+        if self.progress.frames.load(Relaxed) == 0 && !self.stopping.load(Relaxed) {
+            return Err(format!("{} has no frame that can be decoded", self.film.display()).into());
+        }
+        Ok(sheet)
     }
 }
 

@@ -8,6 +8,8 @@
 //! stamp belongs together. `cloud.rs` has the geometry.
 
 mod cloud;
+#[path = "../common/decoding.rs"]
+mod decoding;
 #[path = "../common/properties.rs"]
 mod properties;
 
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cloud::{Assumption, Camera, Cloud, Distance, Intrinsics};
+use decoding::Decoding;
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo};
 use gstdepthanything::depth_meta::{DepthMeta, Unit};
@@ -94,9 +97,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    if !arguments.film.is_file() {
-        return Err(format!("there is no file {}", arguments.film.display()).into());
-    }
+    decoding::check(&arguments.film)?;
     if arguments.near >= arguments.far {
         return Err("--near is not below --far".into());
     }
@@ -111,7 +112,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if gst::ElementFactory::find("depthanything").is_none() {
         gstdepthanything::plugin_register_static()?;
     }
-    let pairs = Pairs::new(arguments)?;
+    let mut pairs = Pairs::new(arguments)?;
     let mut count = 0u64;
     let mut left_out = LeftOut::default();
     while let Some((color, depth)) = pairs.next()? {
@@ -127,7 +128,16 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     }
     match count {
-        0 => return Err("no frame there: does the film end before --at?".into()),
+        0 if arguments.at > 0.0 => {
+            return Err("no frame there: does the film end before --at?".into());
+        }
+        0 => {
+            return Err(format!(
+                "{} has no frame that can be decoded",
+                arguments.film.display()
+            )
+            .into());
+        }
         _ if single => println!("{}", arguments.out.display()),
         _ => println!("{count} clouds in {}", arguments.out.display()),
     }
@@ -200,6 +210,7 @@ struct Pairs {
     pipeline: gst::Pipeline,
     color: gst_app::AppSink,
     depth: gst_app::AppSink,
+    decoding: Decoding,
 }
 
 impl Pairs {
@@ -252,6 +263,7 @@ impl Pairs {
         let pairs = Self {
             color: sink("color")?,
             depth: sink("depth")?,
+            decoding: Decoding::of(&arguments.film),
             pipeline,
         };
         // a failure to start comes as a message too, and that says why
@@ -260,14 +272,14 @@ impl Pairs {
     }
 
     /// The next frame and its depth; none at the end of the film.
-    fn next(&self) -> Result<Option<(gst::Sample, gst::Sample)>, Box<dyn Error>> {
-        let Some(depth) = self.pull(&self.depth)? else {
+    fn next(&mut self) -> Result<Option<(gst::Sample, gst::Sample)>, Box<dyn Error>> {
+        let Some(depth) = self.pull(&self.depth.clone())? else {
             return Ok(None);
         };
         let time = |sample: &gst::Sample| sample.buffer().and_then(|buffer| buffer.pts());
         loop {
             let color = self
-                .pull(&self.color)?
+                .pull(&self.color.clone())?
                 .ok_or("depth without the frame that it is of")?;
             // a frame may be without depth; depth is never without a frame
             if time(&color) == time(&depth) {
@@ -276,13 +288,13 @@ impl Pairs {
         }
     }
 
-    fn pull(&self, sink: &gst_app::AppSink) -> Result<Option<gst::Sample>, Box<dyn Error>> {
+    fn pull(&mut self, sink: &gst_app::AppSink) -> Result<Option<gst::Sample>, Box<dyn Error>> {
         let bus = self.pipeline.bus().ok_or("a pipeline without a bus")?;
         loop {
-            if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error])
-                && let gst::MessageView::Error(error) = message.view()
-            {
-                return Err(error.error().message().into());
+            while let Some(message) = bus.pop() {
+                if let Some(failure) = self.decoding.hear(&message) {
+                    return Err(failure.into());
+                }
             }
             match sink.try_pull_sample(gst::ClockTime::from_mseconds(100)) {
                 None if sink.is_eos() => return Ok(None),
