@@ -5,6 +5,8 @@ mod common;
 
 #[path = "../examples/common/link_video.rs"]
 mod link_video;
+#[path = "../examples/common/orientation.rs"]
+mod orientation;
 
 use std::path::{Path, PathBuf};
 
@@ -57,6 +59,56 @@ fn stored(orientation: u16) -> (usize, usize, Vec<u8>) {
     (width, height, pixels)
 }
 
+/// Exif data that says so.
+fn exif(orientation: u16) -> Vec<u8> {
+    let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01".to_vec();
+    exif.extend(orientation.to_be_bytes());
+    exif.extend([0; 6]);
+    exif
+}
+
+/// A PNG or WebP file of it.
+fn other_photo(folder: &Path, orientation: u16, encoder: &str) -> PathBuf {
+    let (width, height, pixels) = stored(orientation);
+    let path = folder.join(format!("{encoder}-{orientation}"));
+    let pipeline = Pipeline::new(&format!(
+        "appsrc name=in format=time caps=video/x-raw,format=RGB,width={width},height={height},framerate=25/1 \
+         ! videoconvert ! {encoder} ! filesink location=\"{}\"",
+        path.display()
+    ));
+    feed(&pipeline, vec![pixels]);
+    pipeline.run().expect("a picture");
+    let mut bytes = std::fs::read(&path).expect("it is there");
+    let exif = exif(orientation);
+    let length = u32::try_from(exif.len()).expect("a short chunk");
+    if bytes.starts_with(b"RIFF") {
+        bytes.extend(b"EXIF");
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(exif);
+        let length = u32::try_from(bytes.len() - 8).expect("a small file");
+        bytes[4..8].copy_from_slice(&length.to_le_bytes());
+    } else {
+        let named = [b"eXIf", exif.as_slice()].concat();
+        let mut sum = u32::MAX;
+        for &byte in &named {
+            sum ^= u32::from(byte);
+            for _ in 0..8 {
+                sum = (sum >> 1) ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 };
+            }
+        }
+        let chunk = [
+            &length.to_be_bytes(),
+            named.as_slice(),
+            &(!sum).to_be_bytes(),
+        ]
+        .concat();
+        // behind the head
+        bytes.splice(33..33, chunk);
+    }
+    std::fs::write(&path, bytes).expect("it can be written");
+    path
+}
+
 /// A JPEG file of it.
 fn photo(folder: &Path, orientation: u16) -> PathBuf {
     let (width, height, pixels) = stored(orientation);
@@ -69,9 +121,8 @@ fn photo(folder: &Path, orientation: u16) -> PathBuf {
     feed(&pipeline, vec![pixels]);
     pipeline.run().expect("a JPEG");
     let plain = std::fs::read(&path).expect("it is there");
-    let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01".to_vec();
-    exif.extend(orientation.to_be_bytes());
-    exif.extend([0; 6]);
+    let mut exif = b"Exif\0\0".to_vec();
+    exif.extend(self::exif(orientation));
     let length = u16::try_from(exif.len() + 2).expect("a short segment");
     let mut tagged = plain[..2].to_vec();
     tagged.extend([0xff, 0xe1]);
@@ -134,6 +185,7 @@ fn linked(path: &Path) -> (usize, usize, Vec<u8>) {
         .element("file")
         .set_property("location", path.to_str().expect("UTF-8"));
     let (decoder, video) = (pipeline.element("decoder"), pipeline.element("video"));
+    orientation::tell(path, &video.static_pad("sink").expect("a pad"));
     link_video::link_video(&pipeline.0, &decoder, &video).expect("it can be linked");
     pipeline.play();
     let sample = pipeline.appsink("out").pull_sample().expect("a frame");
@@ -178,6 +230,9 @@ fn photos_are_turned_upright_by_their_exif() {
     let folder = folder("exif");
     for orientation in 1..=8 {
         assert_upright(&photo(&folder, orientation));
+        for encoder in ["pngenc", "webpenc quality=98"] {
+            assert_upright(&other_photo(&folder, orientation, encoder));
+        }
     }
     std::fs::remove_dir_all(folder).expect("it can be removed");
 }

@@ -1,7 +1,7 @@
 //! What is wrong with a file that can't be decoded, in words that name it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use gst::prelude::*;
@@ -88,6 +88,11 @@ impl Decoding {
                 self.missing.join(", no ")
             );
         }
+        if let Some(kind) = picture_in_a_container(Path::new(file)) {
+            return format!(
+                "can't decode {file}: it is {kind}, which GStreamer does not decode here; make a JPEG or PNG of it first"
+            );
+        }
         let words = match unwanted {
             true => "there is no video in it",
             false => words.trim_end_matches('.'),
@@ -106,6 +111,19 @@ impl Decoding {
             first.unwrap_or_default(),
             letters.as_str()
         )
+    }
+}
+
+/// Phones' kinds of pictures, which look like MP4 without anything to play.
+fn picture_in_a_container(file: &Path) -> Option<&'static str> {
+    let mut head = [0; 12];
+    File::open(file).ok()?.read_exact(&mut head).ok()?;
+    match head.split_at(4).1 {
+        b"ftypavif" | b"ftypavis" => Some("an AVIF picture"),
+        b"ftypheic" | b"ftypheix" | b"ftyphevc" | b"ftyphevx" | b"ftypmif1" | b"ftypmsf1" => {
+            Some("a HEIC picture")
+        }
+        _ => None,
     }
 }
 

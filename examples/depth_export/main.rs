@@ -31,6 +31,8 @@ mod journal;
 mod link_video;
 mod matroska;
 mod merge;
+#[path = "../common/orientation.rs"]
+mod orientation;
 mod places;
 mod player;
 mod progress;

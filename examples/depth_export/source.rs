@@ -9,6 +9,7 @@ use crate::decoding;
 use crate::failure::{Failure, Result};
 use crate::frames::number_place;
 use crate::link_video::link_video;
+use crate::orientation;
 use crate::selection::Selection;
 
 /// A film or a sequence.
@@ -263,5 +264,8 @@ pub(crate) fn connect(
     let decoder = gst::ElementFactory::make("decodebin").build()?;
     pipeline.add_many([&element, &decoder])?;
     element.link(&decoder)?;
+    if let (Source::Film(path), Some(pad)) = (source, video.static_pad("sink")) {
+        orientation::tell(path, &pad);
+    }
     link_video(pipeline, &decoder, video).map_err(|error| Failure::never(error.to_string()))
 }

@@ -10,6 +10,8 @@ mod contact_sheet;
 mod decoding;
 #[path = "../common/link_video.rs"]
 mod link_video;
+#[path = "../common/orientation.rs"]
+mod orientation;
 #[path = "../common/properties.rs"]
 mod properties;
 mod selection;
@@ -120,6 +122,9 @@ impl Job {
         element("film")?.set_property("location", film);
         element("depth-film")?.set_property("location", depth_film);
         link_video(&pipeline, &element("decoder")?, &element("video")?)?;
+
+        let pad = element("video")?.static_pad("sink").ok_or("no sink pad")?;
+        orientation::tell(film, &pad);
 
         let depth = element("depth")?;
         let progress = Arc::new(Progress::new());

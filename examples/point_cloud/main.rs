@@ -10,6 +10,8 @@
 mod cloud;
 #[path = "../common/decoding.rs"]
 mod decoding;
+#[path = "../common/orientation.rs"]
+mod orientation;
 #[path = "../common/properties.rs"]
 mod properties;
 
@@ -222,7 +224,7 @@ impl Pairs {
             parser.set_rank(gst::Rank::PRIMARY + 1);
         }
         let pipeline = gst::parse::launch(
-            "filesrc name=film ! decodebin ! videoconvert ! videoflip video-direction=auto ! tee name=frames \
+            "filesrc name=film ! decodebin ! videoconvert name=video ! videoflip video-direction=auto ! tee name=frames \
              frames. ! queue ! videoconvert ! video/x-raw,format=RGB ! appsink name=color sync=false async=false \
              frames. ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 ! depthanything name=network \
                 ! appsink name=depth sync=false async=false max-buffers=2",
@@ -235,6 +237,8 @@ impl Pairs {
             sink.map_err(|_| format!("{name} is no appsink"))
         };
         element("film")?.set_property("location", &arguments.film);
+        let pad = element("video")?.static_pad("sink").ok_or("no sink pad")?;
+        orientation::tell(&arguments.film, &pad);
         let network = element("network")?;
         network.set_property("resolution", arguments.resolution);
         if let Some(model) = &arguments.model {
