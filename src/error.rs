@@ -1,6 +1,6 @@
-//! The one error of the plugin; each variant says what is wrong and what to do, and maps to a GStreamer
-//! domain.
+//! The one error of the plugin; each variant says what is wrong and what to do.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::text::Printable as Show;
@@ -16,8 +16,41 @@ pub struct RuntimeCandidate {
     pub reason: String,
 }
 
-/// Where ONNX Runtime has more to say than its error.
-const MORE: &str = "GST_DEBUG=depthanything:5,onnxruntime:4 tells more";
+/// Something that was asked for, of which there is a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Setting {
+    /// The device of an execution provider.
+    Device,
+    /// Arithmetic of the inference.
+    Precision,
+    /// The values that a model wants its image in.
+    InputNormalization,
+    /// What the samples of depth frames mean.
+    Output,
+    /// The range of values that depth frames show.
+    Range,
+    /// Frames worked on at the same time.
+    InFlight,
+    /// Memory that the network may take.
+    MemoryLimit,
+    /// The lowest resolution that is allowed.
+    MinResolution,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Device => "device",
+            Self::Precision => "precision",
+            Self::InputNormalization => "input normalization",
+            Self::Output => "output",
+            Self::Range => "range",
+            Self::InFlight => "frames in flight",
+            Self::MemoryLimit => "memory limit",
+            Self::MinResolution => "lowest resolution",
+        })
+    }
+}
 
 /// Everything that can go wrong below the element.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -64,11 +97,11 @@ pub enum Error {
         reason: String,
     },
 
-    /// A property's value can't be used with this model or machine.
-    #[error("property {property}: {reason}")]
+    /// What was asked for is not possible with this model or machine.
+    #[error("{setting}: {reason}")]
     Setting {
-        /// The property's name.
-        property: &'static str,
+        /// What it is about.
+        setting: Setting,
         /// What is wrong, and what to do.
         reason: String,
     },
@@ -90,7 +123,7 @@ pub enum Error {
     },
 
     /// A run failed for want of memory.
-    #[error("out of memory at {size}: {}. Lower `resolution`", Show(.reason))]
+    #[error("out of memory at {size}: {}. Lower the resolution", Show(.reason))]
     OutOfMemory {
         /// The network size of the run, as text.
         size: String,
@@ -119,30 +152,4 @@ fn runtime_text(candidates: &[RuntimeCandidate]) -> String {
         );
     }
     text
-}
-
-impl Error {
-    /// As an error message for `post_error_message` or a failed `start`.
-    pub fn to_message(&self) -> gst::ErrorMessage {
-        match self {
-            Self::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ("{self}")),
-            Self::ModelFile { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ("{self}")),
-            Self::ModelInvalid { .. } => gst::error_msg!(gst::StreamError::Format, ("{self}")),
-            Self::ModelUnsupported { .. } => {
-                gst::error_msg!(gst::StreamError::WrongType, ("{self}"))
-            }
-            Self::Provider { .. } => {
-                gst::error_msg!(gst::LibraryError::Init, ("{self}"), ["{MORE}"])
-            }
-            Self::Setting { .. } => gst::error_msg!(gst::LibraryError::Settings, ("{self}")),
-            Self::Frame { .. } => gst::error_msg!(gst::StreamError::Format, ("{self}")),
-            Self::Inference { .. } => {
-                gst::error_msg!(gst::StreamError::Failed, ("{self}"), ["{MORE}"])
-            }
-            Self::OutOfMemory { .. } => {
-                gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{self}"))
-            }
-            Self::Cancelled => gst::error_msg!(gst::ResourceError::Busy, ("{self}")),
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Once;
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
-use gstdepthanything::depthcolorize::Colormap;
+use gstdepthanything::depthcolorize::{Colormap, colormap};
 
 fn init() {
     static INIT: Once = Once::new();
@@ -91,11 +91,12 @@ fn colors(buffer: &gst::Buffer, format: VideoFormat, width: u32, height: u32) ->
 
 fn wanted(
     format: VideoFormat,
-    map: Colormap,
+    map: impl Into<colormap::Colormap>,
     reverse: bool,
     width: u32,
     height: u32,
 ) -> Vec<[u8; 3]> {
+    let map = map.into();
     (0..height)
         .flat_map(|y| (0..width).map(move |x| (x, y)))
         .map(|(x, y)| match format {
@@ -159,7 +160,7 @@ fn every_colormap_by_its_name() {
     let names = [
         "spectral", "inferno", "magma", "plasma", "viridis", "turbo", "gray",
     ];
-    for (name, map) in names.into_iter().zip(Colormap::ALL) {
+    for (name, map) in names.into_iter().zip(colormap::Colormap::ALL) {
         for reverse in [false, true] {
             let mut h = harness(&format!("colormap={name} reverse={reverse}"));
             h.set_src_caps(caps(VideoFormat::Gray16Le, 9, 2));
@@ -328,7 +329,7 @@ fn the_documented_pipeline_runs() {
     let source = include_str!("../src/depthcolorize/mod.rs");
     let line = source
         .lines()
-        .find_map(|line| line.strip_prefix("//! gst-launch-1.0 videotestsrc"))
+        .find_map(|line| line.trim().strip_prefix("* gst-launch-1.0 videotestsrc"))
         .expect("the example");
     let folder = std::env::temp_dir().join(format!("depthcolorize-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("folder");

@@ -8,7 +8,7 @@ use gstdepthanything::engine::network::InputSize;
 use gstdepthanything::engine::{
     Config, ExecutionProvider, Precision, Progress, open as open_network,
 };
-use gstdepthanything::error::Error;
+use gstdepthanything::error::{Error, Setting};
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::ModelSource;
 
@@ -219,8 +219,8 @@ fn devices_that_are_not_there_are_named() {
         }
     }
     match refused(&openvino(ModelSource::Builtin, "XYZ")) {
-        Error::Setting { property, reason } => {
-            assert_eq!(property, "device");
+        Error::Setting { setting, reason } => {
+            assert_eq!(setting, Setting::Device);
             assert!(reason.contains("XYZ"), "{reason}");
         }
         other => panic!("{other}"),

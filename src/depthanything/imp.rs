@@ -9,6 +9,7 @@ use gst_base::subclass::prelude::*;
 use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
 
+use super::errors::ToMessage;
 use super::gaps::{Gaps, Stamp};
 use super::hints::Hints;
 use super::live::Live;

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use gst::prelude::*;
 
 mod caps;
+mod errors;
 mod flight;
 mod gaps;
 mod hints;

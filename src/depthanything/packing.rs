@@ -8,7 +8,7 @@ use super::{DepthOutput, DepthRange};
 use crate::depth_meta::{DepthMeta, Unit};
 use crate::engine::network::{DepthKind, DepthMaps, Description};
 use crate::engine::shared::Work;
-use crate::error::Error;
+use crate::error::{Error, Setting};
 use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping};
 use crate::geometry::Size;
 use crate::range::{Compared, Limits, Mode, Picture, Strength, TemporalFilter, Tracker};
@@ -89,7 +89,7 @@ impl Packer {
             }
             DepthOutput::Metric => {
                 return Err(Error::Setting {
-                    property: "output",
+                    setting: Setting::Output,
                     reason: no_metres(description, named),
                 });
             }

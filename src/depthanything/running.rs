@@ -9,6 +9,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
 use gst_base::subclass::prelude::*;
 
+use super::errors::ToMessage;
 use super::imp::DepthAnything;
 use super::live_work::LiveWork;
 use super::messages::{self, EngineNews, Reason};
@@ -19,7 +20,7 @@ use super::worker::{Arrival, Handler};
 use super::{CAT, loading};
 use crate::engine::provider::short_name;
 use crate::engine::shared::Interrupt;
-use crate::error::Error;
+use crate::error::{Error, Setting};
 use crate::model::Cancel;
 use crate::sync::lock;
 
@@ -415,7 +416,7 @@ impl DepthAnything {
     pub(super) fn check_range(live: &LiveSettings) -> Result<(), Error> {
         match live.missing_range() {
             Some(reason) => Err(Error::Setting {
-                property: "range",
+                setting: Setting::Range,
                 reason,
             }),
             None => Ok(()),

@@ -7,47 +7,23 @@ const ANCHORS: usize = 256;
 /// sample `g` has exactly the colour of the 16-bit sample `257·g`.
 const STEPS: u32 = 257;
 
-/**
- * GstDepthColorizeColormap:
- *
- * A colour map: a way from 0 (far, black in depth's own picture) to 1 (near, white).
- *
- * Since: 0.1
- */
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, glib::Enum)]
-#[enum_type(name = "GstDepthColorizeColormap")]
-#[repr(u32)]
+/// A colour map: a way from 0 (far, black in depth's own picture) to 1 (near, white).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Colormap {
     /// ColorBrewer's spectral scheme with near red and far violet, as in Depth Anything's own pictures.
     #[default]
-    #[enum_value(
-        name = "Spectral: near red, yellow, green, far violet",
-        nick = "spectral"
-    )]
     Spectral,
     /// matplotlib's inferno.
-    #[enum_value(
-        name = "Inferno: near pale yellow, orange, red, far black",
-        nick = "inferno"
-    )]
     Inferno,
     /// matplotlib's magma.
-    #[enum_value(name = "Magma: near pale pink, red, purple, far black", nick = "magma")]
     Magma,
     /// matplotlib's plasma.
-    #[enum_value(name = "Plasma: near yellow, pink, far blue", nick = "plasma")]
     Plasma,
     /// matplotlib's viridis.
-    #[enum_value(name = "Viridis: near yellow, green, far violet", nick = "viridis")]
     Viridis,
     /// Google's turbo, a smoother jet.
-    #[enum_value(
-        name = "Turbo: near red, yellow, green, blue, far dark",
-        nick = "turbo"
-    )]
     Turbo,
     /// Depth's own grey, rounded to 8 bits.
-    #[enum_value(name = "Gray: near white, far black", nick = "gray")]
     Gray,
 }
 

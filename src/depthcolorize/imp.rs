@@ -9,7 +9,8 @@ use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 
-use super::colormap::{Colormap, Lut, PixelOrder, SampleFormat};
+use super::Colormap;
+use super::colormap::{Lut, PixelOrder, SampleFormat};
 use crate::depth_meta::{DepthMeta, NAME, Unit};
 use crate::error::Error;
 use crate::mapping::{readable, writable};
@@ -105,7 +106,7 @@ impl Wanted {
             near,
             far,
         } = self.settings;
-        let table = Lut::new(colormap, reverse, order);
+        let table = Lut::new(colormap.into(), reverse, order);
         match self.metres {
             Some(metres) => table.by_distance(metres, near, far),
             None => table,
@@ -302,7 +303,7 @@ impl BaseTransformImpl for DepthColorize {
         outbuf: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let warning = self.colorize(inbuf, outbuf).map_err(|error| {
-            self.post_error_message(error.to_message());
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             gst::FlowError::Error
         })?;
         if let Some(warning) = warning {

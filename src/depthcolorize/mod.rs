@@ -5,8 +5,6 @@ use glib::prelude::*;
 pub mod colormap;
 mod imp;
 
-pub use colormap::Colormap;
-
 glib::wrapper! {
     /**
      * SECTION:element-depthcolorize
@@ -40,6 +38,63 @@ glib::wrapper! {
         @extends gst_video::VideoFilter, gst_base::BaseTransform, gst::Element, gst::Object;
 }
 
+/**
+ * GstDepthColorizeColormap:
+ *
+ * Colours from far (black in the depth frame) to near (white).
+ *
+ * Since: 0.1
+ */
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDepthColorizeColormap")]
+pub enum Colormap {
+    /// ColorBrewer's spectral scheme with near red and far violet, as in Depth Anything's own pictures.
+    #[default]
+    #[enum_value(
+        name = "Spectral: near red, yellow, green, far violet",
+        nick = "spectral"
+    )]
+    Spectral,
+    /// matplotlib's inferno.
+    #[enum_value(
+        name = "Inferno: near pale yellow, orange, red, far black",
+        nick = "inferno"
+    )]
+    Inferno,
+    /// matplotlib's magma.
+    #[enum_value(name = "Magma: near pale pink, red, purple, far black", nick = "magma")]
+    Magma,
+    /// matplotlib's plasma.
+    #[enum_value(name = "Plasma: near yellow, pink, far blue", nick = "plasma")]
+    Plasma,
+    /// matplotlib's viridis.
+    #[enum_value(name = "Viridis: near yellow, green, far violet", nick = "viridis")]
+    Viridis,
+    /// Google's turbo, a smoother jet.
+    #[enum_value(
+        name = "Turbo: near red, yellow, green, blue, far dark",
+        nick = "turbo"
+    )]
+    Turbo,
+    /// Depth's own grey, rounded to 8 bits.
+    #[enum_value(name = "Gray: near white, far black", nick = "gray")]
+    Gray,
+}
+
+impl From<Colormap> for colormap::Colormap {
+    fn from(map: Colormap) -> Self {
+        match map {
+            Colormap::Spectral => Self::Spectral,
+            Colormap::Inferno => Self::Inferno,
+            Colormap::Magma => Self::Magma,
+            Colormap::Plasma => Self::Plasma,
+            Colormap::Viridis => Self::Viridis,
+            Colormap::Turbo => Self::Turbo,
+            Colormap::Gray => Self::Gray,
+        }
+    }
+}
+
 /// Registers the element.
 ///
 /// # Errors
@@ -53,4 +108,21 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         gst::Rank::NONE,
         DepthColorize::static_type(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each map is a value of the property, in the same order.
+    #[test]
+    fn every_map_is_a_value() {
+        let class = glib::EnumClass::new::<Colormap>();
+        let values = class.values().iter().map(|value| value.name().to_owned());
+        let maps = colormap::Colormap::ALL.map(|map| format!("{map:?}"));
+        for (value, map) in values.zip(&maps) {
+            assert!(value.starts_with(map), "{value} is not {map}");
+        }
+        assert_eq!(class.values().len(), maps.len());
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::provider::{
     ExecutionProvider, OPENVINO_KINDS, openvino_device, openvino_kind, takes_precision,
 };
-use crate::error::Error;
+use crate::error::{Error, Setting};
 use crate::model::ModelFacts;
 
 /// Arithmetic of a run.
@@ -87,7 +87,7 @@ impl Choice<'_> {
             && let Some(reason) = refusals.pop()
         {
             return Err(Error::Setting {
-                property: "precision",
+                setting: Setting::Precision,
                 reason,
             });
         }
@@ -154,7 +154,7 @@ impl Choice<'_> {
             ),
             ExecutionProvider::Cpu | ExecutionProvider::Auto => (
                 vec![Fp32],
-                "the cpu provider computes in fp32; bf16 comes with execution-provider=openvino on CPUs that have it, \
+                "the cpu provider computes in fp32; bf16 comes with the openvino provider on CPUs that have it, \
                  fp16 with a GPU"
                     .into(),
             ),
@@ -211,8 +211,8 @@ mod tests {
     #[track_caller]
     fn refuses(choice: Choice<'_>, words: &str) {
         match choice.attempts(&ALL) {
-            Err(Error::Setting { property, reason }) => {
-                assert_eq!(property, "precision");
+            Err(Error::Setting { setting, reason }) => {
+                assert_eq!(setting, Setting::Precision);
                 assert!(reason.contains(words), "{reason}");
             }
             other => panic!("{other:?}"),

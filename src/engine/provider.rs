@@ -13,7 +13,7 @@ use ort::ep::{self, ExecutionProvider as _};
 use super::Config;
 use super::precision::Precision;
 use super::runtime::Runtime;
-use crate::error::Error;
+use crate::error::{Error, Setting};
 use crate::model::ModelFacts;
 
 pub(super) use diagnosis::{provider_error, trimmed};
@@ -124,7 +124,7 @@ pub(super) fn registrations(
         ExecutionProvider::Cpu => {
             if !device.is_empty() && !device.eq_ignore_ascii_case("cpu") {
                 return Err(Error::Setting {
-                    property: "device",
+                    setting: Setting::Device,
                     reason: format!("the cpu provider has no device {device:?}; leave it empty"),
                 });
             }
@@ -162,7 +162,7 @@ fn openvino(device: &str, precision: Precision, threads: usize) -> Result<Regist
     let kind = openvino_kind(&device);
     if !OPENVINO_KINDS.contains(&kind) {
         return Err(Error::Setting {
-            property: "device",
+            setting: Setting::Device,
             reason: format!(
                 "{device:?} is no device of the openvino provider; give \"CPU\", \"GPU\", \"GPU.1\", \"NPU\" or \
                  \"AUTO\""
@@ -286,8 +286,8 @@ mod tests {
             (Openvino, "XYZ"),
         ] {
             match registrations(provider, Precision::Fp32, &config(device), 2, None) {
-                Err(Error::Setting { property, reason }) => {
-                    assert_eq!(property, "device");
+                Err(Error::Setting { setting, reason }) => {
+                    assert_eq!(setting, Setting::Device);
                     assert!(
                         reason.contains(device) && reason.contains(provider.name()),
                         "{reason}"

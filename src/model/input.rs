@@ -2,7 +2,7 @@
 
 use super::outlet::{Dim, ElementType, Outlet};
 use super::{Finding, InputNormalization, InputSize, ModelFacts, Quantization};
-use crate::error::Error;
+use crate::error::{Error, Setting};
 use crate::geometry::Size;
 
 /// Larger than any image a network is made for, and small enough for every product of sides.
@@ -82,7 +82,7 @@ impl ImageInput {
             && normalization != found
         {
             return Err(Error::Setting {
-                property: "input-normalization",
+                setting: Setting::InputNormalization,
                 reason: format!(
                     "the model takes its image as uint8, which {} values can't be; leave it at auto or byte",
                     normalization.name()

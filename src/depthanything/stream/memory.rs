@@ -5,7 +5,7 @@ use crate::depthanything::plan::Plan;
 use crate::depthanything::settings::LiveSettings;
 use crate::engine::network::InputSize;
 use crate::engine::planner::{Rung, resident};
-use crate::error::Error;
+use crate::error::{Error, Setting};
 
 /// What a network may take of the memory that the machine has left. The rest is for frames, and for everybody else.
 const SHARE: f64 = 0.9;
@@ -39,14 +39,14 @@ impl Limit {
         let which = "the smallest size that min-resolution allows";
         match self {
             Self::Property(_) => Error::Setting {
-                property: "memory-limit",
+                setting: Setting::MemoryLimit,
                 reason: format!(
                     "{has} MB are too few: {model} takes {takes} MB at {size}, {which}. \
                      Raise the limit, lower min-resolution, or use a smaller model"
                 ),
             },
             Self::Machine(_) => Error::Setting {
-                property: "min-resolution",
+                setting: Setting::MinResolution,
                 reason: format!(
                     "this machine has {has} MB left for inference, and {model} takes {takes} MB at {size}, {which}. \
                      Lower min-resolution, use a smaller model, or set memory-limit to what you know to be there"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Moment, Report, Stream, not_negotiated};
 use crate::depthanything::flight::{Flight, Outcome, Passenger};
 use crate::depthanything::settings::LiveSettings;
-use crate::error::Error;
+use crate::error::{Error, Setting};
 
 impl Stream {
     /// Takes a frame in, whose depth is to be laid on `depth_frame`, without waiting for it.
@@ -36,7 +36,7 @@ impl Stream {
                 let packer = Arc::clone(&self.packer);
                 let flight = Flight::new(self.network.same(), packer, self.landed.clone());
                 none.insert(flight.map_err(|error| Error::Setting {
-                    property: "in-flight",
+                    setting: Setting::InFlight,
                     reason: format!("no thread can be started ({error})"),
                 })?)
             }

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use super::{ExecutionProvider, Registration};
 use crate::engine::cache::Places;
-use crate::error::Error;
+use crate::error::{Error, Setting};
 
 /// What TensorRT compiles an engine for.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,7 @@ pub(in crate::engine) fn device(provider: ExecutionProvider, device: &str) -> Re
         .parse::<u16>()
         .map(i32::from)
         .map_err(|_| Error::Setting {
-            property: "device",
+            setting: Setting::Device,
             reason: format!(
                 "{device:?} is no device of the {provider} provider; give the number of a GPU as \
                  `nvidia-smi -L` lists them, such as \"0\""

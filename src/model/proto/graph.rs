@@ -2,9 +2,10 @@
 
 use prost::bytes::Bytes;
 
-use super::{
-    NodeDeviceConfigurationProto, SparseTensorProto, StringStringEntryProto, TensorProto, TypeProto,
-};
+use super::device::NodeDeviceConfigurationProto;
+use super::entries::StringStringEntryProto;
+use super::tensor::{SparseTensorProto, TensorProto};
+use super::types::TypeProto;
 
 /// A graph: nodes in an order in which they can be computed, and the weights they use.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -11,6 +11,7 @@
 )]
 
 mod device;
+mod entries;
 mod graph;
 mod model;
 mod tensor;
@@ -23,11 +24,10 @@ pub use device::{
     DeviceConfigurationProto, IntIntListEntryProto, NodeDeviceConfigurationProto, ShardedDimProto,
     ShardingSpecProto, SimpleShardedDimProto, simple_sharded_dim_proto,
 };
+pub use entries::{OperatorSetIdProto, StringStringEntryProto};
 pub use graph::{
     AttributeProto, GraphProto, NodeProto, TensorAnnotation, ValueInfoProto, attribute_proto,
 };
-pub use model::{
-    FunctionProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TrainingInfoProto,
-};
+pub use model::{FunctionProto, ModelProto, TrainingInfoProto};
 pub use tensor::{SparseTensorProto, TensorProto, tensor_proto};
 pub use types::{TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};

@@ -1,6 +1,8 @@
 //! The file itself, and what it holds beside the graph.
 
-use super::{AttributeProto, DeviceConfigurationProto, GraphProto, NodeProto, ValueInfoProto};
+use super::device::DeviceConfigurationProto;
+use super::entries::{OperatorSetIdProto, StringStringEntryProto};
+use super::graph::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
 
 /// A model: the whole of a file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -29,24 +31,6 @@ pub struct ModelProto {
     pub functions: Vec<FunctionProto>,
     #[prost(message, repeated, tag = "26")]
     pub configuration: Vec<DeviceConfigurationProto>,
-}
-
-/// A set of operators by its domain, and which version of it the model was written for.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct OperatorSetIdProto {
-    #[prost(string, optional, tag = "1")]
-    pub domain: Option<String>,
-    #[prost(int64, optional, tag = "2")]
-    pub version: Option<i64>,
-}
-
-/// A key and its value.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct StringStringEntryProto {
-    #[prost(string, optional, tag = "1")]
-    pub key: Option<String>,
-    #[prost(string, optional, tag = "2")]
-    pub value: Option<String>,
 }
 
 /// An operator that the model defines by a graph of others.

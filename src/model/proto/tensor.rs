@@ -2,7 +2,7 @@
 
 use prost::bytes::Bytes;
 
-use super::StringStringEntryProto;
+use super::entries::StringStringEntryProto;
 
 /// A dense tensor. Its values are in one of the fields, as `data_type` and `data_location` say: little-endian in `raw_data`,
 /// in the list for its type, or in another file.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::emit::{Edit, Emitter, Key};
+use super::emit::{Attention, Edit, Emitter, Key};
 use super::scope::{Scope, attribute, op};
 use super::{Left, Report, mask};
 use crate::model::proto::NodeProto;
@@ -16,17 +16,6 @@ const MOST_ATTENTIONS: usize = 1000;
 const MAX_RANK: usize = 16;
 /// The last one in which Softmax flattens its input, by default from axis 1 on.
 const LAST_FLATTENING_OPSET: i64 = 12;
-
-/// An attention in the graph: softmax(scale · query · keyᵀ) · value.
-pub(super) struct Attention<'a> {
-    pub(super) query: &'a str,
-    pub(super) key: Key<'a>,
-    pub(super) value: &'a str,
-    pub(super) output: &'a str,
-    pub(super) scale: f32,
-    /// What it was spelt with; the last product comes last.
-    nodes: Vec<usize>,
-}
 
 /// Plans one operator for each attention in `scope`. `inputs`: names that are given from outside.
 pub(super) fn fuse(scope: &Scope<'_>, inputs: &[String], report: &mut Report) -> Edit {

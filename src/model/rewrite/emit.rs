@@ -3,12 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::MICROSOFT;
-use super::attention::Attention;
 use super::names::Names;
 use super::scope::Scope;
 use crate::model::proto::attribute_proto::AttributeType;
 use crate::model::proto::tensor_proto::DataType;
 use crate::model::proto::{AttributeProto, NodeProto, TensorProto};
+
+/// An attention in the graph: softmax(scale · query · keyᵀ) · value.
+pub(super) struct Attention<'a> {
+    pub(super) query: &'a str,
+    pub(super) key: Key<'a>,
+    pub(super) value: &'a str,
+    pub(super) output: &'a str,
+    pub(super) scale: f32,
+    /// What it was spelt with; the last product comes last.
+    pub(super) nodes: Vec<usize>,
+}
 
 /// Where the keys are, one in each row.
 pub(super) enum Key<'a> {
