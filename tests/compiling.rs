@@ -90,10 +90,8 @@ fn is_stage(message: &gst::Message, stage: &str, size: &str) -> bool {
     engine_news(message).is_some_and(|news| news.0 == stage && news.3 == size)
 }
 
-#[test]
-fn the_bus_tells_what_is_compiled() {
-    common::init();
-    let compiler = Arc::new(Compiler::default());
+/// Offers a network that is compiled for each size, by this compiler, to who asks for so many threads.
+fn offer(compiler: &Arc<Compiler>, threads: usize) -> shared::Shared {
     let description = Description {
         model: "compiled".into(),
         kind: DepthKind::Relative,
@@ -112,8 +110,19 @@ fn the_bus_tells_what_is_compiled() {
         notes: Vec::new(),
         fallbacks: Vec::new(),
     };
-    let network = Compiled(description, Arc::clone(&compiler));
-    let _offered = shared::offer(&Config::new(ModelSource::Builtin), Box::new(network)).unwrap();
+    let config = Config {
+        threads,
+        ..Config::new(ModelSource::Builtin)
+    };
+    let network = Compiled(description, Arc::clone(compiler));
+    shared::offer(&config, Box::new(network)).unwrap()
+}
+
+#[test]
+fn the_bus_tells_what_is_compiled() {
+    common::init();
+    let compiler = Arc::new(Compiler::default());
+    let _offered = offer(&compiler, 0);
 
     let pipeline = Pipeline::new(
         "videotestsrc is-live=true ! video/x-raw,width=64,height=64,framerate=50/1 \
@@ -156,4 +165,39 @@ fn the_bus_tells_what_is_compiled() {
     let structure = messages.last().unwrap().structure().unwrap();
     assert_eq!(structure.get::<u32>("width"), Ok(84));
     assert!((0..50).any(|_| network_side() == 84));
+}
+
+#[test]
+fn a_stream_that_waits_for_its_size_holds_up_no_other_and_stops_at_once() {
+    common::init();
+    let compiler = Arc::new(Compiler::default());
+    compiler.finish(Size::new(56, 56));
+    let _offered = offer(&compiler, 2);
+    let stream = |resolution| {
+        Pipeline::new(&format!(
+            "videotestsrc is-live=true ! video/x-raw,width=64,height=64,framerate=50/1 \
+             ! depthanything name=depth resolution={resolution} num-threads=2 \
+             ! appsink name=out sync=false max-buffers=1 drop=true"
+        ))
+    };
+    let (goes_on, waits) = (stream(56), stream(84));
+    goes_on.play();
+    waits.play();
+    waits.messages_until(|message| is_stage(message, "compiling", "84×84"));
+    let frames = |pipeline: &Pipeline| {
+        let stats = pipeline
+            .element("depth")
+            .property::<gst::Structure>("stats");
+        let count = |name| stats.get::<u64>(name).unwrap();
+        (count("frames"), count("dropped"))
+    };
+    let before = frames(&goes_on);
+    std::thread::sleep(Duration::from_secs(2));
+    let after = frames(&goes_on);
+    assert!(after.0 - before.0 > 60, "{before:?} {after:?}");
+    assert_eq!(frames(&waits).0, 0);
+    let start = Instant::now();
+    waits.0.set_state(gst::State::Null).unwrap();
+    let time = start.elapsed();
+    assert!(time < Duration::from_millis(500), "{time:?}");
 }

@@ -4,6 +4,7 @@
 //! comes out is in the order of what went in.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -49,10 +50,12 @@ pub(super) struct Flight {
     landed: Receiver<Passenger>,
     threads: Vec<JoinHandle<()>>,
     count: usize,
+    /// Of these, those that the network's thread has not taken yet.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Flight {
-    /// `hears` is told of each frame that is done.
+    /// `hears` is told of each frame that is done, or that the network begins with.
     ///
     /// # Errors
     /// When the system has no threads left.
@@ -65,8 +68,14 @@ impl Flight {
         let (onwards, to_pack) = channel::<Passenger>();
         let (done, landed) = channel::<Passenger>();
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (taken, told) = (Arc::clone(&waiting), hears.clone());
         let infer = thread("depth-network").spawn(move || {
             for mut passenger in boarded {
+                taken.fetch_sub(1, Ordering::AcqRel);
+                if let Some(told) = &told {
+                    told.tell();
+                }
                 run(&mut network, &mut passenger);
                 if onwards.send(passenger).is_err() {
                     return;
@@ -89,6 +98,7 @@ impl Flight {
             landed,
             threads: vec![infer, write],
             count: 0,
+            waiting,
         })
     }
 
@@ -97,9 +107,15 @@ impl Flight {
         self.count
     }
 
+    /// Whether a frame waits for the network's thread.
+    pub(super) fn network_is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
+    }
+
     /// Sends a frame off.
     pub(super) fn send(&mut self, passenger: Passenger) -> Result<(), Error> {
         let start = self.start.as_ref().ok_or_else(crashed)?;
+        self.waiting.fetch_add(1, Ordering::AcqRel);
         start.send(passenger).map_err(|_| crashed())?;
         self.count += 1;
         Ok(())
@@ -165,8 +181,8 @@ fn run(network: &mut Shared, passenger: &mut Passenger) {
     if job.repeated {
         return;
     }
-    match network.run(&mut job.work, passenger.due) {
-        Ok(Some(ran)) => job.ran = Some(ran),
+    match network.run(&mut job.request, passenger.due) {
+        Ok(Some(timing)) => job.timing = Some(timing),
         Ok(None) => passenger.outcome = Outcome::Interrupted,
         Err(error) => passenger.outcome = Outcome::Failed(error),
     }

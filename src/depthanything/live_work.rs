@@ -71,6 +71,10 @@ impl Handler for LiveWork {
         self.imp().with_stream(|stream| stream.is_under_way()) == Some(true)
     }
 
+    fn network_is_awaited(&self) -> bool {
+        self.imp().with_stream(|stream| stream.network_is_awaited()) == Some(true)
+    }
+
     fn push(&self, depth: Depth) -> Result<(), gst::FlowError> {
         lock(&self.imp().stats).age = self.imp().live.age(&self.0, depth.time);
         self.0.src_pad().push(depth.buffer).map(drop)

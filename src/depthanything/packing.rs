@@ -7,7 +7,7 @@ use super::settings::LiveSettings;
 use super::{DepthOutput, DepthRange};
 use crate::depth_meta::{DepthMeta, Unit};
 use crate::engine::network::{DepthKind, DepthMaps, Description};
-use crate::engine::shared::Work;
+use crate::engine::shared::Request;
 use crate::error::{Error, Setting};
 use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping};
 use crate::geometry::Size;
@@ -129,19 +129,19 @@ impl Packer {
         });
     }
 
-    /// Takes the depth map of `work` and its guide; what is left in them are buffers to use again. `compared` is what its
+    /// Takes the depth map of `request` and its guide; what is left in them are buffers to use again. `compared` is what its
     /// picture is to the one before.
     pub(super) fn take(
         &mut self,
-        work: &mut Work,
+        request: &mut Request,
         guide: &mut Guide,
         compared: Compared,
         live: &LiveSettings,
     ) {
         let held = &mut self.held;
         std::mem::swap(&mut held.guide, guide);
-        std::mem::swap(&mut held.depth, &mut work.depth);
-        held.network = work.size;
+        std::mem::swap(&mut held.depth, &mut request.depth);
+        held.network = request.size;
         self.tracker.see(compared);
         held.limits = match self.output {
             Output::Inverse { of_distance } => {
@@ -164,8 +164,8 @@ impl Packer {
                         values,
                         *size,
                         Picture {
-                            tensor: &work.tensor,
-                            size: work.size,
+                            tensor: &request.tensor,
+                            size: request.size,
                         },
                         limits,
                         self.tracker.carry(),

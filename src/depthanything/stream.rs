@@ -23,7 +23,7 @@ use super::worker::Landed;
 use crate::depth_meta::DepthMeta;
 use crate::engine::network::Readiness;
 use crate::engine::planner::available;
-use crate::engine::shared::{Ran, Shared, Work};
+use crate::engine::shared::{Request, Shared, Timing};
 use crate::error::Error;
 use crate::frame::Guide;
 use crate::geometry::Size;
@@ -49,7 +49,7 @@ pub(super) struct Stream {
     packer: Arc<Mutex<Packer>>,
     format: Option<Format>,
     /// Buffers to use again.
-    spare: Vec<(Work, Guide)>,
+    spare: Vec<(Request, Guide)>,
     /// Frames that may be under way.
     in_flight: usize,
     flight: Option<Flight>,
@@ -149,7 +149,7 @@ pub(super) struct Moment {
 
 /// A frame under way.
 pub(super) struct Job {
-    pub(super) work: Work,
+    pub(super) request: Request,
     /// What leads its depth to the edges of the picture; empty where that is not asked for.
     guide: Guide,
     live: LiveSettings,
@@ -160,7 +160,7 @@ pub(super) struct Job {
     joint: Joint,
     /// and what its picture is to that one's, if it is not repeated.
     compared: Compared,
-    pub(super) ran: Option<Ran>,
+    pub(super) timing: Option<Timing>,
     /// Time that reading the frame took.
     reading: Duration,
     /// Time that writing its depth took.
@@ -384,9 +384,9 @@ impl Stream {
                 job.warning = Some(Warning::Memory(error));
             }
             let due = job.begun + self.patience();
-            match self.network.run(&mut job.work, due) {
-                Ok(Some(ran)) => {
-                    job.ran = Some(ran);
+            match self.network.run(&mut job.request, due) {
+                Ok(Some(timing)) => {
+                    job.timing = Some(timing);
                     break;
                 }
                 Ok(None) => {
@@ -431,20 +431,20 @@ impl Stream {
         } else {
             live.inference_interval
         };
-        let (work, guide) = self.spare.pop().unwrap_or_default();
+        let (request, guide) = self.spare.pop().unwrap_or_default();
         let discont = frame.flags().contains(gst::BufferFlags::DISCONT);
         let [start, end] = std::mem::take(&mut self.span);
         let joined = self.joints.next(discont, start, end);
         let mut job = Job {
             repeated: format.intake.repeats(interval),
-            work,
+            request,
             guide,
             live: *live,
             begun,
             moment,
             joint: joined.joint,
             compared: Compared::default(),
-            ran: None,
+            timing: None,
             reading: Duration::ZERO,
             writing: Duration::ZERO,
             steps,
@@ -457,7 +457,9 @@ impl Stream {
             self.abandon(job);
             return Err(error);
         }
-        let compared = self.cuts.look(&job.work.tensor, job.work.size, job.joint);
+        let compared = self
+            .cuts
+            .look(&job.request.tensor, job.request.size, job.joint);
         if job.repeated && !compared.goes_on() {
             // the depth before is of something else
             job.repeated = false;
@@ -475,18 +477,18 @@ impl Stream {
     fn read(&mut self, frame: &gst::BufferRef, job: &mut Job) -> Result<(), Error> {
         let start = Instant::now();
         let format = self.format.as_mut().ok_or_else(not_negotiated)?;
-        job.work.size = format.intake.network();
+        job.request.size = format.intake.network();
         let frame = readable(frame, &format.frame, "input")?;
         job.guide.clear();
         let guide = job.live.upsampling.is_guided().then_some(&mut job.guide);
-        format.intake.read(&frame, &mut job.work.tensor, guide)?;
+        format.intake.read(&frame, &mut job.request.tensor, guide)?;
         job.reading = start.elapsed();
         Ok(())
     }
 
     /// A frame that comes to nothing. The next one is tried, not papered over with an older depth.
     fn abandon(&mut self, job: Job) {
-        self.spare.push((job.work, job.guide));
+        self.spare.push((job.request, job.guide));
         // nobody has taken in a cut before it
         self.joints.put_back(if job.compared.goes_on() {
             job.joint
@@ -503,10 +505,10 @@ impl Stream {
     fn finish(&mut self, mut job: Job, meta: DepthMeta, invalid: u64, pace: Duration) -> Report {
         let now = self.begun.elapsed();
         if let Some(mut format) = self.format.take() {
-            if job.ran.is_some() && job.work.size == format.plan.size() {
+            if job.timing.is_some() && job.request.size == format.plan.size() {
                 let step = format.plan.observe(pace, job.moment.late, now);
                 let mut step = step.map(|_| Reason::Load);
-                let tokens = format.plan.tokens(job.work.size);
+                let tokens = format.plan.tokens(job.request.size);
                 if self.keep_within(&mut format.plan, tokens) {
                     step = Some(Reason::Memory);
                 }
@@ -523,14 +525,14 @@ impl Stream {
             // without what is downstream, and a source that stops, which hold up frames in flight too
             let each = pace.max(job.moment.pace.unwrap_or(LONGEST_PATIENCE));
             let network = job
-                .ran
-                .map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
+                .timing
+                .map_or(Duration::ZERO, |timing| timing.waited + timing.inference);
             total = total.min(job.reading + network + job.writing + each * others);
         }
-        self.spare.push((job.work, job.guide));
+        self.spare.push((job.request, job.guide));
         Report {
             meta,
-            inference: job.ran.map(|ran| ran.inference),
+            inference: job.timing.map(|timing| timing.inference),
             convert: job.reading + job.writing,
             total,
             invalid: if job.repeated { 0 } else { invalid },
@@ -557,7 +559,7 @@ pub(super) fn pack(
     let start = Instant::now();
     if !job.repeated {
         let compared = std::mem::take(&mut job.compared);
-        packer.take(&mut job.work, &mut job.guide, compared, &job.live);
+        packer.take(&mut job.request, &mut job.guide, compared, &job.live);
         if job.warning.is_none()
             && let Some(saturation) = packer.saturation()
         {
@@ -574,7 +576,7 @@ pub(super) fn pack(
     packed
 }
 
-/// The time between two frames, within reason. Work that is due sooner goes first, so a slow stream lets a fast one
+/// The time between two frames, within reason. What is due sooner goes first, so a slow stream lets a fast one
 /// pass, but not for ever.
 fn patience(rate: gst::Fraction) -> Duration {
     let interval = f64::from(rate.denom()) / f64::from(rate.numer());

@@ -75,6 +75,8 @@ pub(super) trait Handler: Send + Sync + 'static {
     fn collect(&self, all: bool) -> Result<Vec<Depth>, gst::FlowError>;
     /// Frames are under way that [`Self::collect`] will give.
     fn is_under_way(&self) -> bool;
+    /// One of them has not reached the network yet, so that another would only grow old behind it. Quick, too.
+    fn network_is_awaited(&self) -> bool;
     /// Pushes a depth frame downstream.
     fn push(&self, depth: Depth) -> Result<(), gst::FlowError>;
     /// A thread has panicked with these words.
@@ -113,7 +115,7 @@ struct State {
     stopped: bool,
 }
 
-/// Tells the worker that a frame under way is done.
+/// Tells the worker that a frame under way is done, or has reached the network.
 #[derive(Clone)]
 pub(super) struct Landed(Arc<Queue>);
 
@@ -258,7 +260,8 @@ impl Queue {
     fn work(&self, handler: &dyn Handler) {
         let mut state = lock(&self.state);
         while !state.stopped {
-            if !state.frames.is_empty() && state.has_room(handler) {
+            if !state.frames.is_empty() && state.has_room(handler) && !handler.network_is_awaited()
+            {
                 let (dropped, chosen) = state.choose(handler);
                 state.working = true;
                 drop(state);

@@ -1,55 +1,33 @@
 //! One engine for many streams of a process.
 //!
 //! Streams with the same model, provider, device and options share one loaded network ([`open`]): the weights and the
-//! arena are there once. Each stream has a [`Shared`], and hands [`Work`] to it; whose deadline is the earliest runs
-//! next (`queue.rs`), alone or together with others of the same size. The network goes when its last stream goes.
+//! arena are there once. Each stream has a [`Shared`], and gives [`Request`]s to it; whose deadline is the earliest runs
+//! next (`scheduler.rs`), alone or together with others of the same size. The network goes when its last stream goes.
 
-mod queue;
 mod registry;
+mod scheduler;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::network::{DepthMaps, Description, Images, Network, Preparation, Readiness};
-use super::planner::{MemoryModel, give_back, resident};
+use super::network::{Description, Network, Preparation, Readiness};
+use super::planner::{MemoryModel, give_back};
 use super::{Config, Progress};
 use crate::error::Error;
 use crate::geometry::Size;
 use crate::model::Cancel;
 use crate::sync::lock;
 
-pub use queue::Batching;
-use queue::{Member, Queue};
-
-/// What a stream hands to its network and gets back, with buffers that are used again.
-#[derive(Debug, Default)]
-pub struct Work {
-    /// In: one image, `[3, height, width]`, RGB, normalised.
-    pub tensor: Vec<f32>,
-    /// In: its size.
-    pub size: Size,
-    /// Out: its depth map.
-    pub depth: DepthMaps,
-}
-
-/// How a run went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ran {
-    /// Until the network was free for it.
-    pub waited: Duration,
-    /// In the network.
-    pub inference: Duration,
-    /// Images that ran together.
-    pub batch: usize,
-}
+pub use scheduler::{Batching, Completed, Request, Ticket, Timing};
+use scheduler::{Client, Measured, Scheduler};
 
 /// A network that may be shared, and how many streams do.
 struct Engine {
-    queue: Queue,
+    scheduler: Scheduler,
     description: Description,
-    streams: AtomicUsize,
-    memory: Mutex<MemoryModel>,
+    streams: Arc<AtomicUsize>,
+    memory: Arc<Mutex<MemoryModel>>,
     preparation: Option<Arc<dyn Preparation>>,
     /// What happened while it was loaded, for those who come later.
     story: Vec<Progress>,
@@ -67,15 +45,29 @@ impl Drop for GivenBack {
 
 impl Engine {
     fn new(network: Box<dyn Network>, memory: MemoryModel, story: Vec<Progress>) -> Arc<Self> {
+        let description = network.description().clone();
+        let preparation = network.preparation();
+        let memory = Arc::new(Mutex::new(memory));
+        let streams = Arc::new(AtomicUsize::new(0));
+        let (patch, observed) = (description.patch, Arc::clone(&memory));
+        let measured = move |size, bytes| lock(&observed).observe(tokens(size, patch), bytes);
+        // what a GPU holds is not seen here, and only predicted
+        let measured = (!description.runs_on_gpu()).then(|| Box::new(measured) as Box<Measured>);
         Arc::new(Self {
-            description: network.description().clone(),
-            preparation: network.preparation(),
-            queue: Queue::new(network),
-            streams: AtomicUsize::new(0),
-            memory: Mutex::new(memory),
+            scheduler: Scheduler::new(vec![network], Arc::clone(&streams), measured),
+            description,
+            streams,
+            memory,
+            preparation,
             story,
         })
     }
+}
+
+/// Patches of a size.
+fn tokens(size: Size, patch: u32) -> usize {
+    let patch = patch.max(1) as usize;
+    size.area() / (patch * patch)
 }
 
 /// A stream's place at a network.
@@ -83,7 +75,7 @@ pub struct Shared {
     engine: Arc<Engine>,
     description: Description,
     batching: Batching,
-    member: Arc<Member>,
+    client: Arc<Client>,
     counts: bool,
 }
 
@@ -156,7 +148,7 @@ impl Shared {
             engine: Arc::clone(&self.engine),
             description: self.description.clone(),
             batching: self.batching,
-            member: Arc::clone(&self.member),
+            client: Arc::clone(&self.client),
             counts: false,
         }
     }
@@ -167,7 +159,7 @@ impl Shared {
             description: engine.description.clone(),
             engine,
             batching,
-            member: Arc::default(),
+            client: Arc::default(),
             counts: true,
         }
     }
@@ -185,14 +177,14 @@ impl Shared {
     /// Ends waits for the network from another thread.
     pub fn interrupt(&self) -> Interrupt {
         Interrupt {
-            member: Arc::clone(&self.member),
+            client: Arc::clone(&self.client),
             engine: Arc::downgrade(&self.engine),
         }
     }
 
     /// Whether the network has run at this size: the first run at one takes longer.
     pub fn is_warm(&self, size: Size) -> bool {
-        self.engine.queue.is_warm(size)
+        self.engine.scheduler.is_warm(size)
     }
 
     /// Whether a run at `size` begins at once; if not, it is made ready from here on, on another thread.
@@ -205,7 +197,7 @@ impl Shared {
 
     /// Takes no more images of others along than there are so many bytes for; `None`: no limit.
     pub fn limit_memory(&self, bytes: Option<u64>) {
-        self.member.limit_memory(bytes);
+        self.client.limit_memory(bytes);
     }
 
     /// Bytes that the network takes, weights included, when it runs at so many tokens: predicted, and where it has run at
@@ -224,37 +216,29 @@ impl Shared {
         lock(&self.engine.memory).largest_measured()
     }
 
-    /// Waits until no other stream's work is due before `due`, and runs `work`. `None`: it was interrupted.
-    ///
-    /// # Errors
-    /// As [`Network::run`]; one stream's error is nobody else's.
-    pub fn run(&mut self, work: &mut Work, due: Instant) -> Result<Option<Ran>, Error> {
-        let streams = self.engine.streams.load(Ordering::Relaxed);
+    /// Gives a request to the network, which runs it when no other is due before `due` that can be run.
+    pub fn submit(&self, request: Request, due: Instant) -> Ticket {
         let mut batching = self.batching;
-        let patch = self.description.patch.max(1) as usize;
-        let tokens = work.size.area() / (patch * patch);
-        // streams have one work each
-        batching.most = batching
-            .most
-            .min(streams)
-            .min(self.description.batch.unwrap_or(usize::MAX));
-        if let (2.., Some(bytes)) = (batching.most, self.member.memory_limit()) {
+        let most = self.description.batch.unwrap_or(usize::MAX);
+        batching.most = batching.most.min(most);
+        if let (2.., Some(bytes)) = (batching.most, self.client.memory_limit()) {
+            let tokens = tokens(request.size, self.description.patch);
             let fit = lock(&self.engine.memory).batch_within(tokens, bytes);
             batching.most = batching.most.min(fit);
         }
-        if self.is_warm(work.size) {
-            return self.engine.queue.run(&self.member, work, due, batching);
-        }
-        let before = resident();
-        let ran = self.engine.queue.run(&self.member, work, due, batching)?;
-        // what a GPU holds is not seen here, and only predicted
-        if let (Some(ran), Some(before), Some(after), false) =
-            (ran, before, resident(), self.description.runs_on_gpu())
-        {
-            let each = after.saturating_sub(before) / ran.batch.max(1) as u64;
-            lock(&self.engine.memory).observe(tokens, each);
-        }
-        Ok(ran)
+        self.engine
+            .scheduler
+            .submit(&self.client, request, due, batching)
+    }
+
+    /// [`Self::submit`]s a request and waits for it. `None`: it was interrupted.
+    ///
+    /// # Errors
+    /// As [`Network::run`]; one stream's error is nobody else's.
+    pub fn run(&self, request: &mut Request, due: Instant) -> Result<Option<Timing>, Error> {
+        let completed = self.submit(std::mem::take(request), due).wait();
+        *request = completed.request;
+        completed.result
     }
 }
 
@@ -269,16 +253,16 @@ impl Drop for Shared {
 /// Ends a stream's waits for its network.
 #[derive(Debug)]
 pub struct Interrupt {
-    member: Arc<Member>,
+    client: Arc<Client>,
     engine: Weak<Engine>,
 }
 
 impl Interrupt {
-    /// True: work that waits or runs comes back at once, undone, and so does all that follows. False: work is done again.
-    /// The works of other streams are not touched.
+    /// True: requests that wait or run come back at once, undone, and so do all that follow. False: requests are run again.
+    /// Those of other streams are not touched.
     pub fn set(&self, interrupted: bool) {
         if let Some(engine) = self.engine.upgrade() {
-            engine.queue.interrupt(&self.member, interrupted);
+            engine.scheduler.interrupt(&self.client, interrupted);
         }
     }
 }

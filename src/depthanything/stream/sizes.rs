@@ -9,7 +9,7 @@ use crate::depthanything::packing::Saturation;
 use crate::depthanything::plan::Plan;
 use crate::depthanything::settings::LiveSettings;
 use crate::engine::network::Readiness;
-use crate::engine::shared::{Ran, Work};
+use crate::engine::shared::{Request, Timing};
 use crate::error::Error;
 use crate::geometry::Size;
 
@@ -47,7 +47,7 @@ impl Stream {
     }
 
     /// Runs the network on nothing at a size, which waits until that is compiled. `None`: interrupted.
-    pub(super) fn trial(&mut self, size: Size) -> Result<Option<Ran>, Error> {
+    pub(super) fn trial(&mut self, size: Size) -> Result<Option<Timing>, Error> {
         self.watch.observe(size, &self.network.prepare(size));
         let (mut work, guide) = self.spare.pop().unwrap_or_default();
         work.size = size;
@@ -68,7 +68,7 @@ impl Stream {
             return false;
         };
         // another frame in flight may have shrunk it already
-        if format.plan.size() == job.work.size && !format.plan.shrink() {
+        if format.plan.size() == job.request.size && !format.plan.shrink() {
             return false;
         }
         let size = format.plan.size();
@@ -77,7 +77,7 @@ impl Stream {
         }
         job.steps.push((size, Reason::Memory));
         // the tensor that failed is larger than what is needed now
-        job.work = Work::default();
+        job.request = Request::default();
         let _ = format.intake.repeats(1);
         true
     }

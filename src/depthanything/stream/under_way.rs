@@ -44,6 +44,11 @@ impl Stream {
         flight.send(passenger)
     }
 
+    /// Whether a frame that is under way has not reached the network yet: another would only grow old behind it.
+    pub(in crate::depthanything) fn network_is_awaited(&self) -> bool {
+        self.flight.as_ref().is_some_and(Flight::network_is_awaited)
+    }
+
     /// Whether [`Self::collect`] has more to give, now or later.
     pub(in crate::depthanything) fn is_under_way(&self) -> bool {
         let count = self.flight.as_ref().map_or(0, Flight::count);
@@ -98,8 +103,8 @@ impl Stream {
         match outcome {
             Outcome::Depth(meta, invalid) => {
                 let network = job
-                    .ran
-                    .map_or(Duration::ZERO, |ran| ran.waited + ran.inference);
+                    .timing
+                    .map_or(Duration::ZERO, |timing| timing.waited + timing.inference);
                 let pace = network.max(job.reading).max(job.writing);
                 let report = self.finish(job, meta, invalid, pace);
                 Ok(Some((depth_frame, report)))

@@ -90,6 +90,10 @@ impl Handler for Stub {
         !lock(&self.kept).is_empty()
     }
 
+    fn network_is_awaited(&self) -> bool {
+        false
+    }
+
     fn push(&self, depth: Depth) -> Result<(), gst::FlowError> {
         wait_while(&self.sink_waits);
         lock(&self.pushed).extend(depth.time);

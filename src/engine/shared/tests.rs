@@ -3,9 +3,12 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::Duration;
 
 use super::*;
-use crate::engine::network::{Cancellation, DepthKind, InputNormalization, InputSize};
+use crate::engine::network::{
+    Cancellation, DepthKind, DepthMaps, Images, InputNormalization, InputSize,
+};
 
 const SIZE: Size = Size::new(2, 1);
 /// First value of an image that the network fails on.
@@ -80,8 +83,8 @@ impl Network for Doubler {
     }
 }
 
-fn work(value: f32) -> Work {
-    Work {
+fn work(value: f32) -> Request {
+    Request {
         tensor: vec![value; 3 * SIZE.area()],
         size: SIZE,
         depth: DepthMaps::default(),
@@ -103,16 +106,16 @@ fn after_a_long_one(
     shared: &Shared,
     works: &[(f32, u64)],
     batching: Batching,
-) -> Vec<Result<Option<Ran>, Error>> {
+) -> Vec<Result<Option<Timing>, Error>> {
     let begin = Instant::now();
     thread::scope(|scope| {
-        let mut first = shared.another();
+        let first = shared.another();
         scope.spawn(move || first.run(&mut work(1000.0), begin).unwrap());
         thread::sleep(Duration::from_millis(20));
         let threads: Vec<_> = works
             .iter()
             .map(|&(value, due)| {
-                let mut stream = batches(batching.most, batching.wait, shared);
+                let stream = batches(batching.most, batching.wait, shared);
                 scope.spawn(move || {
                     let mut work = work(value);
                     let result = stream.run(&mut work, begin + Duration::from_millis(due));
@@ -174,11 +177,11 @@ fn no_more_run_together_than_memory_allows() {
         lock(&runs).clear();
         let begin = Instant::now();
         thread::scope(|scope| {
-            let mut first = shared.another();
+            let first = shared.another();
             scope.spawn(move || first.run(&mut work(1000.0), begin).unwrap());
             thread::sleep(Duration::from_millis(20));
             for value in [1.0, 2.0, 3.0] {
-                let mut stream = batches(3, Duration::ZERO, &shared);
+                let stream = batches(3, Duration::ZERO, &shared);
                 stream.limit_memory(limit);
                 let due = begin + Duration::from_millis(300 * value as u64);
                 scope.spawn(move || stream.run(&mut work(value), due).unwrap());
@@ -195,7 +198,7 @@ fn no_more_run_together_than_memory_allows() {
 fn a_batch_waits_to_fill_but_not_longer() {
     let (shared, runs) = doubler(Duration::from_millis(1));
     let wait = Duration::from_millis(400);
-    let mut alone = batches(2, wait, &shared);
+    let alone = batches(2, wait, &shared);
     let _other = shared.another();
     let start = Instant::now();
     let ran = alone.run(&mut work(1.0), soon(0)).unwrap().unwrap();
@@ -205,7 +208,7 @@ fn a_batch_waits_to_fill_but_not_longer() {
     let start = Instant::now();
     thread::scope(|scope| {
         for value in [1.0, 2.0] {
-            let mut stream = batches(2, Duration::from_secs(20), &shared);
+            let stream = batches(2, Duration::from_secs(20), &shared);
             scope.spawn(move || {
                 let ran = stream.run(&mut work(value), soon(0)).unwrap().unwrap();
                 assert_eq!(ran.batch, 2);
@@ -219,7 +222,7 @@ fn a_batch_waits_to_fill_but_not_longer() {
 #[test]
 fn one_that_is_alone_does_not_wait_for_others() {
     let (shared, _) = doubler(Duration::ZERO);
-    let mut stream = batches(8, Duration::from_secs(20), &shared);
+    let stream = batches(8, Duration::from_secs(20), &shared);
     drop(shared);
     let start = Instant::now();
     stream.run(&mut work(1.0), soon(0)).unwrap();
@@ -246,10 +249,10 @@ fn the_error_of_one_is_nobody_elses() {
 #[test]
 fn an_interrupted_wait_ends_at_once_and_leaves_the_others_alone() {
     let (shared, _) = doubler(Duration::from_millis(300));
-    let mut waiting = shared.another();
+    let waiting = shared.another();
     let interrupt = waiting.interrupt();
     thread::scope(|scope| {
-        let mut first = shared.another();
+        let first = shared.another();
         scope.spawn(move || assert!(first.run(&mut work(1.0), soon(0)).unwrap().is_some()));
         thread::sleep(Duration::from_millis(50));
         let start = Instant::now();
@@ -261,11 +264,11 @@ fn an_interrupted_wait_ends_at_once_and_leaves_the_others_alone() {
             assert!(waiting.run(&mut kept, soon(0)).unwrap().is_none());
             (start.elapsed(), waiting)
         });
-        let mut third = shared.another();
+        let third = shared.another();
         scope.spawn(move || assert!(third.run(&mut work(3.0), soon(900)).unwrap().is_some()));
         thread::sleep(Duration::from_millis(30));
         interrupt.set(true);
-        let (elapsed, mut waiting) = waits.join().unwrap();
+        let (elapsed, waiting) = waits.join().unwrap();
         assert!(elapsed < Duration::from_millis(200), "{elapsed:?}");
         interrupt.set(false);
         assert!(waiting.run(&mut work(4.0), soon(0)).unwrap().is_some());
@@ -293,10 +296,10 @@ fn a_panic_in_the_network_hands_it_on() {
         running: AtomicBool::new(false),
         runs,
     })));
-    let mut dies = shared.another();
+    let dies = shared.another();
     let died = dies.run(&mut work(POISON), soon(0));
     assert!(matches!(died, Err(Error::Inference { .. })), "{died:?}");
-    let mut lives = shared.another();
+    let lives = shared.another();
     assert!(lives.run(&mut work(1.0), soon(0)).unwrap().is_some());
 }
 
@@ -315,7 +318,7 @@ fn the_census_counts_streams() {
 
 #[test]
 fn sizes_are_warm_once_they_have_run() {
-    let (mut shared, _) = doubler(Duration::ZERO);
+    let (shared, _) = doubler(Duration::ZERO);
     assert!(!shared.is_warm(SIZE));
     shared.run(&mut work(POISON), soon(0)).unwrap_err();
     assert!(!shared.is_warm(SIZE));
@@ -343,7 +346,7 @@ fn many_streams_that_come_go_fail_and_flush() {
                 for _ in 0..20 {
                     let most = 1 + next(&mut random) as usize % 6;
                     let wait = Duration::from_micros(next(&mut random) % 300);
-                    let mut stream = batches(most, wait, shared);
+                    let stream = batches(most, wait, shared);
                     let interrupt = stream.interrupt();
                     let flushes = AtomicBool::new(true);
                     thread::scope(|scope| {
@@ -394,7 +397,7 @@ fn shares_are_fair_and_a_fast_stream_starves_nobody() {
     let counts: Vec<usize> = thread::scope(|scope| {
         let threads: Vec<_> = (0..9)
             .map(|stream| {
-                let mut shared = shared.another();
+                let shared = shared.another();
                 let stop = &stop;
                 scope.spawn(move || {
                     let patience = if stream == 8 { 1 } else { 100 };
@@ -480,7 +483,7 @@ fn endless(heeds: bool) -> (Shared, Arc<Endless>) {
 fn who_is_interrupted_in_mid_run_leaves_at_once_and_the_run_ends() {
     for heeds in [true, false] {
         let (shared, endless) = endless(heeds);
-        let mut stream = shared.another();
+        let stream = shared.another();
         let interrupt = stream.interrupt();
         thread::scope(|scope| {
             let runs = scope.spawn(move || stream.run(&mut work(1.0), soon(0)).map(|_| stream));
@@ -494,7 +497,7 @@ fn who_is_interrupted_in_mid_run_leaves_at_once_and_the_run_ends() {
         });
         // what comes after is not cancelled
         endless.go.store(true, Ordering::SeqCst);
-        let mut next = shared.another();
+        let next = shared.another();
         let ran = next.run(&mut work(2.0), soon(0)).unwrap();
         assert!(ran.is_some(), "{heeds}");
         assert!(!endless.cancelled.load(Ordering::SeqCst));
@@ -505,7 +508,7 @@ fn who_is_interrupted_in_mid_run_leaves_at_once_and_the_run_ends() {
 fn a_run_that_another_stream_waits_for_goes_on() {
     let (shared, endless) = endless(true);
     let batching = |shared: &Shared| batches(2, Duration::from_secs(20), shared);
-    let (mut leaves, mut stays) = (batching(&shared), batching(&shared));
+    let (leaves, stays) = (batching(&shared), batching(&shared));
     let interrupt = leaves.interrupt();
     thread::scope(|scope| {
         let leaves = scope.spawn(move || leaves.run(&mut work(1.0), soon(0)).unwrap());
@@ -528,7 +531,7 @@ fn a_run_that_another_stream_waits_for_goes_on() {
 #[test]
 fn a_network_goes_when_its_last_run_is_done_though_nobody_waits() {
     let (shared, endless) = endless(false);
-    let mut stream = shared.another();
+    let stream = shared.another();
     drop(shared);
     let interrupt = stream.interrupt();
     thread::scope(|scope| {
