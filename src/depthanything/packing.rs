@@ -306,7 +306,8 @@ fn no_metres(description: &Description, named: bool) -> String {
     )
 }
 
-/// `range=fixed` without a range to speak of falls back to the frame's own; the element has said so.
+/// `range=fixed` has ends: the settings refuse it without, and keep the last ones while new ones are set. Were there none, each
+/// frame would have its own range.
 fn range_mode(live: &LiveSettings) -> Mode {
     match live.range {
         DepthRange::Fixed if live.range_min < live.range_max => Mode::Fixed(Limits {

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// All that decides what a compiled engine is.
 #[derive(Debug, Clone)]
 pub(super) struct Key<'a> {
-    /// The bytes of the graph that is compiled, weights included; see [`Key::of_model`].
+    /// The hash of the graph that is compiled, weights included.
     pub(super) model: [u8; 32],
     pub(super) size: Size,
     pub(super) batch: usize,

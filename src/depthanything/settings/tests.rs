@@ -1,23 +1,63 @@
 //! The table of properties, and the range that takes two of them.
 
+use gst::prelude::*;
+
+use super::table::TABLE;
 use super::*;
 
+/// What users rely on.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("model-file", "NULL"),
+    ("model-depth", "auto"),
+    ("input-normalization", "auto"),
+    ("resolution", "518"),
+    ("min-resolution", "0"),
+    ("execution-provider", "auto"),
+    ("device", ""),
+    ("precision", "auto"),
+    ("engine-cache", "NULL"),
+    ("num-threads", "0"),
+    ("inference-interval", "1"),
+    ("memory-limit", "0"),
+    ("in-flight", "1"),
+    ("max-batch", "1"),
+    ("batch-timeout", "0"),
+    ("output", "auto"),
+    ("invert", "false"),
+    ("range", "smooth"),
+    ("smoothing", "0.9"),
+    ("temporal-filter", "0"),
+    ("range-min", "0"),
+    ("range-max", "0"),
+    ("upsampling", "bilinear"),
+    ("depth-unit", "0.001"),
+];
+
+/// As `gst-launch-1.0` spells it.
+fn spelt(value: &glib::Value) -> String {
+    match value.serialize() {
+        Ok(text) => match value.get::<f64>() {
+            Ok(number) => number.to_string(),
+            Err(_) => text.trim_matches('"').to_owned(),
+        },
+        Err(_) => "NULL".to_owned(),
+    }
+}
+
 #[test]
-fn defaults_of_table_and_specs_agree() {
+fn defaults_are_what_users_rely_on() {
     gst::init().unwrap();
     let settings = Settings::default();
     let specs = specs();
-    for property in TABLE {
-        let spec = specs.iter().find(|spec| spec.name() == property.name);
+    let names: Vec<_> = TABLE.iter().map(|property| property.name).collect();
+    let known: Vec<_> = DEFAULTS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, known);
+    for (property, (name, default)) in TABLE.iter().zip(DEFAULTS) {
+        let spec = specs.iter().find(|spec| spec.name() == *name);
         let spec = spec.expect("a spec for each row");
-        let default = spec.default_value();
-        let held = settings.get(property.name).expect("a value for each row");
-        assert_eq!(
-            format!("{:?}", default),
-            format!("{:?}", held),
-            "{}",
-            property.name
-        );
+        assert_eq!(spelt(spec.default_value()), *default, "{name}");
+        let held = settings.get(name).expect("a value for each row");
+        assert_eq!(spelt(&held), *default, "{name}");
         let mutable_playing = spec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
         assert_eq!(mutable_playing, property.changes == Changes::Playing);
     }
