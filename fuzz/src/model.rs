@@ -129,9 +129,14 @@ const PLACES: [&str; 10] = [
     "weights.bin",
 ];
 
+/// Bytes of a large model.
+const LARGE: usize = 100_000;
+
 pub(crate) struct Models {
     folder: tempfile::TempDir,
     seeds: Vec<ModelProto>,
+    /// Those with which a run takes a hundred times as long, taken more seldom.
+    large: Vec<ModelProto>,
 }
 
 impl Models {
@@ -154,7 +159,14 @@ impl Models {
             }
         }
         seeds.sort_by_cached_key(Message::encode_to_vec);
-        Ok(Self { folder, seeds })
+        let (large, seeds) = seeds
+            .into_iter()
+            .partition(|model: &ModelProto| model.encoded_len() > LARGE);
+        Ok(Self {
+            folder,
+            seeds,
+            large,
+        })
     }
 
     fn path(&self) -> PathBuf {
@@ -164,7 +176,12 @@ impl Models {
 
 impl Target for Models {
     fn run(&mut self, random: &mut Random) -> &'static str {
-        let Some(seed) = random.pick(&self.seeds) else {
+        let seeds = if random.once_in(400) {
+            &self.large
+        } else {
+            &self.seeds
+        };
+        let Some(seed) = random.pick(seeds) else {
             return "no seeds";
         };
         let mut model = seed.clone();

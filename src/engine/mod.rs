@@ -17,6 +17,7 @@
 
 mod cache;
 pub mod network;
+mod opening;
 pub mod planner;
 pub mod precision;
 pub mod provider;
@@ -40,7 +41,6 @@ pub(crate) use under_way::watch_main_thread;
 
 use precision::{Attempt, Choice};
 use session::Setup;
-use under_way::UnderWay;
 
 /// Everything that decides what a loaded network is: equal configurations can share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -136,7 +136,9 @@ pub fn open(
     config: &Config,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Box<dyn Network>, Error> {
-    open_model(config, &read(config, Cancel::default())?, progress)
+    let cancel = Cancel::default();
+    let model = read(config, cancel.clone())?;
+    open_model(config, model, &cancel, progress)
 }
 
 /// Reads the model of `config`, within what memory the machine has.
@@ -150,13 +152,24 @@ fn read(config: &Config, cancel: Cancel) -> Result<Model, Error> {
     })
 }
 
-/// As [`open`], with the model read already.
+/// As [`open`], with the model read already, until it is cancelled.
 fn open_model(
     config: &Config,
-    model: &Model,
+    model: Model,
+    cancel: &Cancel,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Box<dyn Network>, Error> {
-    or_broken(config, || open_on_a_provider(config, model, progress))
+    let of_thread = config.clone();
+    opening::watched(
+        (config.model.label(), model.length()),
+        cancel,
+        progress,
+        move |progress| {
+            or_broken(&of_thread, || {
+                open_on_a_provider(&of_thread, &model, progress)
+            })
+        },
+    )
 }
 
 /// Runs what a model file may bring to a panic, which is then an error that names the file.
@@ -176,11 +189,6 @@ fn open_on_a_provider(
 ) -> Result<Box<dyn Network>, Error> {
     let start = Instant::now();
     let facts = model.facts();
-    let ending = |_| Error::Provider {
-        provider: config.provider.name().to_owned(),
-        reason: "the program is ending".to_owned(),
-    };
-    let _under_way = UnderWay::enter().map_err(ending)?;
     let runtime = runtime::load()?;
     under_way::register("onnxruntime");
     if config.provider != ExecutionProvider::Auto {
@@ -210,6 +218,7 @@ fn open_on_a_provider(
     {
         let name = provider.name();
         progress(Progress::Loading { provider: name });
+        opening::attempt(provider, &config.device);
         let setup = Setup {
             runtime,
             config,
@@ -233,7 +242,7 @@ fn open_on_a_provider(
                 return Ok(network);
             }
             // no other provider would take this model either
-            Err(error @ Error::ModelUnsupported { .. }) => return Err(error),
+            Err(error @ (Error::ModelUnsupported { .. } | Error::Cancelled)) => return Err(error),
             Err(error) => error,
         };
         let reason = failure.to_string();

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use available::available;
+pub(super) use available::available_with_swap;
 pub use memory::{MemoryModel, give_back, resident};
 
 use crate::geometry::Size;

@@ -3,6 +3,7 @@
 //! [`load`] goes through the places of `runtime/search.rs` in order, opens each library found there, asks it whether it
 //! serves (`runtime/probe.rs`), and hands the functions of the first that does to `ort` (`runtime/api.rs`).
 
+pub(in crate::engine) mod allowance;
 mod api;
 #[cfg(all(
     target_os = "linux",
@@ -69,6 +70,25 @@ impl Runtime {
                 other.display()
             )
         })
+    }
+
+    /// Bounds the memory that the libraries beside this one ask for, those of its providers, as far as they are loaded.
+    pub(super) fn bound_memory_of_providers(&self) {
+        #[cfg(all(
+            target_os = "linux",
+            target_env = "gnu",
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        ))]
+        if let Some(folder) = self
+            .library
+            .path
+            .canonicalize()
+            .ok()
+            .as_deref()
+            .and_then(Path::parent)
+        {
+            allowance::bind_beside(folder);
+        }
     }
 
     /// Its version.

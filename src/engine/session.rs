@@ -19,6 +19,7 @@ use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 
 use super::Config;
 use super::network::{Cancellation, DepthMaps, Description, Images, InputSize, Network};
+use super::opening;
 use super::precision::Precision;
 use super::provider::{self, EngineShape, ExecutionProvider, Placement};
 use super::runtime::{Runtime, Version, capture};
@@ -265,20 +266,24 @@ impl SessionNetwork {
         let tensor = fed
             .tensor(input, shape, images.values, images.size.area())
             .map_err(|reason| failure::result(images.size, reason))?;
+        let ends = options.clone();
         let options = if arena.count(images.batch * images.size.area()) {
             &options.shrink.0
         } else {
             &options.run.0
         };
-        let outputs = session
-            .run_with_options(vec![(input.name.as_str(), tensor)], options)
-            .map_err(|error| {
-                let error = failed(error);
-                if matches!(error, Error::OutOfMemory { .. }) {
-                    arena.overflowed();
-                }
-                error
-            })?;
+        let inputs = vec![(input.name.as_str(), tensor)];
+        let ran = opening::endable(
+            move || ends.cancel(),
+            || session.run_with_options(inputs, options),
+        )?;
+        let outputs = ran.map_err(|error| {
+            let error = failed(error);
+            if matches!(error, Error::OutOfMemory { .. }) {
+                arena.overflowed();
+            }
+            opening::or_ended(error)
+        })?;
         let result = match outputs.values().next() {
             Some(value) => tensors::values(&value).and_then(|(shape, values)| read(shape, values)),
             None => Err("nothing came back".to_owned()),
@@ -463,8 +468,21 @@ fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, E
         ..
     } = setup;
     let builder = session_builder(setup, profile)?;
-    let (session, logged) = capture(|| graph.commit(builder));
-    session.map_err(|error| failure::load(provider, facts, runtime, &error, &logged))
+    if provider == ExecutionProvider::Openvino {
+        runtime.bound_memory_of_providers();
+    }
+    // older ones have no such function
+    let version = runtime.version();
+    let canceler = ((version.major, version.minor) >= (1, 22)).then(|| builder.canceler());
+    let cancel = move || {
+        if let Some(canceler) = &canceler {
+            let _ = canceler.cancel();
+        }
+    };
+    let (session, logged) = capture(|| opening::endable(cancel, || graph.commit(builder)));
+    session?.map_err(|error| {
+        opening::or_ended(failure::load(provider, facts, runtime, &error, &logged))
+    })
 }
 
 /// How long a thread waits for work awake.

@@ -6,14 +6,29 @@
 //! Refused and not held up: somebody else's destructor may stop the pipeline, and waits for the thread that is in it.
 
 use std::cell::Cell;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::network::Cancellation;
+use crate::panics::caught;
 use crate::sync::lock;
 
-/// The end of the process waits no longer than this: then ending badly is better than not ending.
-const LONGEST: Duration = Duration::from_secs(20);
+/// The end of the process waits no longer than this. What is under way was told to end by then, so that only one node of a
+/// graph is waited for.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// What is told to end when the process does.
+static ENDABLE: Mutex<Vec<Weak<dyn Cancellation>>> = Mutex::new(Vec::new());
+
+/// Has `run` told to end when the process ends.
+pub(super) fn end_with_process(run: &Arc<dyn Cancellation>) {
+    let mut known = lock(&ENDABLE);
+    known.retain(|run| run.strong_count() > 0);
+    known.push(Arc::downgrade(run));
+}
 
 struct State {
     /// Threads in such a library, each as often as it is.
@@ -113,28 +128,74 @@ pub(super) fn register(library: &'static str) {
         known.push(library);
         let process = std::process::id();
         PROCESS.store(process, Ordering::Relaxed);
-        // SAFETY: `wait` does not unwind, and uses nothing that other such functions destroy
-        unsafe { libc::atexit(wait) };
+        // SAFETY: neither unwinds, nor uses anything that other such functions destroy
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        unsafe {
+            on_exit(wait_with_status, std::ptr::null_mut());
+        }
+        #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+        // SAFETY: as above
+        unsafe {
+            libc::atexit(wait_at_exit);
+        }
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+unsafe extern "C" {
+    /// As `atexit`, of glibc: the function is told how the process ends.
+    fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+}
+
+/// What is still under way after all that would read what the destructors of its library free, or these would wait for
+/// it for ever: the process ends without them.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+extern "C" fn wait_with_status(status: c_int, _: *mut c_void) {
+    if !wait() {
+        // SAFETY: writes what was written to C's streams, and ends the process
+        unsafe {
+            libc::fflush(std::ptr::null_mut());
+            libc::_exit(status);
+        }
     }
 }
 
 /// The process that the threads are of: one that is forked off has none of them.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
-extern "C" fn wait() {
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+extern "C" fn wait_at_exit() {
+    wait();
+}
+
+/// Tells what is under way to end and waits for it. `false`: it has not.
+fn wait() -> bool {
     if PROCESS.load(Ordering::Relaxed) != std::process::id() {
-        return;
+        return true;
     }
     let own = OWN.try_with(Cell::get).unwrap_or(0);
+    let (is_first, end) = {
+        let mut state = lock(&DOOR.state);
+        let is_first = !std::mem::replace(&mut state.is_ending, true);
+        let end = state.until.get_or_insert_with(|| Instant::now() + LONGEST);
+        (is_first, *end)
+    };
+    if is_first {
+        let endable = std::mem::take(&mut *lock(&ENDABLE));
+        for run in endable.iter().filter_map(Weak::upgrade) {
+            let _ = caught(|| run.cancel());
+            // what it belongs to may be the last to go here
+            std::mem::forget(run);
+        }
+    }
     let mut state = lock(&DOOR.state);
-    state.is_ending = true;
-    let end = *state.until.get_or_insert_with(|| Instant::now() + LONGEST);
     while state.count > own {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return;
+            return false;
         }
         let waited = DOOR.left.wait_timeout(state, left);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
+    true
 }

@@ -9,8 +9,10 @@ pub(super) const MAX_WEIGHTS: u64 = 1 << 36;
 pub(super) const MAX_DECODED: u64 = 256 << 20;
 /// … and this much more for each byte of the file, as weights stored as lists of numbers need.
 pub(super) const MAX_DECODED_PER_BYTE: u64 = 4;
-/// Nodes, those of functions and branches included.
+/// Nodes, those of functions and branches included, also when the calls of functions are written out.
 pub(super) const MAX_NODES: u64 = 200_000;
+/// Calls of functions within each other.
+pub(super) const MAX_CALLS: u32 = 32;
 /// Inputs and outputs of all nodes.
 pub(super) const MAX_EDGES: u64 = 1_500_000;
 /// Attributes of one node.

@@ -5,10 +5,12 @@ use std::path::Path;
 use bytes::Bytes;
 use prost::Message;
 
+use super::attributes;
 use super::budget::Budget;
 use super::external::{self, External};
 use super::facts::{self, ModelFacts};
 use super::format;
+use super::functions;
 use super::limits::MAX_IN_MEMORY;
 use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::rewrite::{FilePart, leave_in_files};
@@ -55,6 +57,12 @@ impl Model {
         };
         count(&bytes);
         let mut proto = decode(source, bytes.clone())?;
+        functions::check(&proto)
+            .and_then(|()| attributes::check(&proto))
+            .map_err(|reason| Error::ModelInvalid {
+                model: source.label(),
+                reason,
+            })?;
         let External { files, mut parts } = external::take_in(&mut proto, source.path(), budget)?;
         parts.iter().for_each(|part| count(&part.bytes));
         // of no use here, and it would be handed on

@@ -5,12 +5,14 @@
 //! ([`Outlet`]), as an inference runtime reports them, which of them are the image and the depth. Nothing here goes
 //! by names, except to choose between two outputs that are alike in everything else.
 
+mod attributes;
 mod budget;
 mod depth_kind;
 mod ending;
 mod external;
 mod facts;
 mod format;
+mod functions;
 mod graph;
 mod input;
 mod limits;

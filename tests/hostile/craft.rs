@@ -543,3 +543,144 @@ pub(crate) fn endless() -> Vec<(&'static str, ModelProto)> {
     all.push(("outputs", many));
     all
 }
+
+/// Networks whose work for the runtime has no end: a loop of as many turns as there are numbers, over the image, over
+/// constants, and one within another.
+pub(crate) fn endless_to_run() -> Vec<(&'static str, ModelProto)> {
+    let outlet = |name: &str, kind: DataType| {
+        let mut info = info(name, &[]);
+        if let Some(Value::TensorType(tensor)) =
+            info.r#type.as_mut().and_then(|it| it.value.as_mut())
+        {
+            tensor.elem_type = Some(kind as i32);
+        }
+        info
+    };
+    // the names of a graph within a graph are its own
+    let turn = |level: &str, made: NodeProto| {
+        let own = |name: &str| format!("{name}{level}");
+        GraphProto {
+            name: text("turn"),
+            node: vec![node("Identity", &[&own("before")], &[&own("after")]), made],
+            input: vec![
+                outlet(&own("number"), DataType::Int64),
+                outlet(&own("before"), DataType::Bool),
+                outlet(&own("in"), DataType::Float),
+            ],
+            output: vec![
+                outlet(&own("after"), DataType::Bool),
+                outlet(&own("out"), DataType::Float),
+            ],
+            ..GraphProto::default()
+        }
+    };
+    let of = |inputs: &[&str], output: &str, body: GraphProto| {
+        with(
+            node("Loop", inputs, &[output]),
+            graph_attribute("body", body),
+        )
+    };
+    let counts = || turn("", node("Add", &["in", "one"], &["out"]));
+    let mut yes = longs("yes", &[], &[]);
+    yes.data_type = Some(DataType::Bool as i32);
+    yes.int32_data = vec![1];
+    let constants = || {
+        vec![
+            yes.clone(),
+            longs("turns", &[], &[i64::MAX]),
+            longs("many", &[], &[10_000_000]),
+            floats("one", &[], &[1.0]),
+        ]
+    };
+    let mean = with(node("ReduceMean", &["x"], &["start"]), int("keepdims", 0));
+    let inner = of(&["many", "yes", "in2"], "out2", counts());
+    [
+        (
+            "loop over the image",
+            vec![mean, of(&["turns", "yes", "start"], "w", counts())],
+        ),
+        (
+            "loop over a constant",
+            vec![of(&["", "yes", "one"], "w", counts())],
+        ),
+        (
+            "loop in a loop",
+            vec![of(&["many", "yes", "one"], "w", turn("2", inner))],
+        ),
+    ]
+    .map(|(name, nodes)| (name, weighed(nodes, constants())))
+    .into()
+}
+
+/// Networks that ask for gigabytes, each by another operator, while they are loaded or run.
+pub(crate) fn large_to_run() -> Vec<(&'static str, ModelProto)> {
+    let mean = |name: &str| with(node("ReduceMean", &[name], &["w"]), int("keepdims", 0));
+    let ones = |name: &str, dims: &[i64]| {
+        let count = dims.iter().product::<i64>() as usize;
+        floats(name, dims, &vec![1.0; count])
+    };
+    let mut doubled: Vec<NodeProto> = (0..33)
+        .map(|index| {
+            let name = format!("d{index}");
+            with(
+                node("Concat", &[&name, &name], &[&format!("d{}", index + 1)]),
+                int("axis", 0),
+            )
+        })
+        .collect();
+    doubled.push(mean("d33"));
+    let shape = |numbers: &[i64]| longs("shape", &[numbers.len() as i64], numbers);
+    let transposed = with(
+        node("ConvTranspose", &["x", "kernel"], &["big"]),
+        ints("strides", &[500, 500]),
+    );
+    vec![
+        (
+            "constant of shape",
+            weighed(
+                vec![node("ConstantOfShape", &["shape"], &["big"]), mean("big")],
+                vec![shape(&[50_000, 40_000])],
+            ),
+        ),
+        (
+            "expand",
+            weighed(
+                vec![
+                    with(node("ReduceMean", &["x"], &["m"]), int("keepdims", 0)),
+                    node("Expand", &["m", "shape"], &["big"]),
+                    mean("big"),
+                ],
+                vec![shape(&[50_000, 40_000])],
+            ),
+        ),
+        (
+            "broadcast",
+            weighed(
+                vec![node("Mul", &["row", "column"], &["big"]), mean("big")],
+                vec![ones("row", &[1, 50_000]), ones("column", &[40_000, 1])],
+            ),
+        ),
+        ("concat", weighed(doubled, vec![ones("d0", &[1])])),
+        (
+            "tile",
+            weighed(
+                vec![node("Tile", &["x", "shape"], &["big"]), mean("big")],
+                vec![shape(&[1, 1, 100, 100])],
+            ),
+        ),
+        (
+            "transposed convolution",
+            weighed(
+                vec![transposed, mean("big")],
+                vec![ones("kernel", &[3, 1, 3, 3])],
+            ),
+        ),
+        (
+            "resize",
+            weighed(
+                vec![node("Resize", &["x", "", "scales"], &["big"]), mean("big")],
+                vec![floats("scales", &[4], &[1.0, 1.0, 300.0, 300.0])],
+            ),
+        ),
+    ]
+}

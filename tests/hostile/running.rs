@@ -1,10 +1,13 @@
 //! What running a model does. `ORT_DYLIB_PATH` names the runtime.
 
+use std::time::{Duration, Instant};
+
+use gstdepthanything::engine::shared::Batching;
 use gstdepthanything::engine::{self, ExecutionProvider, Network};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::proto::{ModelProto, TensorProto};
-use gstdepthanything::model::{Budget, Model, ModelSource};
+use gstdepthanything::model::{Budget, Cancel, Model, ModelSource};
 use prost::Message as _;
 
 use crate::craft::{
@@ -226,4 +229,77 @@ fn what_does_not_fit_in_memory_is_an_error() {
         .expect("8 TB")
         .to_string();
     assert!(error.contains("memory"), "{error}");
+}
+
+#[test]
+fn work_without_end_in_the_runtime_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, crafted) in craft::endless_to_run() {
+        let error = open(&write(folder.path(), &crafted))
+            .err()
+            .unwrap_or_else(|| panic!("{name}: it opens"));
+        assert!(
+            matches!(error, Error::ModelUnsupported { .. }),
+            "{name}: {error}"
+        );
+        let words = error.to_string();
+        assert!(
+            words.contains("without an end") && words.contains("model.onnx"),
+            "{name}: {words}"
+        );
+    }
+}
+
+#[test]
+fn work_in_the_runtime_is_cancelled() {
+    plain_runtime();
+    let folder = tempfile::tempdir().unwrap();
+    let (_, crafted) = craft::endless_to_run().swap_remove(0);
+    let config = config(write(folder.path(), &crafted), ExecutionProvider::Cpu);
+    let cancel = Cancel::default();
+    let began = std::thread::scope(|scope| {
+        let loads = scope.spawn(|| {
+            engine::shared::open_unless(cancel.clone(), &config, Batching::default(), &mut |_| {})
+        });
+        std::thread::sleep(Duration::from_millis(800));
+        cancel.cancel();
+        let began = Instant::now();
+        let result = loads.join().unwrap();
+        assert!(
+            matches!(result, Err(Error::Cancelled)),
+            "{:?}",
+            result.err()
+        );
+        began
+    });
+    // far below the time that it had
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+/// Most memory that this process has had, in bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.expect("the system tells") * 1024
+}
+
+#[test]
+fn memory_without_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, crafted) in craft::large_to_run() {
+        let error = open(&write(folder.path(), &crafted))
+            .err()
+            .unwrap_or_else(|| panic!("{name}: it opens"));
+        let words = error.to_string();
+        assert!(
+            words.contains("memory") && words.contains("model.onnx"),
+            "{name}: {words}"
+        );
+        assert!(peak() < 1_500_000_000, "{name}: {} MB", peak() >> 20);
+    }
 }

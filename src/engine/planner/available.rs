@@ -10,6 +10,12 @@ pub fn available() -> Option<u64> {
     available_in(Path::new("/"))
 }
 
+/// As [`available`], with what the machine can move out of its memory.
+pub(in crate::engine) fn available_with_swap() -> Option<u64> {
+    let swap = entry(Path::new("/proc/meminfo"), "SwapFree:").map_or(0, |kib| kib * 1024);
+    available().map(|bytes| bytes.saturating_add(swap))
+}
+
 fn available_in(root: &Path) -> Option<u64> {
     let machine = entry(&root.join("proc/meminfo"), "MemAvailable:").map(|kib| kib * 1024);
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();

@@ -19,6 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::allowance;
 use super::image::{Image, loaded};
 use crate::panics::caught;
 use crate::sync::lock;
@@ -44,11 +45,14 @@ pub(super) unsafe fn open(name: &CStr) -> *mut c_void {
 /// Binds what was loaded since `before`, and the library of `handle`, to what libstdc++ is bound to.
 fn settle(handle: *mut c_void, before: &[Image]) {
     let images = loaded();
+    // the host may have loaded it, and bound otherwise
+    let opened = base_of(handle);
+    if let Some(image) = images.iter().find(|image| Some(image.base()) == opened) {
+        allowance::bind(image);
+    }
     let Some(resume) = resume_of_libstdcxx(&images) else {
         return;
     };
-    // the host may have loaded it, and bound otherwise
-    let opened = base_of(handle);
     for image in &images {
         let is_new = !before.iter().any(|known| known.is(image));
         if (is_new || Some(image.base()) == opened) && image.is_library() {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::{PoisonError, RwLock};
 
 use crate::panics::caught;
+use crate::text;
 
 /// Severity of a message of ONNX Runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +97,8 @@ fn pass_on(level: LogLevel, category: &str, message: &str) {
         log.hook.filter(|_| level >= log.level)
     };
     if let Some(hook) = hook {
-        hook(level, category, message);
+        // both hold names of the model's file
+        hook(level, &text::printable(category), &text::printable(message));
     }
 }
 
@@ -121,5 +123,36 @@ impl From<LogLevel> for ort::logging::LogLevel {
             LogLevel::Error => Self::Error,
             LogLevel::Fatal => Self::Fatal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::sync::lock;
+
+    static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    fn hear(_: LogLevel, category: &str, message: &str) {
+        lock(&HEARD).push(format!("{category}: {message}"));
+    }
+
+    #[test]
+    fn what_a_file_says_steers_no_terminal() {
+        set_log_hook(LogLevel::Fatal, hear);
+        let endless = "n".repeat(3_000_000);
+        forward(
+            LogLevel::Fatal,
+            "\u{1b}[2J",
+            &format!("node \u{1b}]0;t\u{7} {endless}"),
+        );
+        let heard = lock(&HEARD).clone();
+        let [line] = heard.as_slice() else {
+            panic!("{heard:?}")
+        };
+        assert!(line.len() < 10_000 && !line.chars().any(char::is_control));
+        assert!(line.contains("node"));
     }
 }

@@ -3,6 +3,7 @@
 use super::trial::picture;
 use super::{SessionNetwork, Setup, fusion};
 use crate::engine::network::{DepthMaps, Images, InputSize, Network as _};
+use crate::engine::opening;
 use crate::engine::precision::Precision;
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
@@ -35,12 +36,13 @@ pub(super) fn check(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<&'
         "int8" => "int8",
         _ => "unknown",
     };
-    let values = picture(1, size, description.normalization);
+    let values = picture(1, size, description.normalization)?;
     let images = Images {
         values: &values,
         batch: 1,
         size,
     };
+    opening::trial(size, 2, description.patch);
     let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
     network.run(images, &mut found)?;
     let mut reference = fusion::open(Setup {

@@ -170,7 +170,7 @@ impl Recipe {
         network.select(self.settled.depth, self.provider)?;
         network.interpret(self.model.facts());
         // what is left to compile is compiled by the first run
-        let values = picture(batch, size, network.description.normalization);
+        let values = picture(batch, size, network.description.normalization)?;
         let images = Images {
             values: &values,
             batch,

@@ -4,6 +4,7 @@
 use super::trial::picture;
 use super::{Graph, Profile, SessionNetwork, Setup};
 use crate::engine::network::{DepthMaps, Description, Images, InputSize, Network as _};
+use crate::engine::opening;
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::geometry::Size;
@@ -48,6 +49,8 @@ fn open_either(setup: Setup<'_>, graphs: &Graphs) -> Result<SessionNetwork, Erro
             network.description.fused_attentions = graphs.attentions;
             Ok(network)
         }
+        // nor would the plain one be opened
+        Err(error @ (Error::ModelUnsupported { .. } | Error::Cancelled)) => Err(error),
         Err(error) => {
             let mut network = SessionNetwork::open_graph(setup, &graphs.plain)?;
             network.description.notes.push(format!(
@@ -109,12 +112,13 @@ fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> R
     let batch = batch.unwrap_or(2);
     let mut plain = SessionNetwork::prepare(setup, plain, &Profile::none())?.0;
     plain.follow(rewritten, provider)?;
-    let values = picture(batch, size, normalization);
+    let values = picture(batch, size, normalization)?;
     let images = Images {
         values: &values,
         batch,
         size,
     };
+    opening::trial(size, 2 * batch, patch);
     let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
     plain.run(images, &mut expected)?;
     drop(plain);

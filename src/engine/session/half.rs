@@ -27,6 +27,9 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
                     network.description.fused_attentions = attentions;
                     return Ok(network);
                 }
+                Err(error @ (Error::ModelUnsupported { .. } | Error::Cancelled)) => {
+                    return Err(error);
+                }
                 Err(error) => failure = Some(error),
             }
         }

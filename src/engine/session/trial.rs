@@ -2,6 +2,7 @@
 
 use super::{Options, SessionNetwork, failure};
 use crate::engine::network::{Images, InputSize};
+use crate::engine::opening;
 use crate::engine::planner;
 use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
@@ -189,8 +190,8 @@ impl Trial<'_> {
     /// One run: a depth map for each image has to come back, whose size this gives. Of several outputs that could be
     /// the depth, what comes back decides.
     fn at(&mut self, size: Size, batch: usize) -> Result<Size, Error> {
-        check_memory(size, batch)?;
-        let values = picture(batch, size, self.network.description.normalization);
+        let description = &self.network.description;
+        let values = picture(batch, size, description.normalization)?;
         let images = Images {
             values: &values,
             batch,
@@ -200,6 +201,7 @@ impl Trial<'_> {
         let mut shapes = Vec::with_capacity(candidates.len());
         let mut with_numbers = Vec::new();
         for &candidate in candidates {
+            opening::trial(size, batch, self.network.description.patch);
             self.network.select(candidate, self.provider)?;
             let (shape, any_finite) = self.network.run_raw(images, |shape, values| {
                 Ok((shape.to_vec(), values.any_finite()))
@@ -247,11 +249,25 @@ fn check_memory(size: Size, batch: usize) -> Result<(), Error> {
 }
 
 /// A picture with something in it: a slope, a brighter box, a corner, in the values of photographs so normalised.
-pub(super) fn picture(batch: usize, size: Size, normalization: InputNormalization) -> Vec<f32> {
+///
+/// # Errors
+/// [`Error::OutOfMemory`]: a model may fix any size.
+pub(super) fn picture(
+    batch: usize,
+    size: Size,
+    normalization: InputNormalization,
+) -> Result<Vec<f32>, Error> {
+    check_memory(size, batch)?;
     let (mean, deviation) = normalization.mean_and_deviation();
     let [mean, deviation] = [mean, deviation].map(|channels| channels.map(|value| value as f32));
     let (width, height) = (size.width as usize, size.height as usize);
-    let mut values = Vec::with_capacity(batch * 3 * size.area());
+    let mut values = Vec::new();
+    values
+        .try_reserve_exact(batch.saturating_mul(3 * size.area()))
+        .map_err(|error| Error::OutOfMemory {
+            size: size.to_string(),
+            reason: format!("there is no room for {batch} images of it ({error})"),
+        })?;
     for _ in 0..batch {
         for (mean, std) in mean.into_iter().zip(deviation) {
             for y in 0..height {
@@ -265,7 +281,7 @@ pub(super) fn picture(batch: usize, size: Size, normalization: InputNormalizatio
             }
         }
     }
-    values
+    Ok(values)
 }
 
 /// 0…1, as if at random, the same on every machine. Without it the picture is smoother than any photograph, and what a
@@ -323,7 +339,7 @@ mod tests {
     #[test]
     fn the_picture_is_one() {
         let size = Size::new(26, 18);
-        let values = picture(2, size, InputNormalization::Imagenet);
+        let values = picture(2, size, InputNormalization::Imagenet).unwrap();
         assert_eq!(values.len(), 2 * 3 * 26 * 18);
         assert!(values.iter().all(|value| (-2.2..2.7).contains(value)));
         let (least, most) = values

@@ -166,50 +166,54 @@ pub(super) fn open(
 ) -> Result<Arc<Engine>, Error> {
     let start = Instant::now();
     // those who find it loaded or wait for it have waited since they asked
-    let mut since_asked = |event: Progress| {
-        progress(match event {
-            Progress::Ready {
-                provider,
-                precision,
-                ..
-            } => Progress::Ready {
-                provider,
-                precision,
-                seconds: start.elapsed().as_secs_f64(),
-            },
-            other => other,
-        });
+    let since_asked = |event: Progress| match event {
+        Progress::Ready {
+            provider,
+            precision,
+            ..
+        } => Progress::Ready {
+            provider,
+            precision,
+            seconds: start.elapsed().as_secs_f64(),
+        },
+        other => other,
     };
-    let before = resident();
-    let model = engine::read(config, cancel)?;
-    match part(Key::of(config, &model)) {
-        Part::Join(engine) => {
-            drop(model);
-            engine.story.iter().cloned().for_each(&mut since_asked);
-            Ok(engine)
-        }
-        Part::Wait(load) => {
-            drop(model);
-            load.follow(&mut since_asked)
-        }
-        Part::Lead(loading) => {
-            let opened = engine::open_model(config, &model, &mut |event| {
-                loading.load.tell(event.clone());
-                progress(event);
-            });
-            // what of it is needed, the network has
-            drop(model);
-            let result = opened.map(|network| {
-                let story = lock(&loading.load.state).story.clone();
-                let loaded = before
-                    .zip(resident())
-                    .map(|(before, after)| after.saturating_sub(before));
-                let fused = network.description().fuses_attention();
-                let memory = MemoryModel::new(loading.key.length, fused, loaded);
-                Engine::new(network, memory, story)
-            });
-            loading.end(result.clone());
-            result
+    loop {
+        let before = resident();
+        let model = engine::read(config, cancel.clone())?;
+        match part(Key::of(config, &model)) {
+            Part::Join(engine) => {
+                drop(model);
+                let story = engine.story.iter().cloned();
+                story.map(since_asked).for_each(progress);
+                return Ok(engine);
+            }
+            Part::Wait(load) => {
+                drop(model);
+                match load.follow(&mut |event| progress(since_asked(event))) {
+                    // whoever loaded it was stopped: it is loaded here, then
+                    Err(Error::Cancelled) if !cancel.is_cancelled() => {}
+                    result => return result,
+                }
+            }
+            Part::Lead(loading) => {
+                let told = &mut |event: Progress| {
+                    loading.load.tell(event.clone());
+                    progress(event);
+                };
+                let opened = engine::open_model(config, model, &cancel, told);
+                let result = opened.map(|network| {
+                    let story = lock(&loading.load.state).story.clone();
+                    let loaded = before
+                        .zip(resident())
+                        .map(|(before, after)| after.saturating_sub(before));
+                    let fused = network.description().fuses_attention();
+                    let memory = MemoryModel::new(loading.key.length, fused, loaded);
+                    Engine::new(network, memory, story)
+                });
+                loading.end(result.clone());
+                return result;
+            }
         }
     }
 }

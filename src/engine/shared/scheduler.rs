@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::{GivenBack, lock};
 use crate::engine::network::{Cancellation, DepthMaps, Images, Network, Preparation, Readiness};
 use crate::engine::planner::resident;
-use crate::engine::under_way::UnderWay;
+use crate::engine::under_way::{UnderWay, end_with_process};
 use crate::error::Error;
 use crate::geometry::Size;
 use crate::panics::caught;
@@ -480,6 +480,9 @@ impl Inner {
         let mut requests = state.start(&tickets);
         let cancelled = Arc::new(AtomicBool::new(false));
         let cancellation = slot.network.cancellation();
+        if let Some(cancellation) = &cancellation {
+            end_with_process(cancellation);
+        }
         state.runs.push(Run {
             tickets: tickets.clone(),
             cancellation: cancellation.clone(),

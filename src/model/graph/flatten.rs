@@ -1,27 +1,29 @@
 //! Scopes resolved: names become values, function calls the nodes of the function.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::order::sorted;
 use super::{Graph, Node, Value, fed_inputs};
+use crate::model::functions;
+use crate::model::limits::MAX_CALLS;
 use crate::model::proto::{FunctionProto, GraphProto, ModelProto, NodeProto};
 
 type Scope<'a> = HashMap<&'a str, Value>;
 
 /// Functions call each other and conditionals nest only so deep in sound models.
-const MAX_NESTING: u32 = 32;
+const MAX_NESTING: u32 = MAX_CALLS;
 
 /// Fills an empty graph from `model`.
 pub(super) fn flatten<'a>(model: &'a ModelProto, graph: Graph<'a>) -> Graph<'a> {
-    let key =
-        |function: &'a FunctionProto| (function.domain(), function.name(), function.overload());
     let mut builder = Builder {
         graph,
         functions: model
             .functions
             .iter()
-            .map(|function| (key(function), function))
+            .map(|function| (functions::key(function), function))
             .collect(),
+        ordered: HashMap::new(),
     };
     if let Some(main) = &model.graph {
         let mut scopes = vec![Scope::new()];
@@ -41,7 +43,9 @@ pub(super) fn flatten<'a>(model: &'a ModelProto, graph: Graph<'a>) -> Graph<'a> 
 
 struct Builder<'a> {
     graph: Graph<'a>,
-    functions: HashMap<(&'a str, &'a str, &'a str), &'a FunctionProto>,
+    functions: HashMap<functions::Key<'a>, &'a FunctionProto>,
+    /// The nodes of functions in order, of each that was called.
+    ordered: HashMap<*const FunctionProto, Rc<[&'a NodeProto]>>,
 }
 
 impl<'a> Builder<'a> {
@@ -70,7 +74,8 @@ impl<'a> Builder<'a> {
             let value = self.value();
             define(scopes, info.name(), value);
         }
-        self.add_nodes(&graph.node, scopes, depth);
+        let ordered = sorted(&graph.node, budget);
+        self.add_nodes(&ordered, scopes, depth);
         graph
             .output
             .iter()
@@ -78,15 +83,15 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
-    fn add_nodes(&mut self, nodes: &'a [NodeProto], scopes: &mut Vec<Scope<'a>>, depth: u32) {
+    /// Adds nodes that are in order.
+    fn add_nodes(&mut self, nodes: &[&'a NodeProto], scopes: &mut Vec<Scope<'a>>, depth: u32) {
         let budget = self.graph.budget;
-        for proto in sorted(nodes, budget) {
+        for &proto in nodes {
             if !budget.spend(1 + proto.input.len() + proto.output.len()) {
                 return;
             }
             let inputs: Vec<_> = proto.input.iter().map(|name| find(scopes, name)).collect();
-            let key = (proto.domain(), proto.op_type(), proto.overload());
-            match self.functions.get(&key) {
+            match self.functions.get(&functions::called(proto)) {
                 Some(&function) if depth < MAX_NESTING => {
                     let results = self.call(function, &inputs, depth + 1);
                     for (name, result) in proto.output.iter().zip(results) {
@@ -152,7 +157,11 @@ impl<'a> Builder<'a> {
             .filter_map(|(name, value)| Some((name.as_str(), (*value)?)));
         // a function does not see its caller's names
         let mut scopes = vec![bound.collect()];
-        self.add_nodes(&function.node, &mut scopes, depth);
+        let budget = self.graph.budget;
+        let ordered = self.ordered.entry(std::ptr::from_ref(function));
+        let ordered = ordered.or_insert_with(|| sorted(&function.node, budget).into());
+        let ordered = Rc::clone(ordered);
+        self.add_nodes(&ordered, &mut scopes, depth);
         function
             .output
             .iter()
