@@ -164,7 +164,7 @@ fn precisions_that_it_does_not_give_are_refused() {
     };
     let error = refused(&half).to_string();
     assert!(
-        error.starts_with("property precision: fp16 is not available here"),
+        error.starts_with("precision: fp16 is not available here"),
         "{error}"
     );
 }
