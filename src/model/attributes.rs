@@ -3,10 +3,20 @@
 use super::proto::{GraphProto, ModelProto, NodeProto};
 use crate::text;
 
-/// Attributes that count heads of an attention. Runtimes keep them in 32 bits, and divide by them.
-const HEADS: [&str; 3] = ["num_heads", "kv_num_heads", "q_num_heads"];
-/// No attention has more.
-const MAX_HEADS: i64 = 1 << 16;
+/// Attributes that count something, and of which there is at least one. Runtimes keep them in 32 bits, and divide by them.
+const COUNTS: [&str; 9] = [
+    "blocksize",
+    "dilations",
+    "group",
+    "kernel_shape",
+    "kv_num_heads",
+    "num_heads",
+    "num_outputs",
+    "q_num_heads",
+    "strides",
+];
+/// No count is larger.
+const MAX_COUNT: i64 = i32::MAX as i64;
 
 /// Whether all nodes, those of functions and of graphs in graphs included, have attributes that a runtime survives.
 ///
@@ -25,12 +35,15 @@ fn in_nodes(nodes: &[NodeProto]) -> Result<(), String> {
             for GraphProto { node, .. } in graphs {
                 in_nodes(node)?;
             }
-            if HEADS.contains(&attribute.name())
-                && let Some(heads) = attribute.i
-                && !(1..=MAX_HEADS).contains(&heads)
-            {
+            if !COUNTS.contains(&attribute.name()) {
+                continue;
+            }
+            // some writers set what does not apply to zero
+            let alone = attribute.i.iter().filter(|_| attribute.ints.is_empty());
+            let mut counts = alone.chain(&attribute.ints);
+            if let Some(count) = counts.find(|count| !(1..=MAX_COUNT).contains(*count)) {
                 return Err(format!(
-                    "its {} `{}` has {heads} for {}",
+                    "its {} `{}` has {count} for {}",
                     text::name(node.op_type()),
                     text::name(node.name()),
                     attribute.name()
@@ -46,14 +59,10 @@ mod tests {
     use super::super::proto::AttributeProto;
     use super::*;
 
-    fn model(heads: i64) -> ModelProto {
+    fn model(attribute: AttributeProto) -> ModelProto {
         let node = NodeProto {
             op_type: Some("GroupQueryAttention".to_owned()),
-            attribute: vec![AttributeProto {
-                name: Some("kv_num_heads".to_owned()),
-                i: Some(heads),
-                ..AttributeProto::default()
-            }],
+            attribute: vec![attribute],
             ..NodeProto::default()
         };
         ModelProto {
@@ -66,13 +75,33 @@ mod tests {
     }
 
     #[test]
-    fn heads_that_become_none_are_refused() {
-        for heads in [1, 6, 64, MAX_HEADS] {
-            assert_eq!(check(&model(heads)), Ok(()));
+    fn counts_that_are_or_become_zero_are_refused() {
+        let heads = |heads| AttributeProto {
+            name: Some("kv_num_heads".to_owned()),
+            i: Some(heads),
+            ..AttributeProto::default()
+        };
+        let strides = |stride| AttributeProto {
+            name: Some("strides".to_owned()),
+            ints: vec![1, stride],
+            ..AttributeProto::default()
+        };
+        for count in [1, 6, 64, MAX_COUNT] {
+            assert_eq!(check(&model(heads(count))), Ok(()));
+            assert_eq!(check(&model(strides(count))), Ok(()));
         }
-        for heads in [0, -1, 1 << 32, 1 << 40, i64::MIN, i64::MAX] {
-            let reason = check(&model(heads)).unwrap_err();
+        for count in [0, -1, 1 << 32, 1 << 40, i64::MIN, i64::MAX] {
+            let reason = check(&model(heads(count))).unwrap_err();
             assert!(reason.contains("kv_num_heads"), "{reason}");
+            let reason = check(&model(strides(count))).unwrap_err();
+            assert!(reason.contains("strides"), "{reason}");
         }
+        // others may be anything
+        let axis = AttributeProto {
+            name: Some("axis".to_owned()),
+            i: Some(-1),
+            ..AttributeProto::default()
+        };
+        assert_eq!(check(&model(axis)), Ok(()));
     }
 }
