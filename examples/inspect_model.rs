@@ -56,7 +56,7 @@ fn show(source: &ModelSource) -> Result<(), Error> {
     let outputs: Vec<_> = facts
         .outputs
         .iter()
-        .map(|output| output.outlet.clone())
+        .map(|output| output.tensor.clone())
         .collect();
     println!("{}", facts.name);
     row("made by", &made_by(&facts));
@@ -104,7 +104,7 @@ fn show_image(facts: &ModelFacts, image: &ImageInput) {
 
 fn show_depth(depth: &OutputFacts) {
     let meaning = &depth.depth;
-    row("depth", &format!("{}: {}", depth.outlet, meaning.value));
+    row("depth", &format!("{}: {}", depth.tensor, meaning.value));
     row("", &format!("because {}", meaning.reason));
     if !meaning.is_certain {
         row(

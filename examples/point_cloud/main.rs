@@ -26,7 +26,7 @@ use decoding::Decoding;
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo};
 use gstdepthanything::depth_meta::{DepthMeta, Unit};
-use gstdepthanything::model::{self, Ending, ModelSource};
+use gstdepthanything::model::{self, ModelSource, OutputActivation};
 
 /// Makes point clouds (binary PLY: x y z in metres, red green blue) of a film or a photo.
 ///
@@ -187,8 +187,8 @@ fn depth_unit(arguments: &Arguments) -> Option<f64> {
     let reaches = facts
         .outputs
         .iter()
-        .filter_map(|output| match output.ending {
-            Ending::ScaledSigmoid { max_depth } => Some(max_depth),
+        .filter_map(|output| match output.activation {
+            OutputActivation::ScaledSigmoid { max_depth } => Some(max_depth),
             _ => None,
         });
     let unit = cloud::depth_unit(reaches.fold(0.0, f64::max));

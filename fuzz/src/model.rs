@@ -214,7 +214,7 @@ fn feed(bytes: Bytes, path: &Path) -> &'static str {
     let outputs: Vec<_> = facts
         .outputs
         .iter()
-        .map(|output| output.outlet.clone())
+        .map(|output| output.tensor.clone())
         .collect();
     let input = select_input(facts, &facts.inputs);
     let output = select_output(facts, &outputs);
@@ -415,7 +415,7 @@ fn known_name(graph: &GraphProto, random: &mut Random) -> String {
             .pick(&graph.initializer)
             .and_then(|it| it.name.clone())
     };
-    let of_outlet = |random: &mut Random| {
+    let of_info = |random: &mut Random| {
         let infos = if random.once_in(2) {
             &graph.input
         } else {
@@ -426,7 +426,7 @@ fn known_name(graph: &GraphProto, random: &mut Random) -> String {
     let name = match random.below(8) {
         0 => None,
         1 | 2 => of_tensor(random),
-        3 => of_outlet(random),
+        3 => of_info(random),
         _ => of_node,
     };
     name.unwrap_or_default()

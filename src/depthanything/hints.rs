@@ -44,8 +44,8 @@ impl DepthAnything {
             self,
             gst::StreamError::Format,
             (
-                "the video is tagged {}, and a network sees less in a picture that does not stand \
-                 upright: put `videoflip video-direction=auto` before depthanything",
+                "the video is tagged {}: it is not upright, which makes its depth worse. \
+                 Put `videoflip video-direction=auto` before depthanything",
                 tag.get()
             )
         );

@@ -249,7 +249,7 @@ pub enum DepthOutput {
 /**
  * GstDepthAnythingRange:
  *
- * How relative values are laid on the samples.
+ * How relative values become samples.
  *
  * Since: 0.1
  */

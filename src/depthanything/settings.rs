@@ -58,7 +58,7 @@ pub(super) struct LiveSettings {
     pub(super) inference_interval: u32,
     /// Near is black.
     pub(super) invert: bool,
-    /// How relative values are laid on the samples.
+    /// How relative values become samples.
     pub(super) range: DepthRange,
     /// Weight of the past in the smooth range.
     pub(super) smoothing: f64,

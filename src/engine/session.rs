@@ -24,7 +24,7 @@ use super::precision::Precision;
 use super::provider::{self, EngineShape, ExecutionProvider, Placement};
 use super::runtime::{Runtime, Version, capture};
 use crate::error::Error;
-use crate::model::{self, DepthKind, DepthOutput, ImageInput, Model, ModelFacts, Outlet};
+use crate::model::{self, DepthKind, DepthOutput, ImageInput, Model, ModelFacts, TensorInfo};
 use crate::text;
 
 /// What a session is made of.
@@ -56,7 +56,7 @@ pub(super) fn open(setup: Setup<'_>, fallbacks: &[String]) -> Result<Box<dyn Net
 pub(super) struct SessionNetwork {
     session: Session,
     input: ImageInput,
-    outputs: Vec<Outlet>,
+    outputs: Vec<TensorInfo>,
     /// Index of the depth in `outputs`.
     depth: usize,
     options: Options,
@@ -134,8 +134,8 @@ impl SessionNetwork {
             ..
         } = setup;
         let session = load(setup, graph, profile)?;
-        let inputs = tensors::outlets(session.inputs());
-        let outputs = tensors::outlets(session.outputs());
+        let inputs = tensors::infos(session.inputs());
+        let outputs = tensors::infos(session.outputs());
         let mut input = model::select_input(facts, &inputs)?;
         if let Some(normalization) = config.normalization {
             input = input.with_normalization(normalization)?;

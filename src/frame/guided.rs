@@ -1,7 +1,7 @@
 //! Depth map → 16-bit grey samples whose edges follow the picture.
 //!
 //! In two stages. What a network blurs and misplaces by a few cells of the depth map is mended first, at that size
-//! ([`outlines`]). Then joint bilateral upsampling (Kopf, Cohen, Lischinski and Uyttendaele, 2007): a pixel's depth is a
+//! ([`refinement`]). Then joint bilateral upsampling (Kopf, Cohen, Lischinski and Uyttendaele, 2007): a pixel's depth is a
 //! mean of the nine cells around it, weighted by how near they are and by how much the pixel's luma resembles theirs.
 //! Where luma is even, the weights are those of a quadratic B-spline, which takes a ramp to the same ramp. Nowhere does a
 //! pixel leave the range of the cells around it, so that there are no halos.
@@ -9,14 +9,14 @@
 mod kernel;
 mod lanes;
 mod luma;
-mod outlines;
+mod refinement;
 #[cfg(test)]
 mod tests;
 
 use kernel::{Row, Stretched};
 use lanes::{Fast, LANES};
 pub use luma::Guide;
-use outlines::Outlines;
+use refinement::EdgeRefinement;
 
 use super::gray16::{ByteOrder, Mapping, check};
 use super::kernels::Kernels;
@@ -86,7 +86,7 @@ pub struct GuidedWriter {
     shares: Vec<usize>,
     /// Mean luma of each cell.
     cells: Vec<f32>,
-    outlines: Outlines,
+    refinement: EdgeRefinement,
     /// The depth map, its steps where the picture has them.
     mended: Vec<f32>,
     /// One row of it, mapped, and one of `cells`; both with one more value on either side, and
@@ -131,7 +131,7 @@ impl GuidedWriter {
             down,
             shares,
             cells: vec![0.0; network.area()],
-            outlines: Outlines::new(network),
+            refinement: EdgeRefinement::new(network),
             mended: Vec::with_capacity(network.area()),
             mapped: vec![0.0; width + 2 + 8],
             padded: vec![0.0; width + 2 + 8],
@@ -180,7 +180,8 @@ impl GuidedWriter {
         self.measure_cells(guide);
         let mut mended = std::mem::take(&mut self.mended);
         let range = (65535.0 / mapping.gain.abs()) as f32;
-        self.outlines.mend(depth, &self.cells, range, &mut mended);
+        self.refinement
+            .refine(depth, &self.cells, range, &mut mended);
         self.held = [None; 3];
         let last = self.network.height as usize - 1;
         let width = self.output.width as usize;

@@ -1,6 +1,6 @@
 //! What the numbers of a depth output mean, and how certain that is.
 
-use super::ending::{self, Ending};
+use super::activation::{self, OutputActivation};
 use super::graph::{Graph, Value};
 use super::{DepthKind, Finding};
 
@@ -8,7 +8,7 @@ use super::{DepthKind, Finding};
 /// networks too.
 const MIN_TRANSFORMER_PATCH: u32 = 8;
 
-/// What is known of the network beside its ending.
+/// What is known of the network beside its activation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Family {
     /// Side of a patch, where there is a patch embedding.
@@ -27,7 +27,7 @@ impl Family {
     }
 }
 
-/// The meaning of the depth `value`, whose graph ends in `ending`.
+/// The meaning of the depth `value`, whose graph ends in `activation`.
 ///
 /// Certain are: Sigmoid times more than one, metres in Depth Anything V2's metric networks and those made after them;
 /// Relu and Exp at the end of a vision transformer, inverse depth of Depth Anything and MiDaS the one, distance of Depth
@@ -35,25 +35,27 @@ impl Family {
 pub(super) fn judge(
     graph: &Graph<'_>,
     value: Value,
-    ending: &Ending,
+    activation: &OutputActivation,
     family: Family,
 ) -> Finding<DepthKind> {
-    let words = format!("its graph ends in {ending}");
-    match ending {
-        Ending::ScaledSigmoid { .. } => Finding::certain(DepthKind::Metric, words),
-        Ending::Exp if family.is_known() => Finding::certain(
+    let words = format!("its graph ends in {activation}");
+    match activation {
+        OutputActivation::ScaledSigmoid { .. } => Finding::certain(DepthKind::Metric, words),
+        OutputActivation::Exp if family.is_known() => Finding::certain(
             DepthKind::Distance,
             format!("{words}, behind a vision transformer"),
         ),
-        Ending::Exp => Finding::guessed(DepthKind::Distance, words),
-        Ending::Relu if family.builtin => {
+        OutputActivation::Exp => Finding::guessed(DepthKind::Distance, words),
+        OutputActivation::Relu if family.builtin => {
             Finding::certain(DepthKind::Relative, "it is the built-in model".to_owned())
         }
-        Ending::Relu if family.is_known() && !ending::is_scaled(graph, value) => Finding::certain(
-            DepthKind::Relative,
-            format!("{words}, behind a vision transformer"),
-        ),
-        Ending::Relu if ending::is_scaled(graph, value) => {
+        OutputActivation::Relu if family.is_known() && !activation::is_scaled(graph, value) => {
+            Finding::certain(
+                DepthKind::Relative,
+                format!("{words}, behind a vision transformer"),
+            )
+        }
+        OutputActivation::Relu if activation::is_scaled(graph, value) => {
             Finding::guessed(DepthKind::Relative, format!("{words} of a scaled value"))
         }
         _ => Finding::guessed(DepthKind::Relative, words),

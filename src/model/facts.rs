@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::activation::{self, OutputActivation};
 use super::budget::Budget;
 use super::depth_kind::{self, Family};
-use super::ending::{self, Ending};
 use super::graph::{Graph, fed_inputs};
-use super::limits::{MAX_OUTLETS, MAX_PATCH};
+use super::limits::{MAX_PATCH, MAX_TENSORS};
 use super::loaded::Model;
 use super::metadata::Metadata;
 use super::normalization::{self, Treatment};
-use super::outlet::Outlet;
 use super::patch::{self, FALLBACK_PATCH};
 use super::proto::ModelProto;
 use super::proto::tensor_proto::DataType;
+use super::tensor_info::TensorInfo;
 use super::{DepthKind, Finding, InputNormalization, ModelSource};
 use crate::error::Error;
 use crate::text;
@@ -25,9 +25,9 @@ use crate::text;
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputFacts {
     /// As the file declares it.
-    pub outlet: Outlet,
+    pub tensor: TensorInfo,
     /// What ends the graph there.
-    pub ending: Ending,
+    pub activation: OutputActivation,
     /// What its values are, if it is the depth.
     pub depth: Finding<DepthKind>,
 }
@@ -64,7 +64,7 @@ pub struct ModelFacts {
     /// Files beside the model that hold its weights; they are there and long enough.
     pub external_data: Vec<PathBuf>,
     /// Inputs as the file declares them.
-    pub inputs: Vec<Outlet>,
+    pub inputs: Vec<TensorInfo>,
     /// What the graph does to each of [`Self::inputs`] first.
     pub(crate) treatments: Vec<Treatment>,
     /// The values that the image has to have by the file's metadata.
@@ -91,18 +91,18 @@ impl ModelFacts {
     }
 
     /// What ends the graph at the named output.
-    pub fn ending_of(&self, output: &str) -> Option<&Ending> {
-        self.output(output).map(|facts| &facts.ending)
+    pub fn activation_of(&self, output: &str) -> Option<&OutputActivation> {
+        self.output(output).map(|facts| &facts.activation)
     }
 
     fn output(&self, name: &str) -> Option<&OutputFacts> {
-        self.outputs.iter().find(|facts| facts.outlet.name == name)
+        self.outputs.iter().find(|facts| facts.tensor.name == name)
     }
 
     /// What the graph does to the named input first.
     pub(super) fn treatment_of(&self, input: &str) -> Treatment {
         std::iter::zip(&self.inputs, &self.treatments)
-            .find(|(outlet, _)| outlet.name == input)
+            .find(|(tensor, _)| tensor.name == input)
             .map(|(_, treatment)| treatment.clone())
             .unwrap_or_default()
     }
@@ -159,11 +159,11 @@ pub(super) fn of(
     let inputs: Vec<_> = declared
         .into_iter()
         .flat_map(fed_inputs)
-        .map(Outlet::from_onnx)
+        .map(TensorInfo::from_onnx)
         .collect();
     let results = declared.map_or(0, |graph| graph.output.len());
     for (count, what) in [(inputs.len(), "inputs"), (results, "outputs")] {
-        if count > MAX_OUTLETS {
+        if count > MAX_TENSORS {
             return Err(Error::ModelUnsupported {
                 model: source.label(),
                 found: format!("{count} {what}"),
@@ -207,14 +207,14 @@ pub(super) fn of(
             });
             // nothing is made beyond the budget
             let value = budget.check(&source.label()).and(value)?;
-            let ending = ending::of(&graph, value);
+            let activation = activation::of(&graph, value);
             let depth = metadata
                 .depth
                 .clone()
-                .unwrap_or_else(|| depth_kind::judge(&graph, value, &ending, family));
+                .unwrap_or_else(|| depth_kind::judge(&graph, value, &activation, family));
             Ok(OutputFacts {
-                outlet: Outlet::from_onnx(info),
-                ending,
+                tensor: TensorInfo::from_onnx(info),
+                activation,
                 depth,
             })
         })
@@ -246,7 +246,7 @@ pub(super) fn of(
     let declared: Vec<_> = facts
         .outputs
         .iter()
-        .map(|output| output.outlet.clone())
+        .map(|output| output.tensor.clone())
         .collect();
     if let Ok(output) = super::select_output(&facts, &declared) {
         facts.kind = facts.kind_of(&declared[output.index].name);
@@ -256,12 +256,12 @@ pub(super) fn of(
 }
 
 /// What the graph does to each of `inputs` first, as far as they may be the image.
-fn treatments(graph: &Graph<'_>, inputs: &[Outlet]) -> Vec<Treatment> {
+fn treatments(graph: &Graph<'_>, inputs: &[TensorInfo]) -> Vec<Treatment> {
     let may_be_image =
-        |input: &Outlet| matches!(input.dims.len(), 4 | 5) && input.element.may_be_image();
+        |input: &TensorInfo| matches!(input.dims.len(), 4 | 5) && input.element.may_be_image();
     // where there are many, none of them is taken
     let few = inputs.iter().filter(|input| may_be_image(input)).count() <= MAX_IMAGES;
-    let treatment = |input: &Outlet| {
+    let treatment = |input: &TensorInfo| {
         let of = |name: &str| graph.inputs.iter().find(|(found, _)| *found == name);
         match of(&input.name) {
             Some(&(_, value)) if few && may_be_image(input) => {

@@ -1,6 +1,6 @@
 //! Which input is the image.
 
-use super::outlet::{Dim, ElementType, Outlet};
+use super::tensor_info::{Dim, ElementType, TensorInfo};
 use super::{Finding, InputNormalization, InputSize, ModelFacts, Quantization};
 use crate::error::{Error, Setting};
 use crate::geometry::Size;
@@ -123,7 +123,7 @@ impl ImageInput {
 /// # Errors
 /// [`Error::ModelUnsupported`] when there is none, when there are several, when there are others beside it, or when
 /// its form is none that a single image can be given in: several views, a window of frames, other types of elements.
-pub fn select_input(facts: &ModelFacts, inputs: &[Outlet]) -> Result<ImageInput, Error> {
+pub fn select_input(facts: &ModelFacts, inputs: &[TensorInfo]) -> Result<ImageInput, Error> {
     let unsupported = |found: String| {
         Err(Error::ModelUnsupported {
             model: facts.label.clone(),
@@ -169,14 +169,14 @@ pub fn select_input(facts: &ModelFacts, inputs: &[Outlet]) -> Result<ImageInput,
             }
         }
         (_, several) => {
-            let all: Vec<_> = inputs.iter().map(Outlet::to_string).collect();
+            let all: Vec<_> = inputs.iter().map(TensorInfo::to_string).collect();
             unsupported(format!("{several} image inputs: {}", all.join(", ")))
         }
     }
 }
 
 /// `input` as an image, or why it is none.
-fn image_input(facts: &ModelFacts, input: &Outlet) -> Result<ImageInput, String> {
+fn image_input(facts: &ModelFacts, input: &TensorInfo) -> Result<ImageInput, String> {
     let treatment = facts.treatment_of(&input.name);
     let (batch, views, sides) = match input.dims.as_slice() {
         [batch, sides @ ..] if sides.len() == 3 => (batch, None, sides),
@@ -251,7 +251,7 @@ fn image_input(facts: &ModelFacts, input: &Outlet) -> Result<ImageInput, String>
 /// The values that the image has to have: as the metadata say, else as the graph tells, else as is usual.
 fn normalization(
     facts: &ModelFacts,
-    input: &Outlet,
+    input: &TensorInfo,
     found: Option<Finding<InputNormalization>>,
 ) -> Finding<InputNormalization> {
     if let Some(found) = facts.declared_normalization.clone().or(found) {
@@ -294,7 +294,7 @@ mod tests {
             channels: None,
             ..inspect(&ModelSource::Builtin).unwrap()
         };
-        image_input(&facts, &Outlet::new("image", ElementType::F32, dims))
+        image_input(&facts, &TensorInfo::new("image", ElementType::F32, dims))
     }
 
     #[track_caller]

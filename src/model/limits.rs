@@ -22,7 +22,7 @@ pub(super) const MAX_INITIALIZERS: u64 = 200_000;
 /// Outputs of all graphs.
 pub(super) const MAX_RESULTS: u64 = 50_000;
 /// Inputs that have to be fed, and outputs, of the model.
-pub(super) const MAX_OUTLETS: usize = 256;
+pub(super) const MAX_TENSORS: usize = 256;
 /// Bytes of a name.
 pub(super) const MAX_NAME: u64 = 4096;
 /// Pixels of a patch's side.

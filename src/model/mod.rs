@@ -1,14 +1,14 @@
 //! What a model file says of itself.
 //!
-//! [`inspect`] reads the ONNX protobuf: what do its numbers mean ([`DepthKind`], by its [`Ending`] or its metadata),
+//! [`inspect`] reads the ONNX protobuf: what do its numbers mean ([`DepthKind`], by its [`OutputActivation`] or its metadata),
 //! which values does it want its image in ([`InputNormalization`]), how large are its patches, where do its weights lie. [`select_input`] and [`select_output`] decide on neutral descriptions of inputs and outputs
-//! ([`Outlet`]), as an inference runtime reports them, which of them are the image and the depth. Nothing here goes
+//! ([`TensorInfo`]), as an inference runtime reports them, which of them are the image and the depth. Nothing here goes
 //! by names, except to choose between two outputs that are alike in everything else.
 
+mod activation;
 mod attributes;
 mod budget;
 mod depth_kind;
-mod ending;
 mod external;
 mod facts;
 mod format;
@@ -20,26 +20,26 @@ mod loaded;
 mod metadata;
 mod normalization;
 mod number;
-mod outlet;
 mod output;
 mod patch;
 pub mod proto;
 pub mod rewrite;
 mod source;
+mod tensor_info;
 mod tensors;
 mod wire;
 
+pub use activation::OutputActivation;
 pub use budget::{Budget, Cancel};
-pub use ending::Ending;
 pub use facts::{ModelFacts, OutputFacts, inspect, inspect_bytes};
 pub use input::{ImageInput, Layout, select_input};
 pub(crate) use limits::MAX_FIXED_PIXELS;
 pub use loaded::Model;
 pub use normalization::Quantization;
-pub use outlet::{Dim, ElementType, Outlet};
 pub use output::{DepthOutput, depth_size, select_output, settle_output};
 pub use patch::FALLBACK_PATCH;
 pub use source::ModelSource;
+pub use tensor_info::{Dim, ElementType, TensorInfo};
 
 use std::fmt;
 

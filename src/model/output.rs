@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use super::ModelFacts;
-use super::ending::Ending;
-use super::outlet::{Dim, Outlet};
+use super::activation::OutputActivation;
+use super::tensor_info::{Dim, TensorInfo};
 use crate::error::Error;
 use crate::geometry::Size;
 
@@ -25,7 +25,7 @@ pub struct DepthOutput {
 ///
 /// # Errors
 /// [`Error::ModelUnsupported`] when no output can be a depth map.
-pub fn select_output(facts: &ModelFacts, outputs: &[Outlet]) -> Result<DepthOutput, Error> {
+pub fn select_output(facts: &ModelFacts, outputs: &[TensorInfo]) -> Result<DepthOutput, Error> {
     let mut candidates: Vec<_> = (0..outputs.len())
         .filter(|&index| may_be_depth(&outputs[index]))
         .collect();
@@ -40,7 +40,7 @@ pub fn select_output(facts: &ModelFacts, outputs: &[Outlet]) -> Result<DepthOutp
         Some(&index) => Ok(DepthOutput { index, candidates }),
         None => Err(unsupported(
             facts,
-            outputs.iter().map(Outlet::to_string).collect(),
+            outputs.iter().map(TensorInfo::to_string).collect(),
         )),
     }
 }
@@ -52,7 +52,7 @@ pub fn select_output(facts: &ModelFacts, outputs: &[Outlet]) -> Result<DepthOutp
 /// [`Error::ModelUnsupported`] when none of them is a depth map.
 pub fn settle_output(
     facts: &ModelFacts,
-    outputs: &[Outlet],
+    outputs: &[TensorInfo],
     depth: &DepthOutput,
     shapes: &[Vec<i64>],
     batch: usize,
@@ -66,16 +66,16 @@ pub fn settle_output(
             .filter_map(|(&index, shape)| Some((index, outputs.get(index)?, shape)))
     };
     tried()
-        .filter_map(|(index, outlet, shape)| Some((index, outlet, depth_size(shape, batch).ok()?)))
+        .filter_map(|(index, tensor, shape)| Some((index, tensor, depth_size(shape, batch).ok()?)))
         // a vector is no picture
         .filter(|(_, _, size)| size.width > 1 && size.height > 1)
-        .first_max_by_key(|(_, outlet, size)| {
-            (alike(*size, input), likelihood(facts, outlet), size.area())
+        .first_max_by_key(|(_, tensor, size)| {
+            (alike(*size, input), likelihood(facts, tensor), size.area())
         })
         .map(|(index, _, size)| (index, size))
         .ok_or_else(|| {
-            let found = tried().map(|(_, outlet, shape)| {
-                format!("`{}` {} {shape:?}", outlet.name, outlet.element)
+            let found = tried().map(|(_, tensor, shape)| {
+                format!("`{}` {} {shape:?}", tensor.name, tensor.element)
             });
             unsupported(facts, found.collect())
         })
@@ -137,7 +137,7 @@ pub fn depth_size(dims: &[i64], batch: usize) -> Result<Size, String> {
 }
 
 /// Whether an output can hold a depth map, by what is declared of it.
-fn may_be_depth(output: &Outlet) -> bool {
+fn may_be_depth(output: &TensorInfo) -> bool {
     if !output.element.may_be_depth() {
         return false;
     }
@@ -165,7 +165,7 @@ fn longer_than_one(dim: &Dim) -> bool {
 
 /// How sure the declared form makes it: 2 when only height and width can be longer than 1, 1 when a trial is needed,
 /// 0 for what is far too small for a picture (poses, intrinsics).
-fn certainty(output: &Outlet) -> u8 {
+fn certainty(output: &TensorInfo) -> u8 {
     let open = output
         .dims
         .iter()
@@ -185,13 +185,15 @@ fn certainty(output: &Outlet) -> u8 {
 }
 
 /// What speaks for an output among others of the same form: what ends the graph there, then its name.
-fn likelihood(facts: &ModelFacts, output: &Outlet) -> (u8, i8) {
-    let ending = match facts.ending_of(&output.name) {
-        Some(Ending::Relu | Ending::ScaledSigmoid { .. } | Ending::Exp) => 2,
-        Some(Ending::Probability) => 0,
-        Some(Ending::Other(_)) | None => 1,
+fn likelihood(facts: &ModelFacts, output: &TensorInfo) -> (u8, i8) {
+    let activation = match facts.activation_of(&output.name) {
+        Some(
+            OutputActivation::Relu | OutputActivation::ScaledSigmoid { .. } | OutputActivation::Exp,
+        ) => 2,
+        Some(OutputActivation::Probability) => 0,
+        Some(OutputActivation::Other(_)) | None => 1,
     };
-    (ending, name_hint(&output.name))
+    (activation, name_hint(&output.name))
 }
 
 fn name_hint(name: &str) -> i8 {
@@ -216,20 +218,20 @@ mod tests {
     use super::super::{DepthKind, ElementType, Finding, OutputFacts};
     use super::*;
 
-    fn facts(outputs: &[(&str, &[i64], Ending)]) -> (ModelFacts, Vec<Outlet>) {
+    fn facts(outputs: &[(&str, &[i64], OutputActivation)]) -> (ModelFacts, Vec<TensorInfo>) {
         let outputs: Vec<_> = outputs
             .iter()
-            .map(|(name, dims, ending)| OutputFacts {
-                outlet: Outlet::new(
+            .map(|(name, dims, activation)| OutputFacts {
+                tensor: TensorInfo::new(
                     *name,
                     ElementType::F32,
                     dims.iter().map(|&length| Dim::new(length, "")).collect(),
                 ),
-                ending: ending.clone(),
+                activation: activation.clone(),
                 depth: Finding::guessed(DepthKind::Relative, String::new()),
             })
             .collect();
-        let outlets = outputs.iter().map(|output| output.outlet.clone()).collect();
+        let tensors = outputs.iter().map(|output| output.tensor.clone()).collect();
         let facts = ModelFacts {
             name: "test".to_owned(),
             label: "test.onnx".to_owned(),
@@ -249,36 +251,36 @@ mod tests {
             declared_normalization: None,
             outputs,
         };
-        (facts, outlets)
+        (facts, tensors)
     }
 
     #[track_caller]
-    fn check(outputs: &[(&str, &[i64], Ending)], candidates: &[usize]) {
-        let (facts, outlets) = facts(outputs);
-        let found = select_output(&facts, &outlets).map_or(Vec::new(), |depth| depth.candidates);
+    fn check(outputs: &[(&str, &[i64], OutputActivation)], candidates: &[usize]) {
+        let (facts, tensors) = facts(outputs);
+        let found = select_output(&facts, &tensors).map_or(Vec::new(), |depth| depth.candidates);
         assert_eq!(found, candidates);
     }
 
     #[test]
     fn form_goes_first_then_ending_then_name() {
-        let other = || Ending::Other("Conv".to_owned());
+        let other = || OutputActivation::Other("Conv".to_owned());
         check(
             &[
-                ("depth", &[1, 64, 37, 37], Ending::Relu),
+                ("depth", &[1, 64, 37, 37], OutputActivation::Relu),
                 ("a", &[1, 1, -1, -1], other()),
             ],
             &[1],
         );
         check(
             &[
-                ("depth", &[-1, -1, -1, -1], Ending::Relu),
+                ("depth", &[-1, -1, -1, -1], OutputActivation::Relu),
                 ("a", &[1, 1, -1, -1], other()),
             ],
             &[1, 0],
         );
         check(
             &[
-                ("depth", &[1, -1, -1], Ending::Probability),
+                ("depth", &[1, -1, -1], OutputActivation::Probability),
                 ("a", &[1, -1, -1], other()),
             ],
             &[1, 0],
@@ -320,21 +322,21 @@ mod tests {
 
     #[test]
     fn of_several_scales_the_largest_is_taken() {
-        let map = |name| (name, &[1_i64, 1, -1, -1][..], Ending::Relu);
-        let (facts, outlets) = facts(&[map("disp_3"), map("disp_0"), map("disp_1")]);
-        let depth = select_output(&facts, &outlets).unwrap();
+        let map = |name| (name, &[1_i64, 1, -1, -1][..], OutputActivation::Relu);
+        let (facts, tensors) = facts(&[map("disp_3"), map("disp_0"), map("disp_1")]);
+        let depth = select_output(&facts, &tensors).unwrap();
         let shapes = [vec![1, 1, 7, 14], vec![1, 1, 56, 112], vec![1, 1, 28, 56]];
-        let settled = settle_output(&facts, &outlets, &depth, &shapes, 1, Size::new(112, 56));
+        let settled = settle_output(&facts, &tensors, &depth, &shapes, 1, Size::new(112, 56));
         assert_eq!(settled.unwrap(), (1, Size::new(112, 56)));
     }
 
     #[test]
     fn maps_of_other_proportions_come_last() {
-        let map = |name| (name, &[1_i64, -1, -1][..], Ending::Relu);
-        let (facts, outlets) = facts(&[map("a"), map("b")]);
-        let depth = select_output(&facts, &outlets).unwrap();
+        let map = |name| (name, &[1_i64, -1, -1][..], OutputActivation::Relu);
+        let (facts, tensors) = facts(&[map("a"), map("b")]);
+        let depth = select_output(&facts, &tensors).unwrap();
         let settled = |shapes: [Vec<i64>; 2]| {
-            settle_output(&facts, &outlets, &depth, &shapes, 1, Size::new(112, 56))
+            settle_output(&facts, &tensors, &depth, &shapes, 1, Size::new(112, 56))
         };
         let tokens = vec![1, 257, 384];
         assert_eq!(

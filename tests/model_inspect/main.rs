@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::{
-    DepthKind, ElementType, ImageInput, InputSize, ModelFacts, ModelSource, Outlet, inspect,
+    DepthKind, ElementType, ImageInput, InputSize, ModelFacts, ModelSource, TensorInfo, inspect,
     inspect_bytes, select_input, select_output, settle_output,
 };
 
@@ -28,11 +28,11 @@ fn facts(name: &str) -> ModelFacts {
     inspect(&source(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn outputs(facts: &ModelFacts) -> Vec<Outlet> {
+fn outputs(facts: &ModelFacts) -> Vec<TensorInfo> {
     facts
         .outputs
         .iter()
-        .map(|output| output.outlet.clone())
+        .map(|output| output.tensor.clone())
         .collect()
 }
 
@@ -80,7 +80,7 @@ fn models_that_run() {
             // a runtime tells at least the type
             let known = outputs
                 .into_iter()
-                .map(|output| Outlet {
+                .map(|output| TensorInfo {
                     element: ElementType::F32,
                     ..output
                 })
@@ -96,7 +96,11 @@ fn models_that_run() {
         assert_eq!(facts.kind_of(&depth), expected.kind, "{name}");
         let meaning = facts.depth_of(&depth);
         assert_eq!(meaning.is_certain, is_certain(name), "{name}: {meaning:?}");
-        assert_eq!(facts.ending_of(&depth), Some(&expected.ending), "{name}");
+        assert_eq!(
+            facts.activation_of(&depth),
+            Some(&expected.activation),
+            "{name}"
+        );
     }
 }
 
@@ -166,7 +170,7 @@ fn the_built_in_model() {
     let image = select_input(&facts, &facts.inputs).unwrap();
     assert_eq!((image.input_size(), image.batch), (InputSize::Any, None));
     assert!(image.normalization.is_certain);
-    assert!(facts.depth_of(&facts.outputs[0].outlet.name).is_certain);
+    assert!(facts.depth_of(&facts.outputs[0].tensor.name).is_certain);
     assert!(select_output(&facts, &outputs(&facts)).is_ok());
 }
 

@@ -2,13 +2,13 @@
 
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::{
-    DepthKind, ElementType, Ending, InputNormalization, InputSize, Layout,
+    DepthKind, ElementType, InputNormalization, InputSize, Layout, OutputActivation,
 };
 
 /// A model that runs, with what most of them have in common filled in.
 pub(crate) struct Expected {
     pub(crate) kind: DepthKind,
-    pub(crate) ending: Ending,
+    pub(crate) activation: OutputActivation,
     pub(crate) patch: Option<u32>,
     /// Of a model without patches, by its metadata.
     pub(crate) stride: Option<u32>,
@@ -25,7 +25,7 @@ impl Default for Expected {
     fn default() -> Self {
         Self {
             kind: DepthKind::Relative,
-            ending: Ending::Relu,
+            activation: OutputActivation::Relu,
             patch: Some(14),
             stride: None,
             normalization: InputNormalization::Imagenet,
@@ -43,7 +43,7 @@ impl Expected {
     fn metric(max_depth: f64) -> Self {
         Self {
             kind: DepthKind::Metric,
-            ending: Ending::ScaledSigmoid { max_depth },
+            activation: OutputActivation::ScaledSigmoid { max_depth },
             ..Self::default()
         }
     }
@@ -69,23 +69,23 @@ impl Expected {
         }
     }
 
-    fn pixelwise(ending: Ending) -> Self {
+    fn pixelwise(activation: OutputActivation) -> Self {
         Self {
             patch: None,
-            ..Self::ending(ending)
+            ..Self::activation(activation)
         }
     }
 
-    fn ending(ending: Ending) -> Self {
+    fn activation(activation: OutputActivation) -> Self {
         Self {
-            ending,
+            activation,
             ..Self::default()
         }
     }
 }
 
-fn operator(name: &str) -> Ending {
-    Ending::Other(name.to_owned())
+fn operator(name: &str) -> OutputActivation {
+    OutputActivation::Other(name.to_owned())
 }
 
 pub(crate) fn runnable() -> Vec<(&'static str, Expected)> {
@@ -149,7 +149,7 @@ fn foreign() -> Vec<(&'static str, Expected)> {
                 ..plain().bytes()
             },
         ),
-        ("doubt-relu", Expected::pixelwise(Ending::Relu)),
+        ("doubt-relu", Expected::pixelwise(OutputActivation::Relu)),
         ("doubt-scaled-relu", plain()),
         ("doubt-clip", Expected::pixelwise(operator("Conv"))),
         ("doubt-softplus", Expected::pixelwise(operator("Softplus"))),
@@ -170,7 +170,7 @@ fn foreign() -> Vec<(&'static str, Expected)> {
             "doubt-exp",
             Expected {
                 kind: DepthKind::Distance,
-                ..Expected::pixelwise(Ending::Exp)
+                ..Expected::pixelwise(OutputActivation::Exp)
             },
         ),
         (
@@ -181,7 +181,7 @@ fn foreign() -> Vec<(&'static str, Expected)> {
                 normalization: InputNormalization::Unit,
                 batch: None,
                 depth: "output0",
-                ..Expected::pixelwise(Ending::Exp)
+                ..Expected::pixelwise(OutputActivation::Exp)
             },
         ),
     ]
@@ -319,7 +319,7 @@ fn own_family() -> Vec<(&'static str, Expected)> {
             "depth-and-sky",
             Expected {
                 kind: DepthKind::Distance,
-                ..Expected::ending(Ending::Exp)
+                ..Expected::activation(OutputActivation::Exp)
             },
         ),
         ("metric-indoor", Expected::metric(20.0)),
@@ -337,14 +337,14 @@ fn own_family() -> Vec<(&'static str, Expected)> {
             "disparity",
             Expected {
                 depth: "disparity",
-                ..Expected::ending(Ending::Probability)
+                ..Expected::activation(OutputActivation::Probability)
             },
         ),
         (
             "scaled-disparity",
             Expected {
                 depth: "disparity",
-                ..Expected::ending(Ending::Probability)
+                ..Expected::activation(OutputActivation::Probability)
             },
         ),
         (
@@ -394,35 +394,35 @@ fn own_family() -> Vec<(&'static str, Expected)> {
             "nan",
             Expected {
                 batch: None,
-                ..Expected::ending(operator("Conv"))
+                ..Expected::activation(operator("Conv"))
             },
         ),
         (
             "nan-bright",
             Expected {
                 batch: None,
-                ..Expected::ending(operator("Sqrt"))
+                ..Expected::activation(operator("Sqrt"))
             },
         ),
         (
             "inf",
             Expected {
                 batch: None,
-                ..Expected::ending(operator("Div"))
+                ..Expected::activation(operator("Div"))
             },
         ),
         (
             "constant",
             Expected {
                 batch: None,
-                ..Expected::ending(operator("Conv"))
+                ..Expected::activation(operator("Conv"))
             },
         ),
         (
             "negative",
             Expected {
                 batch: None,
-                ..Expected::ending(operator("Neg"))
+                ..Expected::activation(operator("Neg"))
             },
         ),
         ("external", plain()),

@@ -390,9 +390,9 @@ pub(super) static TABLE: &[Property] = &[
             glib::ParamSpecDouble::builder("temporal-filter")
                 .nick("Temporal filter")
                 .blurb(
-                    "In range=smooth, holds depth where the picture is still, against the model's own flicker: what whole \
-                     regions drift by, and each pixel's noise. The largest share of the range that a sample may depart by \
-                     from the model's value, as 0.03, or 0.1 where much moves. 0: samples are the model's values",
+                    "In range=smooth, steadies depth where the picture is still, against drift of whole regions and noise of \
+                     single pixels. The value is the largest difference from the model's own depth, as a share of the \
+                     range: 0.03 for a fixed camera, 0.1 where much moves. 0: off, samples are the model's values",
                 )
                 .minimum(0.0)
                 .maximum(0.5)

@@ -5,7 +5,7 @@ use half::slice::HalfFloatSliceExt;
 use ort::session::SessionInputValue;
 use ort::value::{Outlet as OrtOutlet, TensorElementType, TensorRef, ValueRef, ValueType};
 
-use crate::model::{Dim, ElementType, ImageInput, Layout, Outlet, Quantization};
+use crate::model::{Dim, ElementType, ImageInput, Layout, Quantization, TensorInfo};
 
 /// Values of a tensor.
 pub(super) enum Values<'a> {
@@ -180,7 +180,7 @@ pub(super) fn repeat_last(images: &[f32], count: usize, wanted: usize, into: &mu
 }
 
 /// Inputs or outputs of a session in neutral terms.
-pub(super) fn outlets(outlets: &[OrtOutlet]) -> Vec<Outlet> {
+pub(super) fn infos(outlets: &[OrtOutlet]) -> Vec<TensorInfo> {
     outlets
         .iter()
         .map(|outlet| match outlet.dtype() {
@@ -188,7 +188,7 @@ pub(super) fn outlets(outlets: &[OrtOutlet]) -> Vec<Outlet> {
                 ty,
                 shape,
                 dimension_symbols,
-            } => Outlet::new(
+            } => TensorInfo::new(
                 outlet.name(),
                 element(*ty),
                 shape
@@ -200,7 +200,7 @@ pub(super) fn outlets(outlets: &[OrtOutlet]) -> Vec<Outlet> {
                     })
                     .collect(),
             ),
-            other => Outlet::new(
+            other => TensorInfo::new(
                 outlet.name(),
                 ElementType::Other(other.to_string()),
                 Vec::new(),

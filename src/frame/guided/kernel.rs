@@ -33,9 +33,9 @@ const LEAST: f32 = 0.02;
 
 /// Weight of a cell whose luma differs by `difference`.
 #[inline(always)]
-pub(super) fn likeness<V: Lanes>(difference: V) -> V {
+pub(super) fn range_weight<V: Lanes>(difference: V) -> V {
     let off = difference.mul(V::splat(1.0 / REACH));
-    let like = V::splat(1.0).sub(off.mul(off)).higher(V::splat(LEAST));
+    let like = V::splat(1.0).sub(off.mul(off)).max(V::splat(LEAST));
     like.mul(like)
 }
 
@@ -85,7 +85,7 @@ fn lead_with<V: Lanes>(row: &Row<'_>, out: &mut [f32]) {
             let (mut of_row, mut weight_of_row) = (V::splat(0.0), V::splat(0.0));
             let taps = cells.luma.iter().zip(&cells.depth).zip(across);
             for ((cell, depth), near) in taps {
-                let share = likeness(luma.sub(V::load(cell, x))).mul(near);
+                let share = range_weight(luma.sub(V::load(cell, x))).mul(near);
                 of_row = of_row.add(share.mul(V::load(depth, x)));
                 weight_of_row = weight_of_row.add(share);
             }
@@ -107,7 +107,7 @@ pub(super) fn lead_by_what_is_finite(row: &Row<'_>, out: &mut [f32]) {
             for ((depth, cell), near) in taps {
                 let depth = depth[x];
                 if depth.is_finite() {
-                    let [like, ..] = likeness([luma - cell[x]; LANES]);
+                    let [like, ..] = range_weight([luma - cell[x]; LANES]);
                     let share = like * near[x] * down;
                     weight += share;
                     sum += share * depth;
@@ -126,10 +126,10 @@ fn finish_with<V: Lanes>(values: &[f32], big_endian: bool, out: &mut [u8]) {
     let pixels = out.as_chunks_mut::<2>().0;
     for (out, values) in pixels.chunks_mut(LANES).zip(values.as_chunks::<LANES>().0) {
         let mut samples = [0.0; LANES];
-        // `higher` takes the other of a NaN and a number
+        // `max` takes the other of a NaN and a number
         V::load(values, 0)
-            .higher(V::splat(0.0))
-            .lower(V::splat(65535.0))
+            .max(V::splat(0.0))
+            .min(V::splat(65535.0))
             .add(V::splat(SHIFT))
             .store(&mut samples);
         for (out, sample) in out.iter_mut().zip(samples) {

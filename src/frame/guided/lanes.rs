@@ -16,10 +16,10 @@ pub(super) trait Lanes: Copy {
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn div(self, other: Self) -> Self;
-    /// The lower; `other`, where one is NaN.
-    fn lower(self, other: Self) -> Self;
-    /// The higher; `other`, where one is NaN.
-    fn higher(self, other: Self) -> Self;
+    /// The smaller; `other`, where one is NaN.
+    fn min(self, other: Self) -> Self;
+    /// The larger; `other`, where one is NaN.
+    fn max(self, other: Self) -> Self;
 }
 
 impl Lanes for [f32; LANES] {
@@ -74,12 +74,12 @@ impl Lanes for [f32; LANES] {
     }
 
     #[inline(always)]
-    fn lower(self, other: Self) -> Self {
+    fn min(self, other: Self) -> Self {
         both(self, other, |a, b| if a < b { a } else { b })
     }
 
     #[inline(always)]
-    fn higher(self, other: Self) -> Self {
+    fn max(self, other: Self) -> Self {
         both(self, other, |a, b| if a > b { a } else { b })
     }
 }
@@ -247,8 +247,8 @@ mod avx2 {
             sub _mm256_sub_ps
             mul _mm256_mul_ps
             div _mm256_div_ps
-            lower _mm256_min_ps
-            higher _mm256_max_ps
+            min _mm256_min_ps
+            max _mm256_max_ps
         }
     }
 }
@@ -304,8 +304,8 @@ mod avx512 {
             sub _mm512_sub_ps
             mul _mm512_mul_ps
             div _mm512_div_ps
-            lower _mm512_min_ps
-            higher _mm512_max_ps
+            min _mm512_min_ps
+            max _mm512_max_ps
         }
     }
 }

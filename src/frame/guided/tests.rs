@@ -31,7 +31,7 @@ fn samples_in(order: ByteOrder, depth: &[f32], guide: &Guide, mapping: Mapping) 
     let stride = row + 6;
     let planes = Fast::all().into_iter().map(|fast| {
         writer.fast = fast;
-        writer.outlines.fast = fast;
+        writer.refinement.fast = fast;
         // the padding of the last row is not there
         let mut plane = vec![0xee; stride * (FRAME.height as usize - 1) + row];
         let invalid = writer

@@ -249,8 +249,8 @@ mod tests {
         let value = graph.outputs[0].1.unwrap();
         assert_eq!(graph.scalar(value), None);
         assert_eq!(
-            super::super::super::ending::of(&graph, value),
-            super::super::super::Ending::Other("Mul".to_owned())
+            super::super::super::activation::of(&graph, value),
+            super::super::super::OutputActivation::Other("Mul".to_owned())
         );
     }
 

@@ -85,10 +85,10 @@ impl<'a> Rewrite<'a> {
             if rewrite.constants.contains_key(info.name()) || rewrite.others.contains(info.name()) {
                 continue;
             }
-            let outlet = crate::model::Outlet::from_onnx(info);
+            let tensor = crate::model::TensorInfo::from_onnx(info);
             rewrite.make(
                 info.name(),
-                outlet.element == crate::model::ElementType::F32,
+                tensor.element == crate::model::ElementType::F32,
             );
         }
         rewrite

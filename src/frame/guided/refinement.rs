@@ -1,6 +1,6 @@
-//! Steps of the depth map, laid onto the outlines of the picture before it is enlarged.
+//! Edge refinement: steps of the depth map are moved to the edges of the picture before it is enlarged.
 //!
-//! A network blurs the outline of a thing over a few cells of its depth map and is off by as many, which nine cells
+//! A network blurs the edge of a thing over a few cells of its depth map and is off by as many, which nine cells
 //! around a pixel can't mend. Where there is a step, each cell therefore takes the depth that those around it with its
 //! own luma agree on: a weighted median (Ma, He, Wei, Sun and Wu, "Constant Time Weighted Median Filtering", 2013), found
 //! as a weighted mean that then forgets what is far from it. Of seventeen cells across and down every tenth is asked.
@@ -9,7 +9,7 @@
 //! thus seen as nine parts, of seven cells across and down: a slope has three eighths of its range in each, a step most of
 //! it in one. A step that is all between two neighbours is not blurred, and stays where it is.
 
-use super::kernel::likeness;
+use super::kernel::range_weight;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{Fast, LANES, Lanes, variants};
@@ -121,7 +121,7 @@ fn onward(edge: f32, mirrored: f32) -> f32 {
 
 /// Mends depth maps of one size.
 #[derive(Debug, Clone)]
-pub(super) struct Outlines {
+pub(super) struct EdgeRefinement {
     size: Size,
     depth: Padded,
     luma: Padded,
@@ -134,7 +134,7 @@ pub(super) struct Outlines {
     pub(super) fast: Fast,
 }
 
-impl Outlines {
+impl EdgeRefinement {
     pub(super) fn new(size: Size) -> Self {
         Self {
             size,
@@ -149,7 +149,7 @@ impl Outlines {
 
     /// Gives `out` the depth map, mended. `luma`: mean of each cell; `range`: what the frame shows of the depth, in its
     /// units. Cells that see one that is not finite stay as they are.
-    pub(super) fn mend(&mut self, depth: &[f32], luma: &[f32], range: f32, out: &mut Vec<f32>) {
+    pub(super) fn refine(&mut self, depth: &[f32], luma: &[f32], range: f32, out: &mut Vec<f32>) {
         out.clear();
         out.extend_from_slice(depth);
         let width = self.size.width as usize;
@@ -260,8 +260,8 @@ fn columns_with<V: Lanes>(rows: [&[f32]; 2 * PART + 1], out: &mut [Vec<f32>; 3])
         let next = (x + 1).min(rows[0].len() - LANES);
         let mut step = V::splat(0.0);
         for (down, row) in rows.iter().enumerate() {
-            step = step.higher(apart(V::load(row, next), at[down]));
-            step = step.higher(apart(at[down], at[down.saturating_sub(1)]));
+            step = step.max(apart(V::load(row, next), at[down]));
+            step = step.max(apart(at[down], at[down.saturating_sub(1)]));
         }
         step.store(steps);
     }
@@ -269,7 +269,7 @@ fn columns_with<V: Lanes>(rows: [&[f32]; 2 * PART + 1], out: &mut [Vec<f32>; 3])
 
 #[inline(always)]
 fn apart<V: Lanes>(a: V, b: V) -> V {
-    a.sub(b).higher(b.sub(a))
+    a.sub(b).max(b.sub(a))
 }
 
 #[inline(always)]
@@ -297,14 +297,12 @@ fn shifted<V: Lanes>(row: &[f32], x: usize) -> [V; 2 * PART + 1] {
 
 #[inline(always)]
 fn lowest<V: Lanes>([a, b, c, d, e, f, g]: [V; 2 * PART + 1]) -> V {
-    a.lower(b).lower(c.lower(d)).lower(e.lower(f).lower(g))
+    a.min(b).min(c.min(d)).min(e.min(f).min(g))
 }
 
 #[inline(always)]
 fn highest<V: Lanes>([a, b, c, d, e, f, g]: [V; 2 * PART + 1]) -> V {
-    a.higher(b)
-        .higher(c.higher(d))
-        .higher(e.higher(f).higher(g))
+    a.max(b).max(c.max(d)).max(e.max(f).max(g))
 }
 
 #[inline(always)]
@@ -325,9 +323,9 @@ fn mend<V: Lanes>(window: &Window<'_>, y: usize, out: &mut [f32]) {
             for across in parts {
                 let least = V::load(window.low, row + x + across);
                 let most = V::load(window.high, row + x + across);
-                (low, high) = (low.lower(least), high.higher(most));
-                steepest = steepest.higher(most.sub(least));
-                step = step.higher(V::load(window.steps, row + x + across));
+                (low, high) = (low.min(least), high.max(most));
+                steepest = steepest.max(most.sub(least));
+                step = step.max(V::load(window.steps, row + x + across));
             }
         }
         let range = high.sub(low);
@@ -359,7 +357,7 @@ fn between<V: Lanes>(value: V, [none, full]: [f32; 2]) -> V {
     let share = value
         .sub(V::splat(none))
         .mul(V::splat((full - none).recip()));
-    share.higher(V::splat(0.0)).lower(V::splat(1.0))
+    share.max(V::splat(0.0)).min(V::splat(1.0))
 }
 
 /// The depth that the cells around each with its luma agree on.
@@ -370,7 +368,7 @@ fn agreed<V: Lanes>(window: &Window<'_>, taps: &[usize; TAPS], x: usize, range: 
     let mut shares = [nothing; TAPS];
     let (mut sum, mut weight) = (nothing, nothing);
     for (share, tap) in shares.iter_mut().zip(taps) {
-        *share = likeness(V::load(window.luma, tap + x).sub(own));
+        *share = range_weight(V::load(window.luma, tap + x).sub(own));
         sum = sum.add(share.mul(V::load(window.depth, tap + x)));
         weight = weight.add(*share);
     }
@@ -382,7 +380,7 @@ fn agreed<V: Lanes>(window: &Window<'_>, taps: &[usize; TAPS], x: usize, range: 
     for (share, tap) in shares.iter().zip(taps) {
         let depth = V::load(window.depth, tap + x);
         let off = depth.sub(middle).mul(scale);
-        let close = one.sub(off.mul(off)).higher(nothing);
+        let close = one.sub(off.mul(off)).max(nothing);
         let share = share.mul(close.mul(close));
         sum = sum.add(share.mul(depth));
         near = near.add(share);

@@ -102,7 +102,7 @@ impl fmt::Display for Dim {
 
 /// An input or output as it is declared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Outlet {
+pub struct TensorInfo {
     /// Its name.
     pub name: String,
     /// Type of its elements; what is no tensor is an [`ElementType::Other`].
@@ -111,7 +111,7 @@ pub struct Outlet {
     pub dims: Vec<Dim>,
 }
 
-impl Outlet {
+impl TensorInfo {
     /// An input or output.
     pub fn new(name: impl Into<String>, element: ElementType, dims: Vec<Dim>) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Outlet {
     }
 }
 
-impl fmt::Display for Outlet {
+impl fmt::Display for TensorInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` {} [", text::name(&self.name), self.element)?;
         for (index, dim) in self.dims.iter().take(MOST_SHOWN).enumerate() {
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn reads_as_in_the_papers() {
-        let outlet = Outlet::new(
+        let tensor = TensorInfo::new(
             "image",
             ElementType::F16,
             vec![
@@ -174,6 +174,6 @@ mod tests {
                 Dim::new(-1, ""),
             ],
         );
-        assert_eq!(outlet.to_string(), "`image` float16 [1, 3, height, ?]");
+        assert_eq!(tensor.to_string(), "`image` float16 [1, 3, height, ?]");
     }
 }

@@ -7,7 +7,7 @@ use crate::text;
 
 /// The last activation before an output, seen through everything that only moves or scales values.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ending {
+pub enum OutputActivation {
     /// `Relu`: affine-invariant inverse depth in the whole Depth Anything and MiDaS families.
     Relu,
     /// `Sigmoid` times a constant greater than one: metres up to that constant.
@@ -23,7 +23,7 @@ pub enum Ending {
     Other(String),
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for OutputActivation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Relu => f.write_str("Relu"),
@@ -40,7 +40,7 @@ impl fmt::Display for Ending {
 const MAX_STEPS: u32 = 256;
 
 /// What ends the graph at `value`.
-pub(super) fn of(graph: &Graph<'_>, value: Value) -> Ending {
+pub(super) fn of(graph: &Graph<'_>, value: Value) -> OutputActivation {
     walk(graph, value, Scaling::default(), MAX_STEPS)
 }
 
@@ -89,38 +89,38 @@ impl Scaling {
         }
     }
 
-    fn sigmoid(self) -> Ending {
+    fn sigmoid(self) -> OutputActivation {
         // With a shift it is the scaled disparity of the Monodepth family, a + b · sigmoid; and up to one
         // it is a mask, a confidence, or disparity as a part of the image's width.
         if self.factor > 1.0 && !self.shifted {
-            Ending::ScaledSigmoid {
+            OutputActivation::ScaledSigmoid {
                 // constants are singles at best: what they make is no more exact
                 max_depth: f64::from(self.factor as f32),
             }
         } else {
-            Ending::Probability
+            OutputActivation::Probability
         }
     }
 }
 
-fn walk(graph: &Graph<'_>, mut value: Value, mut scaling: Scaling, steps: u32) -> Ending {
+fn walk(graph: &Graph<'_>, mut value: Value, mut scaling: Scaling, steps: u32) -> OutputActivation {
     for step in 0..steps {
         let Some((node, output)) = graph.producer(value) else {
-            return Ending::Other(String::new());
+            return OutputActivation::Other(String::new());
         };
-        if let Some(ending) = activation(graph, node, scaling) {
-            return ending;
+        if let Some(found) = activation(graph, node, scaling) {
+            return found;
         }
         if node.op() == "If" {
-            let mut endings = node
+            let mut activations = node
                 .branches
                 .iter()
                 .filter_map(|branch| branch.get(output))
                 .take_while(|_| graph.spend(1))
                 .map(|&value| walk(graph, value, scaling, (steps - step) / 2));
-            let other = Ending::Other("If".to_owned());
-            return endings
-                .find(|ending| !matches!(ending, Ending::Other(_)))
+            let other = OutputActivation::Other("If".to_owned());
+            return activations
+                .find(|found| !matches!(found, OutputActivation::Other(_)))
                 .unwrap_or(other);
         }
         match pass(graph, node) {
@@ -129,24 +129,24 @@ fn walk(graph: &Graph<'_>, mut value: Value, mut scaling: Scaling, steps: u32) -
                 scaling = scaling.times(factor);
                 scaling.shifted |= shifted;
             }
-            None => return Ending::Other(node.op().to_owned()),
+            None => return OutputActivation::Other(node.op().to_owned()),
         }
     }
-    Ending::Other(String::new())
+    OutputActivation::Other(String::new())
 }
 
-fn activation(graph: &Graph<'_>, node: &Node<'_>, scaling: Scaling) -> Option<Ending> {
+fn activation(graph: &Graph<'_>, node: &Node<'_>, scaling: Scaling) -> Option<OutputActivation> {
     Some(match node.op() {
-        "Relu" => Ending::Relu,
+        "Relu" => OutputActivation::Relu,
         // a Relu in other words
-        "Clip" if unbounded_above(graph, node) => Ending::Relu,
+        "Clip" if unbounded_above(graph, node) => OutputActivation::Relu,
         "Sigmoid" | "QLinearSigmoid" => scaling.sigmoid(),
-        "Softmax" => Ending::Probability,
-        "Exp" => Ending::Exp,
+        "Softmax" => OutputActivation::Probability,
+        "Exp" => OutputActivation::Exp,
         // ONNX Runtime's own optimiser merges an activation into the convolution before it
         "Conv" | "FusedConv" | "NhwcFusedConv" | "FusedGemm" => {
             match node.attribute("activation")?.s() {
-                b"Relu" => Ending::Relu,
+                b"Relu" => OutputActivation::Relu,
                 b"Sigmoid" => scaling.sigmoid(),
                 _ => return None,
             }
