@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tells when something comes nearer than a distance, by the regions of interest that a detector marks.
 
-    python3 examples/nearer_than.py film.mp4 --nearer 2.5 --model metric.onnx --zone door=600,200,300,500
+    python3 examples/nearer_than.py video.mp4 --nearer 2.5 --model metric.onnx --zone door=600,200,300,500
     python3 examples/nearer_than.py /dev/video0 --nearer 2.5 --model metric.onnx --detector "gvadetect model=person.xml"
 
 --detector takes any element that adds GstVideoRegionOfInterestMeta; --zone marks a part of the picture that stays where
@@ -201,7 +201,7 @@ def in_words(message, film):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", help="a film, a device (/dev/video0) or a URI (rtsp://…)")
+    parser.add_argument("source", help="a video, a device (/dev/video0) or a URI (rtsp://…)")
     parser.add_argument("--nearer", type=float, required=True, metavar="DISTANCE",
                         help="metres with a metric model; else inverse depth in the model's numbers, where larger is nearer")
     parser.add_argument("--clear", type=float, metavar="DISTANCE",

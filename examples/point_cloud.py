@@ -20,8 +20,8 @@ gi.require_version("GstVideo", "1.0")
 from gi.repository import Gst, GstVideo  # noqa: E402
 
 
-def frames(film, **properties):
-    """Each frame of a film or photo with its depth: time stamp in seconds, colours (height, width, 3) as bytes, the
+def frames(video, **properties):
+    """Each frame of a video or photo with its depth: time stamp in seconds, colours (height, width, 3) as bytes, the
     model's own numbers (height, width) as floats, their unit ("metre" or "inverse-depth"), and the range of numbers that
     a sample can say. NaN: no depth.
 
@@ -34,22 +34,22 @@ def frames(film, **properties):
     if parser:
         parser.set_rank(Gst.Rank.PRIMARY + 1)
     pipeline = Gst.parse_launch(
-        "filesrc name=film ! decodebin ! videoconvert ! videoflip video-direction=auto ! tee name=frames"
+        "filesrc name=video ! decodebin ! videoconvert ! videoflip video-direction=auto ! tee name=frames"
         " frames. ! queue ! videoconvert ! video/x-raw,format=RGB ! appsink name=color sync=false async=false"
         " frames. ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 ! depthanything name=network"
         " ! video/x-raw,format=GRAY16_LE ! appsink name=depth sync=false async=false max-buffers=2"
     )
-    pipeline.get_by_name("film").set_property("location", film)
+    pipeline.get_by_name("video").set_property("location", video)
     for name, value in properties.items():
         pipeline.get_by_name("network").set_property(name.replace("_", "-"), value)
     color_sink = pipeline.get_by_name("color")
     depth_sink = pipeline.get_by_name("depth")
     pipeline.set_state(Gst.State.PLAYING)
     try:
-        while (depth := pull(pipeline, depth_sink, film)) is not None:
+        while (depth := pull(pipeline, depth_sink, video)) is not None:
             time = depth.get_buffer().pts
             # a frame may be without depth; depth is never without its frame
-            while (color := pull(pipeline, color_sink, film)).get_buffer().pts != time:
+            while (color := pull(pipeline, color_sink, video)).get_buffer().pts != time:
                 pass
             meta = depth.get_buffer().get_custom_meta("GstDepthMeta").get_structure()
             scale, offset = meta.get_value("scale"), meta.get_value("offset")
@@ -65,14 +65,14 @@ def frames(film, **properties):
         pipeline.set_state(Gst.State.NULL)
 
 
-def pull(pipeline, sink, film):
-    """The next sample of an appsink; None at the end of the film."""
+def pull(pipeline, sink, video):
+    """The next sample of an appsink; None at the end of the video."""
     while True:
         sample = sink.emit("try-pull-sample", Gst.SECOND // 10)
         # what was found wrong with a frame is told before it
         while message := pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR | Gst.MessageType.WARNING):
             if message.type == Gst.MessageType.ERROR:
-                sys.exit("error: " + in_words(message, film))
+                sys.exit("error: " + in_words(message, video))
             words = message.parse_warning()[0].message
             # an error that says more comes next
             if words != "Delayed linking failed.":
@@ -107,19 +107,19 @@ def points(z, fx, fy, cx, cy):
     return np.stack([(column - cx) * z / fx, (row - cy) * z / fy, z], axis=-1)
 
 
-def check(film):
+def check(video):
     """Ends the program if there is nothing to read."""
-    if os.path.isdir(film):
-        sys.exit(f"error: {film} is a folder, not a file")
-    if not os.path.exists(film):
-        sys.exit(f"error: there is no file {film}")
-    if os.path.isfile(film) and os.path.getsize(film) == 0:
-        sys.exit(f"error: {film} is empty")
-    if not os.access(film, os.R_OK):
-        sys.exit(f"error: {film} can't be read: permission denied")
+    if os.path.isdir(video):
+        sys.exit(f"error: {video} is a folder, not a file")
+    if not os.path.exists(video):
+        sys.exit(f"error: there is no file {video}")
+    if os.path.isfile(video) and os.path.getsize(video) == 0:
+        sys.exit(f"error: {video} is empty")
+    if not os.access(video, os.R_OK):
+        sys.exit(f"error: {video} can't be read: permission denied")
 
 
-def in_words(message, film):
+def in_words(message, video):
     """What an error message says; if it is of reading or decoding, with the file's name."""
     error, debug = message.parse_error()
     factory = message.src.get_factory() if isinstance(message.src, Gst.Element) else None
@@ -131,12 +131,12 @@ def in_words(message, film):
         words = "there is no video in it"
     elif "Missing decoder: " in (debug or ""):
         words = "GStreamer has no decoder here for " + debug.split("Missing decoder: ")[1].split(" (")[0]
-    return f"can't decode {film}: {words}"
+    return f"can't decode {video}: {words}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("film", help="the film or photo; of a film, its first frame is taken")
+    parser.add_argument("video", help="the video or photo; of a video, its first frame is taken")
     parser.add_argument("out", help="the point cloud, as PLY")
     parser.add_argument("--fx", type=float, help="focal length in pixels; without it that of 60° across the longer side")
     parser.add_argument("--fy", type=float, help="focal length down; without it --fx")
@@ -148,7 +148,7 @@ def main():
     parser.add_argument("--resolution", type=int, default=518, help="short side of what the network sees")
     parser.add_argument("--depth-unit", type=float, default=0.001, help="metric models: metres per step of a sample")
     options = parser.parse_args()
-    check(options.film)
+    check(options.video)
 
     Gst.init(None)
     if Gst.ElementFactory.find("depthanything") is None:
@@ -156,7 +156,7 @@ def main():
     properties = {"resolution": options.resolution, "depth_unit": options.depth_unit}
     if options.model:
         properties["model_file"] = options.model
-    for time, color, values, unit, (farthest, nearest) in frames(options.film, **properties):
+    for time, color, values, unit, (farthest, nearest) in frames(options.video, **properties):
         if unit == "metre":
             z = values
         else:
@@ -173,7 +173,7 @@ def main():
         write_ply(options.out, cloud[known], color[known])
         print(f"{time:.3f} s: {known.sum()} points in {options.out}, {(~known).sum()} pixels without depth")
         return
-    sys.exit(f"error: {options.film} has no frame that can be decoded")
+    sys.exit(f"error: {options.video} has no frame that can be decoded")
 
 
 def write_ply(path, points, colors):

@@ -1,7 +1,7 @@
 /* Prints what the middle of each depth frame means, from its GstDepthMeta.
  *
  *     cc examples/read_meta.c -o read_meta $(pkg-config --cflags --libs gstreamer-video-1.0)
- *     ./read_meta film.mp4
+ *     ./read_meta video.mp4
  */
 #include <gst/video/video.h>
 
@@ -75,7 +75,7 @@ on_sample (GstElement * sink, G_GNUC_UNUSED gpointer data)
 int
 main (int argc, char **argv)
 {
-  GstElement *pipeline, *film, *depth;
+  GstElement *pipeline, *video, *depth;
   GstMessage *message;
   GError *error = NULL;
   int code = 0;
@@ -83,7 +83,7 @@ main (int argc, char **argv)
   gst_init (&argc, &argv);
   if (argc == 2 && g_str_equal (argv[1], "--help")) {
     g_print ("usage: read_meta FILM\n\n"
-        "Prints what the middle of each depth frame of a film or photo means.\n");
+        "Prints what the middle of each depth frame of a video or photo means.\n");
     return 0;
   }
   if (argc != 2) {
@@ -94,14 +94,14 @@ main (int argc, char **argv)
     g_printerr ("error: there is no file %s\n", argv[1]);
     return 1;
   }
-  pipeline = gst_parse_launch ("filesrc name=film ! decodebin ! depthanything"
+  pipeline = gst_parse_launch ("filesrc name=video ! decodebin ! depthanything"
       " ! appsink name=depth sync=false emit-signals=true", &error);
   if (error != NULL) {
     g_printerr ("error: %s\n", error->message);
     return 1;
   }
-  film = gst_bin_get_by_name (GST_BIN (pipeline), "film");
-  g_object_set (film, "location", argv[1], NULL);
+  video = gst_bin_get_by_name (GST_BIN (pipeline), "video");
+  g_object_set (video, "location", argv[1], NULL);
   depth = gst_bin_get_by_name (GST_BIN (pipeline), "depth");
   g_signal_connect (depth, "new-sample", G_CALLBACK (on_sample), NULL);
 
@@ -116,7 +116,7 @@ main (int argc, char **argv)
     code = 1;
   }
   gst_message_unref (message);
-  gst_object_unref (film);
+  gst_object_unref (video);
   gst_object_unref (depth);
   gst_object_unref (pipeline);
   return code;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints what the middle of each depth frame means, from its GstDepthMeta.
 
-    python3 examples/read_meta.py film.mp4
+    python3 examples/read_meta.py video.mp4
 
 Debian and Ubuntu: apt install python3-gi gir1.2-gst-plugins-base-1.0
 """
@@ -51,19 +51,19 @@ def on_sample(sink, seen):
     return Gst.FlowReturn.OK
 
 
-def check(film):
+def check(video):
     """Ends the program if there is nothing to read."""
-    if os.path.isdir(film):
-        sys.exit(f"error: {film} is a folder, not a file")
-    if not os.path.exists(film):
-        sys.exit(f"error: there is no file {film}")
-    if os.path.isfile(film) and os.path.getsize(film) == 0:
-        sys.exit(f"error: {film} is empty")
-    if not os.access(film, os.R_OK):
-        sys.exit(f"error: {film} can't be read: permission denied")
+    if os.path.isdir(video):
+        sys.exit(f"error: {video} is a folder, not a file")
+    if not os.path.exists(video):
+        sys.exit(f"error: there is no file {video}")
+    if os.path.isfile(video) and os.path.getsize(video) == 0:
+        sys.exit(f"error: {video} is empty")
+    if not os.access(video, os.R_OK):
+        sys.exit(f"error: {video} can't be read: permission denied")
 
 
-def in_words(message, film):
+def in_words(message, video):
     """What an error message says; if it is of reading or decoding, with the file's name."""
     error, debug = message.parse_error()
     factory = message.src.get_factory() if isinstance(message.src, Gst.Element) else None
@@ -75,23 +75,23 @@ def in_words(message, film):
         words = "there is no video in it"
     elif "Missing decoder: " in (debug or ""):
         words = "GStreamer has no decoder here for " + debug.split("Missing decoder: ")[1].split(" (")[0]
-    return f"can't decode {film}: {words}"
+    return f"can't decode {video}: {words}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("film", help="the film or photo")
-    film = parser.parse_args().film
-    check(film)
+    parser.add_argument("video", help="the video or photo")
+    video = parser.parse_args().video
+    check(video)
     Gst.init(None)
     if Gst.ElementFactory.find("depthanything") is None:
         sys.exit("error: GStreamer finds no element depthanything; in the project's folder: . scripts/env.sh")
     pipeline = Gst.parse_launch(
-        "filesrc name=film ! decodebin ! depthanything"
+        "filesrc name=video ! decodebin ! depthanything"
         " ! appsink name=depth sync=false emit-signals=true"
     )
     seen = []
-    pipeline.get_by_name("film").set_property("location", film)
+    pipeline.get_by_name("video").set_property("location", video)
     pipeline.get_by_name("depth").connect("new-sample", on_sample, seen)
     pipeline.set_state(Gst.State.PLAYING)
     message = pipeline.get_bus().timed_pop_filtered(
@@ -99,9 +99,9 @@ def main():
     )
     pipeline.set_state(Gst.State.NULL)
     if message.type == Gst.MessageType.ERROR:
-        sys.exit("error: " + in_words(message, film))
+        sys.exit("error: " + in_words(message, video))
     if not seen:
-        sys.exit(f"error: {film} has no frame that can be decoded")
+        sys.exit(f"error: {video} has no frame that can be decoded")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! Prints what the middle of each depth frame means, from its `GstDepthMeta`.
 //!
 //! ```sh
-//! cargo run --release --example read_meta -- film.mp4
+//! cargo run --release --example read_meta -- video.mp4
 //! ```
 //!
 //! `read_meta.py` and `read_meta.c` beside it do the same without this library.
@@ -20,12 +20,12 @@ use gst::prelude::*;
 use gst_video::VideoFrameExt;
 use gstdepthanything::depth_meta::{DepthMeta, Unit};
 
-/// Prints what the middle of each depth frame of a film or photo means.
+/// Prints what the middle of each depth frame of a video or photo means.
 #[derive(Parser)]
 #[command(name = "read_meta")]
 struct Arguments {
-    /// The film or photo.
-    film: PathBuf,
+    /// The video or photo.
+    video: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -39,17 +39,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    decoding::check(&arguments.film)?;
+    decoding::check(&arguments.video)?;
     gst::init()?;
     gstdepthanything::plugin_register_static()?;
 
     let pipeline = gst::parse::launch(
-        "filesrc name=film ! decodebin ! depthanything ! appsink name=depth sync=false",
+        "filesrc name=video ! decodebin ! depthanything ! appsink name=depth sync=false",
     )?
     .downcast::<gst::Pipeline>()
     .map_err(|_| "not a pipeline")?;
     let element = |name| pipeline.by_name(name).ok_or("no such element");
-    element("film")?.set_property("location", &arguments.film);
+    element("video")?.set_property("location", &arguments.video);
     let sink = element("depth")?
         .downcast::<gst_app::AppSink>()
         .map_err(|_| "not an appsink")?;
@@ -71,7 +71,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let bus = pipeline.bus().ok_or("no bus")?;
     // a failure to start comes as a message too, and that says why
     let _ = pipeline.set_state(gst::State::Playing);
-    let mut decoding = Decoding::of(&arguments.film);
+    let mut decoding = Decoding::of(&arguments.video);
     let failure = loop {
         let Some(message) = bus.timed_pop(gst::ClockTime::NONE) else {
             break None;
@@ -87,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         None if seen.load(Relaxed) => Ok(()),
         None => Err(format!(
             "{} has no frame that can be decoded",
-            arguments.film.display()
+            arguments.video.display()
         )
         .into()),
     }

@@ -12,12 +12,12 @@ fn help_is_told_and_is_no_error() {
             &["[NAME=]SOURCE", "--record", "rtsp://"][..],
         ),
         ("point_cloud", &["--fx", "--near"]),
-        ("read_meta", &["<FILM>"]),
+        ("read_meta", &["<VIDEO>"]),
         (
             "depth_export",
             &["<FILM>", "--frames", "--shots", "Exit codes"],
         ),
-        ("depth_film", &["<FILM>", "PROPERTY=VALUE"]),
+        ("depth_film", &["<VIDEO>", "PROPERTY=VALUE"]),
         ("live_resolution", &["v4l2src", "PROPERTY=VALUE"]),
         ("run_network", &["<MODEL>", "--provider"]),
     ] {

@@ -17,7 +17,7 @@ const GAP: u32 = 6;
 const COLUMNS: u32 = 2;
 const SINGLE: usize = 2;
 
-/// Frames and their depth, in the order of the film.
+/// Frames and their depth, in the order of the video.
 #[derive(Default)]
 pub(crate) struct ContactSheet {
     frames: Vec<RgbImage>,

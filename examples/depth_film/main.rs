@@ -1,8 +1,8 @@
-//! Turns a film into a 16-bit depth film (FFV1 in Matroska) and a picture of some of its frames beside
+//! Turns a video into a 16-bit depth video (FFV1 in Matroska) and a picture of some of its frames beside
 //! their coloured depth. `./demo` runs it.
 //!
 //! ```sh
-//! cargo run --release --example depth_film -- film.mp4 out resolution=364
+//! cargo run --release --example depth_film -- video.mp4 out resolution=364
 //! ```
 
 mod contact_sheet;
@@ -31,12 +31,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use link_video::link_video;
 use selection::Selection;
 
-/// Makes a depth film of a film, and a picture of six of its frames beside their depth.
+/// Makes a depth video of a video, and a picture of six of its frames beside their depth.
 #[derive(Parser)]
 #[command(name = "depth_film")]
 struct Arguments {
-    /// The film.
-    film: PathBuf,
+    /// The video.
+    video: PathBuf,
     /// Folder for FILM-depth.mkv and FILM-depth.png, which is made.
     folder: PathBuf,
     /// Properties of depthanything, such as resolution=252; gst-inspect-1.0 depthanything lists them.
@@ -56,11 +56,11 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let Arguments {
-        film,
+        video,
         folder,
         properties,
     } = Arguments::parse();
-    decoding::check(&film)?;
+    decoding::check(&video)?;
     std::fs::create_dir_all(&folder)
         .map_err(|error| format!("can't make the folder {}: {error}", folder.display()))?;
 
@@ -70,12 +70,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         gstdepthanything::plugin_register_static()?;
     }
 
-    let name = film.file_stem().unwrap_or_default().to_string_lossy();
+    let name = video.file_stem().unwrap_or_default().to_string_lossy();
     let depth_film = folder.join(format!("{name}-depth.mkv"));
     let picture = folder.join(format!("{name}-depth.png"));
     // takes its name once it is whole
     let unfinished = folder.join(format!("{name}-depth.part"));
-    let job = Job::new(&film, &unfinished)?;
+    let job = Job::new(&video, &unfinished)?;
     for property in &properties {
         properties::set(&job.depth, property)?;
     }
@@ -90,10 +90,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One film on its way.
+/// One video on its way.
 struct Job {
     pipeline: gst::Pipeline,
-    film: PathBuf,
+    video: PathBuf,
     depth: gst::Element,
     progress: Arc<Progress>,
     sheet: Arc<Mutex<ContactSheet>>,
@@ -102,29 +102,29 @@ struct Job {
 }
 
 impl Job {
-    fn new(film: &Path, depth_film: &Path) -> Result<Self, Box<dyn Error>> {
-        // The film's frames wait in `frames` until their depth is there, a few at most.
+    fn new(video: &Path, depth_film: &Path) -> Result<Self, Box<dyn Error>> {
+        // The video's frames wait in `frames` until their depth is there, a few at most.
         let pipeline = gst::parse::launch(
-            "filesrc name=film ! decodebin name=decoder \
+            "filesrc name=video ! decodebin name=decoder \
              videoconvert name=video ! videoflip video-direction=auto ! tee name=split \
              split. ! queue name=frames max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
                 ! videoconvert ! video/x-raw,format=RGB ! appsink name=frame sync=false async=false \
              split. ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 \
                 ! depthanything name=depth ! tee name=maps \
              maps. ! queue max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
-                ! avenc_ffv1 ! matroskamux ! filesink name=depth-film async=false \
+                ! avenc_ffv1 ! matroskamux ! filesink name=depth-video async=false \
              maps. ! queue name=depths max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
                 ! depthcolorize ! video/x-raw,format=RGB ! appsink name=color sync=false async=false",
         )?
         .downcast::<gst::Pipeline>()
         .map_err(|_| "not a pipeline")?;
         let element = |name: &str| pipeline.by_name(name).ok_or(format!("no element {name}"));
-        element("film")?.set_property("location", film);
-        element("depth-film")?.set_property("location", depth_film);
+        element("video")?.set_property("location", video);
+        element("depth-video")?.set_property("location", depth_film);
         link_video(&pipeline, &element("decoder")?, &element("video")?)?;
 
         let pad = element("video")?.static_pad("sink").ok_or("no sink pad")?;
-        orientation::tell(film, &pad);
+        orientation::tell(video, &pad);
 
         let depth = element("depth")?;
         let progress = Arc::new(Progress::new());
@@ -161,7 +161,7 @@ impl Job {
         }
         Ok(Self {
             pipeline,
-            film: film.to_owned(),
+            video: video.to_owned(),
             depth,
             progress,
             sheet,
@@ -169,13 +169,13 @@ impl Job {
         })
     }
 
-    /// Plays the film to its end, or to the first Ctrl-C, which leaves a depth film of what was done.
+    /// Plays the video to its end, or to the first Ctrl-C, which leaves a depth video of what was done.
     fn run(self) -> Result<ContactSheet, Box<dyn Error>> {
         let main_loop = glib::MainLoop::new(None, false);
         let failure = Arc::new(OnceLock::new());
         let bus = self.pipeline.bus().ok_or("no bus")?;
         let (quit, fail, progress) = (main_loop.clone(), failure.clone(), self.progress.clone());
-        let decoding = Arc::new(Mutex::new(Decoding::of(&self.film)));
+        let decoding = Arc::new(Mutex::new(Decoding::of(&self.video)));
         let heard = decoding.clone();
         let hear = move |message: &gst::MessageRef| heard.lock().ok()?.hear(message);
         let watch = bus.add_watch(move |_, message| {
@@ -232,7 +232,9 @@ impl Job {
             .map(|mut sheet| std::mem::take(&mut *sheet));
         let sheet = sheet.map_err(|_| "a frame could not be drawn")?;
         if self.progress.frames.load(Relaxed) == 0 && !self.stopping.load(Relaxed) {
-            return Err(format!("{} has no frame that can be decoded", self.film.display()).into());
+            return Err(
+                format!("{} has no frame that can be decoded", self.video.display()).into(),
+            );
         }
         Ok(sheet)
     }
@@ -284,7 +286,7 @@ fn in_words(structure: &gst::StructureRef) -> Option<String> {
     }
 }
 
-/// Frames done, on the terminal as a bar, elsewhere as a line each tenth of the film.
+/// Frames done, on the terminal as a bar, elsewhere as a line each tenth of the video.
 struct Progress {
     bar: ProgressBar,
     started: Instant,

@@ -1,8 +1,8 @@
-//! Which frames of a film go into the picture.
+//! Which frames of a video go into the picture.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Chooses frames evenly over a film, by time stamp, so that two branches of a pipeline agree on them.
+/// Chooses frames evenly over a video, by time stamp, so that two branches of a pipeline agree on them.
 pub(crate) struct Selection {
     wanted: u64,
     state: Mutex<State>,
@@ -17,7 +17,7 @@ struct State {
 }
 
 impl Selection {
-    /// `wanted` frames, or fewer when the film has fewer.
+    /// `wanted` frames, or fewer when the video has fewer.
     pub(crate) fn new(wanted: u64) -> Self {
         Self {
             wanted: wanted.max(1),

@@ -11,7 +11,7 @@ use thumbnail::{
     Thumbnail, centred, contrast, difference, flat, is_even, resemblance, shared_detail, thumbnail,
 };
 
-/// Pictures of one scene are alike at least by this, from one frame to the next: see [`similarity`]. Chosen on films and on
+/// Pictures of one scene are alike at least by this, from one frame to the next: see [`likeness`]. Chosen on films and on
 /// photographs under a moving camera: within scenes 0.62 or more in 99 of 100, also where that whips around, across cuts
 /// 0.56 or less in all of 156 pairs. `marks cuts` measures what comes of it.
 const ALIKE: f32 = 0.59;
@@ -145,7 +145,7 @@ impl CutDetector {
         let Some((last, colours)) = self.last.replace((now.clone(), picture.clone())) else {
             return Change::None;
         };
-        let novelty = 1.0 - similarity([&now, &last], [picture, &colours]);
+        let novelty = 1.0 - likeness([&now, &last], [picture, &colours]);
         let cut = if joint == Joint::Next {
             novelty > 1.0 - ALIKE
                 && novelty > CONTRAST * self.usual
@@ -237,7 +237,7 @@ fn shows_the_same(thumbnails: [&Thumbnail; 2], colours: [&Colours; 2]) -> bool {
 
 /// How much two pictures in a row are alike: the mean of how much their thumbnails resemble each other and how many colours
 /// they share. Colours alone say little where a room is seen from its other side.
-fn similarity(thumbnails: [&Thumbnail; 2], colours: [&Colours; 2]) -> f32 {
+fn likeness(thumbnails: [&Thumbnail; 2], colours: [&Colours; 2]) -> f32 {
     let resemblance = resemblance(thumbnails[0], thumbnails[1]);
     let mean = 0.5 * (resemblance + shared_colours(colours[0], colours[1]));
     mean.min(resemblance + COLOURS_ADD)

@@ -4,7 +4,7 @@
 //! In two steps, causal and without delay. First the depth map is laid onto what was shown by a field that is smooth over
 //! the picture, and that what lies still determines ([`drift`]). Then comes a recursive average of each pixel where two things have held for some
 //! frames: the picture around the pixel is what it was, beyond its noise, and the depth has moved by no more than noise
-//! does. Elsewhere depth follows at once, so that nothing trails behind what moves. Both thresholds follow the noise that the film has.
+//! does. Elsewhere depth follows at once, so that nothing trails behind what moves. Both thresholds follow the noise that the video has.
 //! However wrong they may be, no value gets farther from the network's own than the caller allows.
 
 mod drift;

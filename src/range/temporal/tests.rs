@@ -66,7 +66,7 @@ fn mean(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.len() as f32
 }
 
-/// A film of one scene whose depth has noise of so many shares of the range: flicker without and with the filter, and
+/// A video of one scene whose depth has noise of so many shares of the range: flicker without and with the filter, and
 /// the farthest that it gets from the network's own.
 fn still_film(depth_noise: f32, picture_noise: f32, strength: Strength) -> [f32; 3] {
     let (mut filter, mut noise) = (TemporalFilter::default(), Noise(7));
