@@ -26,6 +26,8 @@ fn files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
     // MP4 that has lost its end, where all is that tells of the frames
     let mut torn = b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2\0\x10\0\0mdat".to_vec();
     torn.extend_from_slice(&noise);
+    let mut heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\x10\0mdat".to_vec();
+    heic.extend_from_slice(&noise[..4088]);
     let directory = folder.join("folder.mp4");
     fs::create_dir(&directory).expect("a folder");
     let sound = folder.join("sound.wav");
@@ -50,6 +52,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, &'static str)> {
         ),
         (write("noise.mp4", &noise), "video"),
         (write("torn.mp4", &torn), "whole"),
+        (write("photo.heic", &heic), "HEIC"),
         (sound, "no video"),
         (write("unknown.mkv", &unknown), "no "),
         (
