@@ -57,6 +57,37 @@ int main(int count, char **arguments) {
 }
 "#;
 
+/// As [`HOST`], and the one that ends is one that was forked off.
+const FORKING: &str = r#"
+#include <gst/gst.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int count, char **arguments) {
+    gst_init(&count, &arguments);
+    GstElement *pipeline = gst_parse_launch(arguments[1], NULL);
+    gst_element_set_state(pipeline, GST_STATE_PLAYING);
+    gint64 position = 0;
+    for (int i = 0; i < 1200 && position < 100 * GST_MSECOND; i++) {
+        g_usleep(100000);
+        if (!gst_element_query_position(pipeline, GST_FORMAT_TIME, &position))
+            position = 0;
+    }
+    pid_t child = fork();
+    if (child == 0)
+        exit(7);
+    int status = 0;
+    for (int i = 0; i < 300; i++) {
+        if (waitpid(child, &status, WNOHANG) == child)
+            exit(WIFEXITED(status) ? WEXITSTATUS(status) : 4);
+        g_usleep(100000);
+    }
+    kill(child, SIGKILL);
+    exit(5);
+}
+"#;
+
 const PYTHON: &str = r#"
 import sys, time, gi
 gi.require_version("Gst", "1.0")
@@ -166,6 +197,20 @@ fn a_c_program_that_exits_while_playing() {
     let host = host(HOST, folder.path());
     for (runtime, element) in runtimes() {
         ends(Command::new(&host), folder.path(), runtime, element);
+    }
+}
+
+#[test]
+fn a_child_of_a_playing_process_ends() {
+    let folder = tempfile::tempdir().expect("folder");
+    let host = host(FORKING, folder.path());
+    for (runtime, element) in &runtimes()[..2.min(runtimes().len())] {
+        let output = with_plugin(&mut Command::new(&host), folder.path(), runtime)
+            .arg(format!("videotestsrc ! {element} ! fakesink"))
+            .output()
+            .expect("the program runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(7), "{element}: {told}");
     }
 }
 

@@ -148,10 +148,11 @@ unsafe extern "C" {
 }
 
 /// What is still under way after all that would read what the destructors of its library free, or these would wait for
-/// it for ever: the process ends without them.
+/// it for ever: the process ends without them. So does one that was forked off: those destructors would wait for threads
+/// that it does not have.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 extern "C" fn wait_with_status(status: c_int, _: *mut c_void) {
-    if !wait() {
+    if is_another_process() || !wait() {
         // SAFETY: writes what was written to C's streams, and ends the process
         unsafe {
             libc::fflush(std::ptr::null_mut());
@@ -168,9 +169,13 @@ extern "C" fn wait_at_exit() {
     wait();
 }
 
+fn is_another_process() -> bool {
+    PROCESS.load(Ordering::Relaxed) != std::process::id()
+}
+
 /// Tells what is under way to end and waits for it. `false`: it has not.
 fn wait() -> bool {
-    if PROCESS.load(Ordering::Relaxed) != std::process::id() {
+    if is_another_process() {
         return true;
     }
     let own = OWN.try_with(Cell::get).unwrap_or(0);
