@@ -105,7 +105,7 @@ impl Job {
     fn new(video: &Path, depth_film: &Path) -> Result<Self, Box<dyn Error>> {
         // The video's frames wait in `frames` until their depth is there, a few at most.
         let pipeline = gst::parse::launch(
-            "filesrc name=video ! decodebin name=decoder \
+            "filesrc name=file ! decodebin name=decoder \
              videoconvert name=video ! videoflip video-direction=auto ! tee name=split \
              split. ! queue name=frames max-size-buffers=4 max-size-bytes=0 max-size-time=0 \
                 ! videoconvert ! video/x-raw,format=RGB ! appsink name=frame sync=false async=false \
@@ -119,7 +119,7 @@ impl Job {
         .downcast::<gst::Pipeline>()
         .map_err(|_| "not a pipeline")?;
         let element = |name: &str| pipeline.by_name(name).ok_or(format!("no element {name}"));
-        element("video")?.set_property("location", video);
+        element("file")?.set_property("location", video);
         element("depth-video")?.set_property("location", depth_film);
         link_video(&pipeline, &element("decoder")?, &element("video")?)?;
 
