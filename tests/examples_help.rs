@@ -20,6 +20,9 @@ fn help_is_told_and_is_no_error() {
         ("depth_film", &["<VIDEO>", "PROPERTY=VALUE"]),
         ("live_resolution", &["v4l2src", "PROPERTY=VALUE"]),
         ("run_network", &["<MODEL>", "--provider"]),
+        ("inspect_model", &["FILE.onnx"]),
+        ("marks", &["<VIDEO>", "steady"]),
+        ("soak", &["[SECONDS]"]),
     ] {
         let result = Command::new(common::example(example))
             .arg("--help")

@@ -27,7 +27,7 @@ impl Range {
             "locked" => return Ok(Self::Locked),
             _ => {}
         }
-        let wrong = || format!("--range {text} is not smooth, frame, locked or LOW:HIGH");
+        let wrong = || format!("--range {text}: it is smooth, frame, locked or LOW:HIGH");
         let (low, high) = text.split_once(':').ok_or_else(wrong)?;
         let end = |text: &str| text.parse().ok().filter(|end: &f64| end.is_finite());
         let (Some(low), Some(high)) = (end(low), end(high)) else {

@@ -20,6 +20,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Parser;
 use gstdepthanything::engine::network::{DepthMaps, Images, Network};
 use gstdepthanything::engine::{self, Config};
 use gstdepthanything::frame::{Frame, FrameFormat, Normalization, TensorWriter};
@@ -28,61 +29,41 @@ use gstdepthanything::model::ModelSource;
 
 use film::{Film, Shot};
 
-/// What is asked for on the command line.
+/// Measures depth on videos: how steady it is, and how well its edges follow the picture.
+#[derive(Parser)]
+#[command(name = "marks")]
 struct Wanted {
+    /// What is measured.
+    #[arg(value_parser = ["steady", "edges", "cuts"])]
     mark: String,
+    /// Short side of what the network sees, in pixels.
+    #[arg(long, default_value_t = 252)]
     resolution: u32,
-    model: ModelSource,
+    /// An ONNX model; without it the built-in one.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// File for a plot of steadiness, as SVG.
+    #[arg(long)]
     plot: Option<PathBuf>,
+    /// The property that steadiness is measured with.
+    #[arg(long, default_value_t = 0.03)]
     temporal_filter: f64,
+    /// Frames of each video.
+    #[arg(long, default_value_t = 150)]
     frames: usize,
+    /// Videos, or folders that `depth-scenes film` has rendered.
+    #[arg(value_name = "VIDEO", required = true)]
     paths: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    match wanted().and_then(|wanted| run(&wanted)) {
+    match run(&Wanted::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn wanted() -> Result<Wanted, Box<dyn Error>> {
-    let mut arguments = std::env::args_os().skip(1);
-    let mark = arguments
-        .next()
-        .ok_or("say what to measure: steady, edges or cuts")?;
-    let mut wanted = Wanted {
-        mark: mark.to_string_lossy().into_owned(),
-        resolution: 252,
-        model: ModelSource::Builtin,
-        plot: None,
-        temporal_filter: 0.03,
-        frames: 150,
-        paths: Vec::new(),
-    };
-    while let Some(argument) = arguments.next() {
-        let mut value = || {
-            let name = argument.to_string_lossy();
-            arguments.next().ok_or(format!("{name} wants a value"))
-        };
-        match argument.to_str() {
-            Some("--resolution") => wanted.resolution = value()?.to_string_lossy().parse()?,
-            Some("--frames") => wanted.frames = value()?.to_string_lossy().parse()?,
-            Some("--model") => wanted.model = ModelSource::File(value()?.into()),
-            Some("--temporal-filter") => {
-                wanted.temporal_filter = value()?.to_string_lossy().parse()?;
-            }
-            Some("--plot") => wanted.plot = Some(value()?.into()),
-            _ => wanted.paths.push(PathBuf::from(argument)),
-        }
-    }
-    if wanted.paths.is_empty() {
-        return Err("give films to measure on".into());
-    }
-    Ok(wanted)
 }
 
 fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
@@ -126,7 +107,8 @@ struct Eye {
 
 impl Eye {
     fn new(wanted: &Wanted) -> Result<Self, Box<dyn Error>> {
-        let config = Config::new(wanted.model.clone());
+        let model = wanted.model.clone();
+        let config = Config::new(model.map_or(ModelSource::Builtin, ModelSource::File));
         Ok(Self {
             network: engine::open(&config, &mut |_| {})?,
             resolution: wanted.resolution,

@@ -14,13 +14,24 @@ mod streams;
 
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use log::Log;
 use streams::{Camera, Film, Guest};
 
+/// Streams that are treated as badly as they will be, and what the process holds meanwhile.
+#[derive(Parser)]
+#[command(name = "soak")]
+struct Arguments {
+    /// How long.
+    #[arg(default_value_t = 1800)]
+    seconds: u64,
+    /// Folder for soak.csv and soak.svg, which is made.
+    #[arg(default_value = "out/soak")]
+    folder: String,
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let seconds: u64 = arguments.next().map_or(Ok(1800), |text| text.parse())?;
-    let folder = arguments.next().unwrap_or_else(|| "out/soak".into());
+    let Arguments { seconds, folder } = Arguments::parse();
     gst::init()?;
     gstdepthanything::plugin_register_static()?;
     std::fs::create_dir_all(&folder)?;

@@ -360,7 +360,7 @@ fn what_is_wrong_is_said() {
             out,
             &["--range", "0:inf"],
             2,
-            "is not smooth, frame, locked or LOW:HIGH",
+            "it is smooth, frame, locked or LOW:HIGH",
         ),
         (
             film,
