@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 cv2.setNumThreads(1)
 IGNORE = np.float32(np.nan)  # target where nothing is to be learnt
-NOISE = np.random.default_rng(0).normal(0, 16, 1 << 21).astype(np.int16)
+NOISE = np.random.default_rng(0).normal(0, 16, 1 << 22).astype(np.int16)
 GREY = np.full((3, 3), 1 / 3)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from .augment import augment, forget_bars
+from .network import FINE_CELL, Window
 from .pool import Pool
 
 MEAN = (0.485, 0.456, 0.406)
@@ -19,9 +21,12 @@ STD = (0.229, 0.224, 0.225)
 SMALL = ((168, 224), (168, 224), (224, 168), (196, 196), (140, 252), (154, 210))
 MIDDLE = ((224, 294), (224, 294), (294, 224), (252, 252), (196, 350), (252, 336))
 LARGE = ((252, 448), (336, 448), (448, 336), (336, 336))
+HUGE = ((378, 504), (350, 616), (518, 350), (434, 434))
 # of batches for the coarse branch alone: its own view of a larger picture, multiples of its cells
 VIEWS = ((256, 352), (256, 352), (256, 448), (352, 256), (256, 256), (256, 320))
-HUGE = ((378, 504), (350, 616), (518, 350), (434, 434))
+# large pictures of which the fine branch sees a window, multiples of its cells
+FULL = ((528, 704), (528, 928), (704, 528), (784, 1040), (1040, 1040))
+WINDOW = (224, 304)
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,20 @@ def normalise(rgb: Tensor) -> Tensor:
     return ((rgb.float() - mean) / std).permute(0, 3, 1, 2)
 
 
-class Batches(IterableDataset):
-    """Endless batches (rgb u8 [b,h,w,3], inverse depth f32 [b,h,w], for the whole network?); `batch` is for sizes of 168x224.
+class Batch(NamedTuple):
+    """What one step learns from."""
 
-    A share `views` of them is for the coarse branch alone, at the size at which it sees large pictures.
+    rgb: Tensor  # u8 [b,h,w,3]
+    target: Tensor  # inverse depth f32 [b,h,w], NaN where nothing is to be learnt
+    view: bool = False  # for the coarse branch alone
+    window: Window | None = None  # the fine branch is to see no more than this
+
+
+class Batches(IterableDataset):
+    """Endless batches; `batch` is how many of 168x224 make one.
+
+    A share `views` of them is for the coarse branch alone, at the size at which it sees large pictures; a share `windows` is of
+    such large pictures, of which the fine branch sees a part.
     """
 
     def __init__(
@@ -64,9 +79,10 @@ class Batches(IterableDataset):
         pace: float = 1.0,
         final: bool = False,
         views: float = 0.0,
+        windows: float = 0.0,
     ):
         self.roots, self.seed, self.batch, self.seen, self.paste, self.pace = pools, seed, batch, seen, paste, pace
-        self.final, self.views = final, views
+        self.final, self.views, self.windows = final, views, windows
 
     def draw(self, pools: list[tuple[Pool, np.ndarray]], area: int, r: np.random.Generator):
         """A sample from a pool, finer ones for larger batches; of pools as fine as each other, in proportion to what they hold."""
@@ -79,7 +95,21 @@ class Batches(IterableDataset):
             if (sample := pool.get(int(slots[r.integers(len(slots))]))) is not None:
                 return sample[0], forget_bars(*sample[:2])
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    def form(self, seen: int, r: np.random.Generator) -> tuple[tuple[int, int], int, bool, Window | None]:
+        """Size and number of a batch's pictures, whether it is for the coarse branch alone, and the fine one's window."""
+        weights = FINAL if self.final else [m for m in SCHEDULE if m.images <= seen * self.pace][-1].weights
+        kind = r.random() if self.views or self.windows else 1.0
+        if kind < self.views:
+            return VIEWS[int(r.integers(len(VIEWS)))], self.batch, True, None
+        if kind < self.views + self.windows:
+            size = FULL[int(r.integers(len(FULL)))]
+            top, left = (int(r.integers((side - part) // FINE_CELL + 1)) * FINE_CELL for side, part in zip(size, WINDOW))
+            return size, max(4, self.batch // 2), False, (top, left, *WINDOW)
+        group = (SMALL, MIDDLE, LARGE, HUGE)[int(r.choice(4, p=weights))]
+        size = group[int(r.integers(len(group)))]
+        return size, max(4, int(round(self.batch * min(2.0, 37632 / (size[0] * size[1])) / 4)) * 4), False, None
+
+    def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
@@ -90,12 +120,8 @@ class Batches(IterableDataset):
                 found = ((p, p.filled()) for p in map(Pool, self.roots))
                 pools = sorted((f for f in found if len(f[1]) > 0), key=lambda f: f[0].area)
             turn += 1
-            weights = FINAL if self.final else [m for m in SCHEDULE if m.images <= seen * self.pace][-1].weights
-            whole = self.views == 0 or r.random() >= self.views
-            group = (SMALL, MIDDLE, LARGE, HUGE)[int(r.choice(4, p=weights))] if whole else VIEWS
-            size = group[int(r.integers(len(group)))]
+            size, count, view, window = self.form(seen, r)
             area = size[0] * size[1]
-            count = max(4, int(round(self.batch * min(2.0, 37632 / area) / 4)) * 4) if whole else self.batch
             pictures, targets = [], []
             while len(pictures) < count:
                 other = self.draw(pools, area, r) if r.random() < self.paste else None
@@ -105,4 +131,4 @@ class Batches(IterableDataset):
                 pictures.append(rgb)
                 targets.append(inverse)
             seen += count * workers
-            yield torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(targets)), whole
+            yield Batch(torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(targets)), view, window)

@@ -10,6 +10,7 @@ SCALES = 4
 PAIRS = 1500
 ROUNDS = 4  # of fitting
 FAINT = 0.1  # of the mean inverse depth: what is added to inverse depths before they are compared as distances
+FLATTEST = 1e-4  # variance of a prediction that is still fitted: what is flatter shows no more than noise
 FLOOR = 0.02  # of a prediction's spread, where 1 is the nearest
 
 
@@ -79,7 +80,7 @@ def fit(predicted: Tensor, target: Tensor, valid: Tensor, far: Tensor) -> tuple[
         mp, mt = (weight * p).sum(1, keepdim=True) / total, (weight * t).sum(1, keepdim=True) / total
         together = (weight * (p - mp) * (t - mt)).sum(1, keepdim=True)
         alone = (weight * (p - mp).square()).sum(1, keepdim=True)
-        scale = together / alone.clamp(min=1e-12)
+        scale = together / torch.maximum(alone, FLATTEST * total)
         shift = mt - scale * mp
         off = (scale * p + shift - t).abs() / distance
         weight = keep / (distance.square() * off.clamp(min=0.02))
@@ -88,16 +89,27 @@ def fit(predicted: Tensor, target: Tensor, valid: Tensor, far: Tensor) -> tuple[
     return scale.float()[..., None], shift.float()[..., None]
 
 
+def faint(target: Tensor, valid: Tensor) -> Tensor:
+    """What is added to inverse depths [b,h,w] before they are compared as distances, [b,1,1]: the sky then has an end."""
+    average = torch.where(valid, target, 0.0).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
+    return FAINT * average.clamp(min=1e-4)[:, None, None]
+
+
+def ratio(fitted: Tensor, target: Tensor, far: Tensor) -> Tensor:
+    """Logarithm of fitted by wanted inverse depth. Below half the target it goes on as a line: it has no end."""
+    x = (fitted + far) / (target + far)
+    return torch.where(x > 0.5, x.clamp(min=0.5).log(), 2 * x - 1 - math.log(2))
+
+
 def amounts(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """How far off distances are, as logarithms of their ratio [b,h,w], once scale and shift are fitted.
 
     Near and far count alike, unlike in inverse depth, where a few near pixels outweigh a room. The sky, and what is more than
-    `1 / FAINT` times as far as the mean, hardly counts. Below half the target the logarithm goes on as a line: it has no end.
+    `1 / FAINT` times as far as the mean, hardly counts.
     """
-    far = FAINT * (torch.where(valid, target, 0.0).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)).clamp(min=1e-4)[:, None, None]
+    far = faint(target, valid)
     scale, shift = fit(predicted.detach(), target, valid, far)
-    ratio = (scale * predicted + shift + far) / (target + far)
-    return torch.where(ratio > 0.5, ratio.clamp(min=0.5).log(), 2 * ratio - 1 - math.log(2))
+    return ratio(scale * predicted + shift, target, far)
 
 
 def depth_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -118,13 +130,44 @@ def depth_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Ten
     return sum(weights[k] * v for k, v in parts.items()), parts
 
 
-def guide_loss(guide: Tensor, target: Tensor, cell: int) -> Tensor:
-    """The coarse branch's own answer [b,gh,gw] against the target, padded as the network pads."""
+def window_loss(
+    predicted: Tensor, target: Tensor, guide: Tensor, whole: Tensor, cell: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Of a window's depth [b,h,w], scaled and shifted as the coarse branch's answer to the `whole` picture has to be.
+
+    A window's own fit would divide by next to nothing where it shows a wall.
+    """
+    predicted, valid = predicted.float(), ~target.isnan()
+    target = torch.where(valid, target, 0.0)
+    small, known = shrink_target(whole, guide, cell)
+    far = faint(small, known)
+    scale, shift = fit(guide.detach().float(), small, known, far)
+    centre = torch.where(known, small, torch.nan).flatten(1).nanmedian(1)[0][:, None, None]
+    spread = torch.where(known, (small - centre).abs(), 0.0).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
+    residual = (scale * predicted + shift - target) / (spread[:, None, None] + 1e-4)
+    off = ratio(scale * predicted + shift, target, far)
+    parts = {
+        "window_shape": mean(soften(residual), valid),
+        "window_edges": gradients(residual, valid),
+        "window_amounts": mean(soften(off, 1.0), valid),
+        "window_slopes": gradients(off, valid),
+    }
+    weights = {"window_shape": 0.5, "window_edges": 0.3, "window_amounts": 1.5, "window_slopes": 0.3}
+    return sum(weights[k] * v for k, v in parts.items()), parts
+
+
+def shrink_target(target: Tensor, guide: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    """The target [b,h,w] on the coarse branch's grid, padded as the network pads, and where it is known."""
     h, w = target.shape[-2:]
     padded = F.pad(target[:, None], (0, -w % cell, 0, -h % cell), mode="replicate")
     small = F.interpolate(padded, size=guide.shape[-2:], mode="nearest-exact")[:, 0]
-    valid = ~small.isnan()
-    small = torch.where(valid, small, 0.0)
+    known = ~small.isnan()
+    return torch.where(known, small, 0.0), known
+
+
+def guide_loss(guide: Tensor, target: Tensor, cell: int) -> Tensor:
+    """The coarse branch's own answer [b,gh,gw] against the target, padded as the network pads."""
+    small, valid = shrink_target(target, guide, cell)
     guide = guide.float()
     residual, off = standardise(guide, valid, FLOOR) - standardise(small, valid), amounts(guide, small, valid)
     shape = 0.5 * mean(soften(residual), valid) + 0.15 * absolute(guide, small, valid)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .backbone import CHANNELS, Backbone
 
 FINE_CELL, COARSE_CELL = 16, 32  # pixels of the deepest stride of each branch
+Window = tuple[int, int, int, int]  # top, left, height, width, in pixels
 
 
 @dataclass(frozen=True)
@@ -206,18 +207,39 @@ class DepthNet(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.constant_(last.bias, 0.3)
 
+    def decode(self, features: list[Tensor], deep: Tensor, eighth: Tensor) -> Tensor:
+        """Depth from the fine branch's features and what the coarse one says at 1/16 and 1/8."""
+        y = self.mix[3](self.side[3](features[3]) + deep)
+        y = double(self.lift[2](y)) + self.side[2](features[2]) + eighth
+        y = self.mix[2](y)
+        for i in (1, 0):
+            y = self.mix[i](double(self.lift[i](y)) + self.side[i](features[i]))
+        return F.pixel_shuffle(self.out(y), 2)[:, 0]
+
     def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Depth at full size, and the coarse branch's own at 1/8 of its view."""
         h, w = x.shape[-2], x.shape[-1]
         x = F.pad(x, (0, up(w) - w, 0, up(h) - h), mode="replicate")
         context = self.coarse(x)
         features = self.fine(x)
-        y = self.mix[3](self.side[3](features[3]) + resize(self.join[1](context), features[3]))
-        y = double(self.lift[2](y)) + self.side[2](features[2]) + resize(self.join[0](context), features[2])
-        y = self.mix[2](y)
-        for i in (1, 0):
-            y = self.mix[i](double(self.lift[i](y)) + self.side[i](features[i]))
-        depth = F.pixel_shuffle(self.out(y), 2)[:, 0, :h, :w]
+        depth = self.decode(features, resize(self.join[1](context), features[3]), resize(self.join[0](context), features[2]))
+        return depth[:, :h, :w], self.guide(context)[:, 0]
+
+    def part(self, x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+        """As `both`, depth of a window of a large picture only: to learn at a resolution for the price of the window.
+
+        All numbers are multiples of a fine cell, as are the sides of `x`. The window's border sees zeros where the picture goes on.
+        """
+        top, left, height, width = window
+        context = self.coarse(x)
+        features = self.fine(x[..., top : top + height, left : left + width])
+
+        def lay(around: Tensor, cell: int) -> Tensor:
+            size = (x.shape[-2] // cell, x.shape[-1] // cell)
+            whole = F.interpolate(around, size=size, mode="bilinear", align_corners=False)
+            return whole[..., top // cell : (top + height) // cell, left // cell : (left + width) // cell]
+
+        depth = self.decode(features, lay(self.join[1](context), FINE_CELL), lay(self.join[0](context), FINE_CELL // 2))
         return depth, self.guide(context)[:, 0]
 
     def alone(self, x: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader
 
 from . import metrics
 from .backbone import pretrained
-from .data import MEAN, STD, Batches, normalise
-from .losses import depth_loss, guide_loss, steady_loss
+from .data import MEAN, STD, Batch, Batches, normalise
+from .losses import depth_loss, guide_loss, steady_loss, window_loss
 from .muon import optimisers
 from .network import FINE_CELL, Config, DepthNet
 from .pool import Pool
@@ -163,28 +163,41 @@ class Trainer:
         warm = min(1.0, (self.steps + 1) / 200)
         return self.args.rate * warm * min(1.0, math.sqrt(self.args.hold / max(self.images, 1)))
 
-    def step(self, rgb: Tensor, target: Tensor, whole: bool, rate: float) -> dict[str, Tensor]:
-        """Learn from a batch: the whole network, or its coarse branch alone."""
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of a batch, and its parts for the log."""
+        rgb = batch.rgb.to(self.device, non_blocking=True).float()
+        target = batch.target.to(self.device, non_blocking=True)
+        cast = torch.autocast(self.device.type, torch.bfloat16)
+        if batch.window:
+            top, left, h, w = batch.window
+            with cast:
+                depth, guide = self.net.part(normalise(rgb), batch.window)
+            loss, parts = window_loss(depth, target[:, top : top + h, left : left + w], guide, target, FINE_CELL)
+            parts["guide"] = guide_loss(guide, target, FINE_CELL)
+            return loss + 0.3 * parts["guide"], parts
+        pairs = max(1, len(rgb) // TWINS)
+        right, down = torch.randint(-TURN, TURN + 1, (2,)).tolist() if not batch.view and torch.rand(()) < 0.5 else (0, 0)
+        twins = turned(noisy(rgb[:pairs]), right, down)
+        rgb, target = torch.cat([rgb, twins]), torch.cat([target, turned(target[:pairs], right, down)])
+        if batch.view:
+            with cast:
+                guide = self.net.alone(normalise(rgb))
+            known = target[-pairs:, 4::8, 4::8]
+            parts = {"view": guide_loss(guide, target, FINE_CELL), "view_steady": steady_loss(guide[:pairs], guide[-pairs:], known)}
+            return parts["view"] + 2 * parts["view_steady"], parts
+        with cast:
+            depth, guide = self.net.both(normalise(rgb))
+        loss, parts = depth_loss(depth, target)
+        parts["guide"] = guide_loss(guide, target, FINE_CELL)
+        parts["steady"] = steady_loss(turned(depth[:pairs], right, down), depth[-pairs:], target[-pairs:])
+        return loss + 0.3 * parts["guide"] + 2 * parts["steady"], parts
+
+    def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """Learn from a batch; the parts of its loss."""
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = rate * (self.args.backbone if name == "backbone" else 1)
-        rgb = rgb.to(self.device, non_blocking=True).float()
-        target = target.to(self.device, non_blocking=True)
-        pairs = max(1, len(rgb) // TWINS)
-        right, down = torch.randint(-TURN, TURN + 1, (2,)).tolist() if whole and torch.rand(()) < 0.5 else (0, 0)
-        twins = turned(noisy(rgb[:pairs]), right, down)
-        rgb, target = torch.cat([rgb, twins]), torch.cat([target, turned(target[:pairs], right, down)])
-        with torch.autocast(self.device.type, torch.bfloat16):
-            depth, guide = self.net.both(normalise(rgb)) if whole else (None, self.net.alone(normalise(rgb)))
-        if whole:
-            loss, parts = depth_loss(depth, target)
-            parts["guide"] = guide_loss(guide, target, FINE_CELL)
-            parts["steady"] = steady_loss(turned(depth[:pairs], right, down), depth[-pairs:], target[-pairs:])
-            loss = loss + 0.3 * parts["guide"] + 2 * parts["steady"]
-        else:
-            known = target[-pairs:, 4::8, 4::8]
-            parts = {"view": guide_loss(guide, target, FINE_CELL), "view_steady": steady_loss(guide[:pairs], guide[-pairs:], known)}
-            loss = parts["view"] + 2 * parts["view_steady"]
+        loss, parts = self.loss(batch)
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -192,8 +205,8 @@ class Trainer:
             for optimiser in self.optimisers.values():
                 optimiser.step()
         self.steps += 1
-        self.images += len(rgb) - pairs
-        self.follow(len(rgb) - pairs)
+        self.images += len(batch.rgb)
+        self.follow(len(batch.rgb))
         return {k: v.detach() for k, v in parts.items()}
 
     @torch.no_grad()
@@ -244,7 +257,7 @@ def train(args: argparse.Namespace) -> None:
     start = trainer.images
     stop = start + args.cooldown if args.cooldown else args.images
     validation = Validation(args.held_out, args.validate) if args.held_out and args.held_out.exists() else None
-    batches = Batches(args.pool, args.seed, args.batch, start, pace=args.pace, final=bool(args.cooldown), views=args.views)
+    batches = Batches(args.pool, args.seed, args.batch, start, pace=args.pace, final=bool(args.cooldown), views=args.views, windows=args.windows)
     told: list[int] = []  # to stop: the step is finished and saved
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _: told.append(n))
@@ -268,12 +281,12 @@ def train(args: argparse.Namespace) -> None:
         def note(**values) -> None:
             log.write(json.dumps({"images": trainer.images, "time": round(time.time()), **values}) + "\n")
 
-        for rgb, target, whole in loader:
+        for batch in loader:
             rate = trainer.rate()
             if args.cooldown:
                 spent = (time.monotonic() - began) / (60 * args.minutes) if args.minutes else 0.0
                 rate *= max(0.01, 1 - max(spent, (trainer.images - start) / args.cooldown))
-            shown.append(trainer.step(rgb, target, whole, rate))
+            shown.append(trainer.step(batch, rate))
             now = time.monotonic()
             if len(shown) == args.show:
                 names = dict.fromkeys(k for s in shown for k in s)
@@ -312,6 +325,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="start from this checkpoint rather than RUN/last.pt")
     parser.add_argument("--batch", type=int, default=16, help="images of 168x224; more of smaller ones, fewer of larger")
     parser.add_argument("--views", type=float, default=0.0, help="share of batches for the coarse branch alone, as it sees large pictures")
+    parser.add_argument("--windows", type=float, default=0.0, help="share of batches of large pictures, of which the fine branch sees a window")
     parser.add_argument("--rate", type=float, default=7e-4)
     parser.add_argument("--backbone", type=float, default=0.05, help="rate of the backbone, against --rate; 0 leaves it as it is")
     parser.add_argument("--hold", type=float, default=300_000, help="images after which the rate begins to fall")
@@ -323,7 +337,7 @@ def main() -> None:
     parser.add_argument("--renderers", type=int, nargs="+", default=[0], help="processes that refill each pool")
     parser.add_argument("--renderer", help="the depth-scenes executable")
     parser.add_argument("--mix", help="how often kinds of scenes come, as depth-scenes takes it: room=30,table=10")
-    parser.add_argument("--capacity", type=int, nargs="+", default=[30000, 4000], help="samples each pool holds")
+    parser.add_argument("--capacity", type=int, nargs="+", default=[30000, 4000, 300], help="samples each pool holds")
     parser.add_argument("--start", type=int, default=500, help="samples it must hold before training begins")
     parser.add_argument("--fresh", type=float, default=3.0, help="samples a second from each, once an eighth of the pool is filled; 0: no limit")
     train(parser.parse_args())

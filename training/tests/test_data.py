@@ -48,24 +48,29 @@ def test_batches(tmp_path):
         pool.put(i, i + 1, scene(i))
     batches = iter(Batches([tmp_path], seed=1, batch=8, seen=2_000_000, paste=0.5))
     for _ in range(8):
-        rgb, target, whole = next(batches)
-        assert whole
+        rgb, target, view, window = next(batches)
+        assert not view and window is None
         assert rgb.dtype == torch.uint8 and rgb.shape[:3] == target.shape
         assert all(side % 14 == 0 for side in target.shape[1:])
         assert (target.isnan() | (target >= 0)).all() and target.isnan().float().mean() < 0.5
 
 
-def test_batches_for_the_coarse_branch_have_the_size_of_its_view(tmp_path):
+def test_batches_for_views_and_windows_fit_the_cells(tmp_path):
     pool = Pool(tmp_path, 216 * 288, 4)
     for i in range(4):
         pool.put(i, i + 1, scene(i))
-    batches = iter(Batches([tmp_path], seed=1, batch=4, views=0.5))
+    batches = iter(Batches([tmp_path], seed=1, batch=4, views=0.4, windows=0.3))
     kinds = set()
-    for _ in range(12):
-        _, target, whole = next(batches)
-        kinds.add(whole)
-        assert whole or (min(target.shape[1:]) == 256 and all(side % 32 == 0 for side in target.shape[1:]))
-    assert kinds == {True, False}
+    for _ in range(16):
+        _, target, view, window = next(batches)
+        kinds.add((view, window is not None))
+        h, w = target.shape[1:]
+        assert not view or (min(h, w) == 256 and h % 32 == w % 32 == 0)
+        if window:
+            top, left, height, width = window
+            assert top >= 0 and left >= 0 and top + height <= h and left + width <= w
+            assert all(number % 16 == 0 for number in (*window, h, w))
+    assert kinds == {(False, False), (True, False), (False, True)}
 
 
 def test_pools_as_fine_as_each_other_are_drawn_from_alike(tmp_path):

@@ -1,5 +1,5 @@
 import torch
-from depthnet.losses import amounts, depth_loss, fit, guide_loss, mean, soften, standardise, steady_loss
+from depthnet.losses import amounts, depth_loss, fit, guide_loss, mean, soften, standardise, steady_loss, window_loss
 
 
 def ramp(b: int = 2, h: int = 56, w: int = 70) -> torch.Tensor:
@@ -99,3 +99,12 @@ def test_amounts_have_finite_gradients_everywhere():
         predicted.requires_grad_()
         mean(soften(amounts(predicted, target, everything(target)), 1.0), everything(target)).backward()
         assert torch.isfinite(predicted.grad).all()
+
+
+def test_a_window_is_judged_by_the_scale_of_the_whole_picture():
+    target = ramp(2, 128, 160)
+    guide = torch.nn.functional.interpolate(target[:, None], size=(16, 20), mode="nearest-exact")[:, 0] / 2 + 1
+    window = target[:, 32:96, 48:128]
+    right, _ = window_loss(window / 2 + 1, window, guide, target, 16)
+    shifted, _ = window_loss(window / 2 + 1.1, window, guide, target, 16)  # a fit of its own would forgive that
+    assert right < 0.05 and shifted > 0.2

@@ -76,3 +76,16 @@ def test_shrink_is_an_antialiased_resize():
     assert (shrink(x, 16, 16)[..., 2:-2, 2:-2] - 0.5).abs().max() < 0.07
     smooth = torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
     assert (shrink(smooth, 64, 64) - smooth).abs().max() < 0.005
+
+
+def test_a_window_is_part_of_the_whole():
+    net = lively()
+    nn.init.normal_(net.out.weight, std=0.1)
+    x = torch.randn(1, 3, 400, 448)
+    with torch.no_grad():
+        whole, guide = net.both(x)
+        part, same = net.part(x, (64, 96, 288, 304))
+    assert torch.equal(guide, same) and part.shape == (1, 288, 304)
+    inside = whole[:, 64:352, 96:400]
+    middle = (slice(None), slice(128, 160), slice(128, 176))  # beyond what the border's zeros reach
+    assert inside.std() > 1e-3 and (part[middle] - inside[middle]).abs().max() < 1e-4 * inside.abs().max()

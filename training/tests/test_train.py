@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from depthnet import train, travel
+from depthnet.data import Batch
 from depthnet.muon import orthogonalise
 from depthnet.network import Config
 from depthnet.pool import Pool
@@ -22,22 +23,22 @@ def trainer(monkeypatch) -> train.Trainer:
     return train.Trainer(args, torch.device("cpu"))
 
 
-def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(seed: int) -> Batch:
     r = np.random.default_rng(seed)
     target = torch.linspace(0.1, 1, 112)[:, None].repeat(2, 1, 154).reshape(2, 112, 154)
-    return torch.from_numpy(r.integers(0, 255, (2, 112, 154, 3), dtype=np.uint8)), target
+    return Batch(torch.from_numpy(r.integers(0, 255, (2, 112, 154, 3), dtype=np.uint8)), target)
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch):
     one = trainer(monkeypatch)
-    one.step(*batch(0), True, 1e-3)
+    one.step(batch(0), 1e-3)
     train.save(tmp_path / "last.pt", one.state())
     two = trainer(monkeypatch)
     two.restore(tmp_path / "last.pt")
     assert (two.images, two.steps) == (2, 1)
     for t in (one, two):
         torch.manual_seed(5)
-        t.step(*batch(1), True, 1e-3)
+        t.step(batch(1), 1e-3)
     for a, b in zip(one.net.parameters(), two.net.parameters()):
         assert torch.allclose(a, b, atol=1e-6)
     assert not list(tmp_path.glob("*.[0-9]*"))
@@ -59,26 +60,36 @@ def test_turned_moves_everything_alike():
 
 def test_it_learns_a_ramp(monkeypatch):
     t = trainer(monkeypatch)
-    parts = [t.step(*batch(i), True, 1e-3)["absolute"].item() for i in range(12)]
+    parts = [t.step(batch(i), 1e-3)["absolute"].item() for i in range(12)]
     assert parts[-1] < parts[0]
 
 
 def test_a_view_is_learnt_from_by_the_coarse_branch_alone(monkeypatch):
     t = trainer(monkeypatch)
     before = {n: p.detach().clone() for n, p in t.net.named_parameters()}
-    rgb, target = batch(0)
-    rgb, target = rgb[:, :96, :128], target[:, :96, :128]
+    rgb, target, *_ = batch(0)
     for _ in range(2):  # the head starts at zero: the branch behind it moves from the second step on
-        parts = t.step(rgb, target, False, 1e-3)
+        parts = t.step(Batch(rgb[:, :96, :128], target[:, :96, :128], view=True), 1e-3)
     assert set(parts) == {"view", "view_steady"}
     moved = {n for n, p in t.net.named_parameters() if not torch.equal(p, before[n])}
     assert {"guide.weight", "coarse.embed.weight", "coarse.blocks.0.attention.qkv.weight"} <= moved
     assert all(n.startswith(("coarse.", "guide.")) for n in moved)
 
 
+def test_a_window_is_learnt_from(monkeypatch):
+    t = trainer(monkeypatch)
+    rgb, target, *_ = batch(0)
+    learnt = Batch(rgb[:, :112, :144], target[:, :112, :144], window=(16, 32, 64, 80))
+    before = {n: p.detach().clone() for n, p in t.net.named_parameters()}
+    parts = [t.step(learnt, 1e-3) for _ in range(3)][-1]
+    assert all(torch.isfinite(v) for v in parts.values()) and t.images == 6
+    moved = {n for n, p in t.net.named_parameters() if not torch.equal(p, before[n])}
+    assert {"out.weight", "fine.stages.1.0.0.weight", "guide.weight", "coarse.embed.weight"} <= moved
+
+
 def test_a_checkpoint_travels(tmp_path: Path, monkeypatch):
     t = trainer(monkeypatch)
-    t.step(*batch(0), True, 1e-3)
+    t.step(batch(0), 1e-3)
     train.save(tmp_path / "last.pt", t.state())
     monkeypatch.setattr(travel, "PART", 1 << 20)
     travel.pack(tmp_path / "last.pt", tmp_path / "bag")
