@@ -6,9 +6,7 @@
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use gstdepthanything::engine::network::{
-    DepthKind, DepthMaps, Description, Images, InputNormalization, InputSize, Network,
-};
+use gstdepthanything::engine::network::{DepthMaps, Description, Images, Network};
 use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
 use gstdepthanything::model::ModelSource;
@@ -40,22 +38,9 @@ fn main() {
     gst::init().expect("GStreamer starts");
     gstdepthanything::plugin_register_static().expect("the plugin registers");
     let sleeper = Sleeper(Description {
-        model: "sleeper".into(),
-        kind: DepthKind::Relative,
-        kind_is_certain: true,
-        normalization: InputNormalization::Imagenet,
-        normalization_is_certain: true,
-        interpretation: Vec::new(),
-        patch: 14,
-        input_size: InputSize::Any,
         batch: Some(1),
         provider: "none".into(),
-        precision: "fp32".into(),
-        runtime: String::new(),
-        placement: None,
-        fused_attentions: 0,
-        notes: Vec::new(),
-        fallbacks: Vec::new(),
+        ..Description::of_any_size("sleeper")
     });
     let _network = shared::offer(&Config::new(ModelSource::Builtin), Box::new(sleeper))
         .expect("the network is offered");

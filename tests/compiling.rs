@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use common::Pipeline;
 use gst::prelude::*;
 use gstdepthanything::engine::network::{
-    DepthKind, DepthMaps, Description, Images, InputNormalization, InputSize, Network, Preparation,
-    Readiness,
+    DepthMaps, Description, Images, Network, Preparation, Readiness,
 };
 use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
@@ -93,22 +92,10 @@ fn is_stage(message: &gst::Message, stage: &str, size: &str) -> bool {
 /// Offers a network that is compiled for each size, by this compiler, to who asks for so many threads.
 fn offer(compiler: &Arc<Compiler>, threads: usize) -> shared::Shared {
     let description = Description {
-        model: "compiled".into(),
-        kind: DepthKind::Relative,
-        kind_is_certain: true,
-        normalization: InputNormalization::Imagenet,
-        normalization_is_certain: true,
-        interpretation: Vec::new(),
-        patch: 14,
-        input_size: InputSize::Any,
         batch: Some(1),
         provider: "TensorrtExecutionProvider".into(),
         precision: "fp16".into(),
-        runtime: String::new(),
-        placement: None,
-        fused_attentions: 0,
-        notes: Vec::new(),
-        fallbacks: Vec::new(),
+        ..Description::of_any_size("compiled")
     };
     let config = Config {
         threads,

@@ -10,9 +10,7 @@ use common::{Pipeline, samples};
 use gst::prelude::*;
 use gst_check::Harness;
 use gstdepthanything::depth_meta::DepthMeta;
-use gstdepthanything::engine::network::{
-    DepthKind, DepthMaps, Description, Images, InputNormalization, InputSize, Network,
-};
+use gstdepthanything::engine::network::{DepthMaps, Description, Images, Network};
 use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
 use gstdepthanything::model::ModelSource;
@@ -381,22 +379,8 @@ impl Network for Timed {
 fn offer_timed(threads: usize, time: &Arc<AtomicU64>) -> shared::Shared {
     common::init();
     let description = Description {
-        model: "timed".into(),
-        kind: DepthKind::Relative,
-        kind_is_certain: true,
-        normalization: InputNormalization::Imagenet,
-        normalization_is_certain: true,
-        interpretation: Vec::new(),
-        patch: 14,
-        input_size: InputSize::Any,
-        batch: None,
         provider: "CPUExecutionProvider".into(),
-        precision: "fp32".into(),
-        runtime: String::new(),
-        placement: None,
-        fused_attentions: 0,
-        notes: Vec::new(),
-        fallbacks: Vec::new(),
+        ..Description::of_any_size("timed")
     };
     let config = Config {
         threads,

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::Pipeline;
 use gst::prelude::*;
-use gstdepthanything::engine::network::{
-    DepthKind, DepthMaps, Description, Images, InputNormalization, InputSize, Network,
-};
+use gstdepthanything::engine::network::{DepthMaps, Description, Images, Network};
 use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
 use gstdepthanything::model::ModelSource;
@@ -54,22 +52,8 @@ fn stubborn(threads: usize, quick: usize) -> (shared::Shared, Arc<AtomicUsize>, 
     let (runs, go) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
     let network = Stubborn {
         description: Description {
-            model: "stubborn".into(),
-            kind: DepthKind::Relative,
-            kind_is_certain: true,
-            normalization: InputNormalization::Imagenet,
-            normalization_is_certain: true,
-            interpretation: Vec::new(),
-            patch: 14,
-            input_size: InputSize::Any,
-            batch: None,
             provider: "CPUExecutionProvider".into(),
-            precision: "fp32".into(),
-            runtime: String::new(),
-            placement: None,
-            fused_attentions: 0,
-            notes: Vec::new(),
-            fallbacks: Vec::new(),
+            ..Description::of_any_size("stubborn")
         },
         runs: Arc::clone(&runs),
         go: Arc::clone(&go),

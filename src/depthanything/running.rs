@@ -18,7 +18,7 @@ use super::starting::Starting;
 use super::stream::{Compilation, Moment, Report, Span, Stream, Warning};
 use super::worker::{Arrival, Handler};
 use super::{CAT, loading};
-use crate::engine::provider::short_name;
+use crate::engine::ep::short_name;
 use crate::engine::shared::Interrupt;
 use crate::error::{Error, Setting};
 use crate::model::Cancel;

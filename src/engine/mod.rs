@@ -16,11 +16,11 @@
 //! ```
 
 mod cache;
+pub mod ep;
 pub mod network;
 mod opening;
 pub mod planner;
 pub mod precision;
-pub mod provider;
 pub mod runtime;
 mod session;
 pub mod shared;
@@ -34,9 +34,9 @@ use crate::error::Error;
 use crate::model::{Budget, Cancel, InputNormalization, Model, ModelSource};
 use crate::panics;
 
+pub use ep::ExecutionProvider;
 pub use network::Network;
 pub use precision::Precision;
-pub use provider::ExecutionProvider;
 pub(crate) use under_way::watch_main_thread;
 
 use precision::{Attempt, Choice};
@@ -192,7 +192,7 @@ fn open_on_a_provider(
     let runtime = runtime::load()?;
     under_way::register("onnxruntime");
     if config.provider != ExecutionProvider::Auto {
-        provider::check_built_in(config.provider, runtime)?;
+        ep::check_built_in(config.provider, runtime)?;
     }
     let choice = Choice {
         provider: config.provider,
@@ -201,7 +201,7 @@ fn open_on_a_provider(
         facts,
         cpu_has_bf16: precision::cpu_has_bf16(),
     };
-    let attempts = choice.attempts(&provider::built_in())?;
+    let attempts = choice.attempts(&ep::built_in())?;
 
     let mut fallbacks = Vec::new();
     let mut failure = Error::Provider {
@@ -228,7 +228,7 @@ fn open_on_a_provider(
             precision,
             engine: None,
         };
-        if provider == ExecutionProvider::Tensorrt {
+        if provider.capabilities(&config.device).compiles_sizes {
             progress(Progress::Compiling { provider: name });
         }
         failure = match session::open(setup, &fallbacks) {

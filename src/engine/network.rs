@@ -10,6 +10,16 @@ use crate::error::Error;
 use crate::geometry::Size;
 pub use crate::model::{DepthKind, InputNormalization, InputSize};
 
+/// Where a network keeps most of what it takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum MemoryDomain {
+    /// In the memory of this process, where it can be measured and limited.
+    #[default]
+    Host,
+    /// In that of a device, such as a GPU.
+    Device,
+}
+
 /// Where and how a network runs, and what it takes and gives.
 #[derive(Debug, Clone)]
 pub struct Description {
@@ -34,6 +44,10 @@ pub struct Description {
     pub batch: Option<usize>,
     /// The execution provider that runs it, as ONNX Runtime names it (`CPUExecutionProvider`, …).
     pub provider: String,
+    /// Where its memory is.
+    pub memory: MemoryDomain,
+    /// Whether an attention that is not one operator holds its scores, which grow with the square of the tokens.
+    pub holds_attention_scores: bool,
     /// Arithmetic: `fp32`, `fp16`, `bf16`, `int8`.
     pub precision: String,
     /// The software that runs it, with its version and path.
@@ -49,16 +63,34 @@ pub struct Description {
 }
 
 impl Description {
-    /// Whether its memory is mostly not that of this process.
-    pub fn runs_on_gpu(&self) -> bool {
-        let provider = self.provider.to_ascii_lowercase();
-        provider.starts_with("cuda") || provider.starts_with("tensorrt")
+    /// A relative model that takes images of any size and number, in ImageNet's values and patches of 14 pixels, and runs in
+    /// fp32 in the memory of this process: what a network of another kind fills in the rest of.
+    pub fn of_any_size(model: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            kind: DepthKind::Relative,
+            kind_is_certain: true,
+            normalization: InputNormalization::Imagenet,
+            normalization_is_certain: true,
+            interpretation: Vec::new(),
+            patch: 14,
+            input_size: InputSize::Any,
+            batch: None,
+            provider: String::new(),
+            memory: MemoryDomain::Host,
+            holds_attention_scores: false,
+            precision: "fp32".to_owned(),
+            runtime: String::new(),
+            placement: None,
+            fused_attentions: 0,
+            notes: Vec::new(),
+            fallbacks: Vec::new(),
+        }
     }
 
-    /// Whether a run holds no attention scores, which grow with the square of the tokens.
-    pub fn fuses_attention(&self) -> bool {
-        // the other providers fuse by themselves
-        self.fused_attentions > 0 || !self.provider.to_ascii_lowercase().starts_with("cpu")
+    /// Whether the memory of a run grows with the square of the tokens.
+    pub fn memory_is_quadratic(&self) -> bool {
+        self.holds_attention_scores && self.fused_attentions == 0
     }
 }
 

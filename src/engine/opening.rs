@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::Progress;
+use super::ep::ExecutionProvider;
 use super::network::Cancellation;
-use super::provider::ExecutionProvider;
 use super::runtime::allowance;
 use super::under_way::{self, UnderWay};
 use crate::error::Error;

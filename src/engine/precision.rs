@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::provider::{
-    ExecutionProvider, OPENVINO_KINDS, openvino_device, openvino_kind, takes_precision,
-};
+use super::ep::{ALL, Ask, ExecutionProvider};
 use crate::error::{Error, Setting};
 use crate::model::ModelFacts;
 
@@ -64,9 +62,8 @@ impl Choice<'_> {
     /// # Errors
     /// [`Error::Setting`] when none of them gives the precision asked for.
     pub(super) fn attempts(&self, available: &[ExecutionProvider]) -> Result<Vec<Attempt>, Error> {
-        use ExecutionProvider::{Auto, Cpu, Cuda, Openvino, Tensorrt};
         let mut order = match self.provider {
-            Auto => vec![Tensorrt, Cuda, Openvino, Cpu],
+            ExecutionProvider::Auto => ALL.to_vec(),
             named => vec![named],
         };
         order.retain(|provider| available.contains(provider));
@@ -106,58 +103,21 @@ impl Choice<'_> {
 
     /// The precisions that `provider` gives with this model on this machine, fastest first, and why no others.
     fn given(&self, provider: ExecutionProvider) -> (Vec<Precision>, String) {
-        use Precision::{Bf16, Fp16, Fp32};
         if self.facts.computes_in_integers() {
             return (
-                vec![Fp32],
+                vec![Precision::Fp32],
                 "this model computes in 8-bit integers, and in fp32 what is left; leave `precision` at auto".into(),
             );
         }
-        match provider {
-            ExecutionProvider::Openvino => {
-                let device = openvino_device(self.device);
-                match openvino_kind(&device) {
-                    "CPU" if self.cpu_has_bf16 => (
-                        vec![Bf16, Fp32],
-                        "OpenVINO's CPU device gives bf16 and fp32".into(),
-                    ),
-                    "CPU" => (
-                        vec![Fp32],
-                        "this CPU has no instructions for bf16 (AVX512_BF16 or AMX), and OpenVINO's CPU device gives \
-                         nothing else but fp32"
-                            .into(),
-                    ),
-                    kind if takes_precision(kind) => (
-                        vec![Fp16, Fp32],
-                        format!("OpenVINO's device {device} gives fp16 and fp32"),
-                    ),
-                    "NPU" => (vec![Fp16], "OpenVINO's NPU computes in fp16".into()),
-                    // no device at all: registering it says so
-                    kind if !OPENVINO_KINDS.contains(&kind) => {
-                        (vec![self.precision.unwrap_or(Fp32)], String::new())
-                    }
-                    // the device decides, as long as no precision is named
-                    _ if self.precision.is_none() => (vec![Fp32], String::new()),
-                    _ => (
-                        Vec::new(),
-                        format!("the device {device} chooses its arithmetic itself; name \"CPU\" or \"GPU\""),
-                    ),
-                }
-            }
-            ExecutionProvider::Cuda | ExecutionProvider::Tensorrt if self.facts.half_precision => (
-                vec![Fp16],
-                format!("this model is fp16 itself, and the {provider} provider computes in that"),
-            ),
-            ExecutionProvider::Cuda | ExecutionProvider::Tensorrt => (
-                vec![Fp16, Fp32],
-                format!("the {provider} provider gives fp16 and fp32"),
-            ),
-            ExecutionProvider::Cpu | ExecutionProvider::Auto => (
-                vec![Fp32],
-                "the cpu provider computes in fp32; bf16 comes with the openvino provider on CPUs that have it, \
-                 fp16 with a GPU"
-                    .into(),
-            ),
+        let ask = Ask {
+            precision: self.precision,
+            device: self.device,
+            facts: self.facts,
+            cpu_has_bf16: self.cpu_has_bf16,
+        };
+        match provider.provider() {
+            Some(provider) => provider.precisions(&ask),
+            None => (vec![Precision::Fp32], String::new()),
         }
     }
 }
@@ -181,8 +141,6 @@ mod tests {
 
     use super::*;
     use crate::model::{ModelSource, inspect};
-
-    const ALL: [ExecutionProvider; 4] = [Tensorrt, Cuda, Openvino, Cpu];
 
     fn facts() -> ModelFacts {
         inspect(&ModelSource::Builtin).expect("the built-in model")

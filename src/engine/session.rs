@@ -18,10 +18,10 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 
 use super::Config;
+use super::ep::{self, Capabilities, EngineShape, ExecutionProvider, Placement};
 use super::network::{Cancellation, DepthMaps, Description, Images, InputSize, Network};
 use super::opening;
 use super::precision::Precision;
-use super::provider::{self, EngineShape, ExecutionProvider, Placement};
 use super::runtime::{Runtime, Version, capture};
 use crate::error::Error;
 use crate::model::{self, DepthKind, DepthOutput, ImageInput, Model, ModelFacts, TensorInfo};
@@ -40,9 +40,15 @@ pub(super) struct Setup<'a> {
     pub(super) engine: Option<&'a EngineShape<'a>>,
 }
 
+impl Setup<'_> {
+    fn capabilities(&self) -> Capabilities {
+        self.provider.capabilities(&self.config.device)
+    }
+}
+
 /// Loads the model and tries it: on small pictures, and where its arithmetic is less than fp32 against that.
 pub(super) fn open(setup: Setup<'_>, fallbacks: &[String]) -> Result<Box<dyn Network>, Error> {
-    if setup.provider == ExecutionProvider::Tensorrt {
+    if setup.capabilities().compiles_sizes {
         let mut network = compiled::open(setup)?;
         network.description_mut().fallbacks = fallbacks.to_vec();
         return Ok(Box::new(network));
@@ -60,6 +66,8 @@ pub(super) struct SessionNetwork {
     /// Index of the depth in `outputs`.
     depth: usize,
     options: Options,
+    /// The session's arenas, as the run option to shrink them spells them.
+    arenas: &'static str,
     /// The image in another order or type, for models that want it so.
     fed: tensors::Fed,
     /// A batch that was filled up, for models that take so many images and no fewer.
@@ -133,6 +141,7 @@ impl SessionNetwork {
             precision,
             ..
         } = setup;
+        let capabilities = setup.capabilities();
         let session = load(setup, graph, profile)?;
         let inputs = tensors::infos(session.inputs());
         let outputs = tensors::infos(session.outputs());
@@ -141,7 +150,7 @@ impl SessionNetwork {
             input = input.with_normalization(normalization)?;
         }
         let output = model::select_output(facts, &outputs)?;
-        let options = Options::new(&outputs[output.index].name, provider)
+        let options = Options::new(&outputs[output.index].name, capabilities.arenas)
             .map_err(|error| failure::load(provider, facts, runtime, &error, &[]))?;
         let description = Description {
             model: facts.name.clone(),
@@ -154,7 +163,9 @@ impl SessionNetwork {
             input_size: input.input_size(),
             batch: input.batch,
             provider: provider.ort_name().to_owned(),
-            precision: provider::precision(provider, precision, &config.device, facts).to_owned(),
+            memory: capabilities.memory,
+            holds_attention_scores: capabilities.holds_attention,
+            precision: ep::precision(provider, precision, &config.device, facts).to_owned(),
             runtime: format!(
                 "ONNX Runtime {} ({})",
                 runtime.version(),
@@ -171,6 +182,7 @@ impl SessionNetwork {
             depth: output.index,
             outputs,
             options,
+            arenas: capabilities.arenas,
             fed: tensors::Fed::default(),
             padded: Vec::new(),
             arena: Arena::default(),
@@ -372,13 +384,10 @@ impl Network for SessionNetwork {
 }
 
 impl Options {
-    fn new(output: &str, provider: ExecutionProvider) -> ort::Result<Self> {
+    /// `arenas`: those that `shrink` shrinks, as the run option spells them.
+    fn new(output: &str, arenas: &str) -> ort::Result<Self> {
         let select = || OutputSelector::no_default().with(output);
         let mut shrink = RunOptions::new()?;
-        let arenas = match provider {
-            ExecutionProvider::Cuda | ExecutionProvider::Tensorrt => "cpu:0;gpu:0",
-            _ => "cpu:0",
-        };
         shrink.set("memory.enable_memory_arena_shrinkage", arenas)?;
         Ok(Self {
             run: Arc::new(Shareable(RunOptions::new()?.with_outputs(select()))),
@@ -430,7 +439,7 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
         ..
     } = setup;
     let threads = threads(config.threads);
-    let registrations = provider::registrations(provider, precision, config, threads, engine)?;
+    let registrations = ep::registrations(provider, precision, config, threads, engine)?;
     if let (false, Some(reason)) = (registrations.is_empty(), runtime.providers_taken()) {
         return Err(Error::Provider {
             provider: provider.name().to_owned(),
@@ -454,7 +463,7 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
         ort::Result::Ok(builder)
     };
     let (builder, logged) =
-        capture(|| builder().map(|builder| provider::register(&registrations, builder)));
+        capture(|| builder().map(|builder| ep::register(&registrations, builder)));
     builder
         .map_err(|error| failure::load(provider, facts, runtime, &error, &logged))?
         .map_err(|error| failure::provider(provider, &error, &logged))

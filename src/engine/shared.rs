@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
-use super::network::{Description, Network, Preparation, Readiness};
+use super::network::{Description, MemoryDomain, Network, Preparation, Readiness};
 use super::planner::{MemoryModel, give_back};
 use super::{Config, Progress};
 use crate::error::Error;
@@ -52,7 +52,8 @@ impl Engine {
         let (patch, observed) = (description.patch, Arc::clone(&memory));
         let measured = move |size, bytes| lock(&observed).observe(tokens(size, patch), bytes);
         // what a GPU holds is not seen here, and only predicted
-        let measured = (!description.runs_on_gpu()).then(|| Box::new(measured) as Box<Measured>);
+        let measured =
+            (description.memory == MemoryDomain::Host).then(|| Box::new(measured) as Box<Measured>);
         Arc::new(Self {
             scheduler: Scheduler::new(vec![network], Arc::clone(&streams), measured),
             description,

@@ -360,26 +360,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{DepthKind, InputNormalization, InputSize};
 
     fn description() -> Description {
         Description {
-            model: "stub".to_owned(),
-            kind: DepthKind::Relative,
-            kind_is_certain: true,
-            normalization: InputNormalization::Imagenet,
-            normalization_is_certain: true,
-            interpretation: Vec::new(),
-            patch: 14,
-            input_size: InputSize::Any,
             batch: Some(1),
-            provider: "stub".to_owned(),
             precision: "fp16".to_owned(),
-            runtime: String::new(),
-            placement: None,
-            fused_attentions: 0,
-            notes: Vec::new(),
-            fallbacks: Vec::new(),
+            ..Description::of_any_size("stub")
         }
     }
 

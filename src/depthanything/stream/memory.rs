@@ -4,6 +4,7 @@ use super::{Stream, Warning};
 use crate::depthanything::plan::Plan;
 use crate::depthanything::settings::LiveSettings;
 use crate::engine::network::InputSize;
+use crate::engine::network::MemoryDomain;
 use crate::engine::planner::{Rung, resident};
 use crate::error::{Error, Setting};
 
@@ -82,7 +83,7 @@ impl Stream {
         if let Some(bytes) = self.memory_limit {
             return Some(Limit::Property(bytes));
         }
-        if self.network.description().runs_on_gpu() {
+        if self.network.description().memory == MemoryDomain::Device {
             return None;
         }
         // what it holds already is not left any more, but its own
@@ -127,7 +128,7 @@ impl Stream {
         };
         let wanted = plan.rung();
         // the memory of a GPU can't be measured from here, so that runs would teach nothing
-        let predicts = self.network.description().runs_on_gpu()
+        let predicts = (self.network.description().memory == MemoryDomain::Device)
             // and predictions reach this far
             || playing && wanted.tokens <= 2 * self.network.largest_measured();
         let tried = if predicts {

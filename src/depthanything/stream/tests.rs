@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::depthanything::settings::Settings;
-use crate::engine::network::{
-    DepthKind, DepthMaps, Description, Images, InputNormalization, InputSize, Network,
-};
+use crate::engine::network::{DepthMaps, Description, Images, Network};
 use crate::engine::planner::MemoryModel;
 use gst_video::VideoFormat;
 
@@ -47,22 +45,8 @@ fn stream_with_left(available: fn() -> Option<u64>) -> Stream {
 fn stream_of(pixels: usize, memory: MemoryModel) -> Stream {
     gst::init().unwrap();
     let description = Description {
-        model: "small".into(),
-        kind: DepthKind::Relative,
-        kind_is_certain: true,
-        normalization: InputNormalization::Imagenet,
-        normalization_is_certain: true,
-        interpretation: Vec::new(),
-        patch: 14,
-        input_size: InputSize::Any,
-        batch: None,
         provider: "CPUExecutionProvider".into(),
-        precision: "fp32".into(),
-        runtime: String::new(),
-        placement: None,
-        fused_attentions: 0,
-        notes: Vec::new(),
-        fallbacks: Vec::new(),
+        ..Description::of_any_size("small")
     };
     let network = Small {
         description,

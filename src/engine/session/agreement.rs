@@ -2,10 +2,10 @@
 
 use super::trial::picture;
 use super::{SessionNetwork, Setup, fusion};
+use crate::engine::ep::ExecutionProvider;
 use crate::engine::network::{DepthMaps, Images, InputSize, Network as _};
 use crate::engine::opening;
 use crate::engine::precision::Precision;
-use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::geometry::Size;
 

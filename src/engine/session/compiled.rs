@@ -6,9 +6,9 @@ use super::trial::picture;
 use super::{Graph, Profile, SessionNetwork, Setup, agreement, fusion, half, session_builder};
 use crate::engine::Config;
 use crate::engine::cache::{Cache, Kept, Key};
+use crate::engine::ep::{EngineShape, ExecutionProvider, nvidia, tensorrt};
 use crate::engine::network::{DepthMaps, Images, InputSize, Network};
 use crate::engine::precision::Precision;
-use crate::engine::provider::{EngineShape, ExecutionProvider, nvidia};
 use crate::engine::runtime::Runtime;
 use crate::engine::sized::SizedNetwork;
 use crate::engine::under_way::UnderWay;
@@ -125,7 +125,7 @@ impl Recipe {
             shape: &shape,
             places: None,
         };
-        let options: Vec<String> = nvidia::engine_options(device, Some(&wanted))
+        let options: Vec<String> = tensorrt::engine_options(device, Some(&wanted))
             .into_iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
@@ -136,7 +136,7 @@ impl Recipe {
             precision: self.precision.name(),
             options: &options.join(";"),
             device: &format!("{device} of {}", nvidia::gpus()),
-            compiler: &nvidia::tensorrt_version(),
+            compiler: &tensorrt::version(),
             runtime: &self.runtime.version().to_string(),
         };
         let (mut network, kept) = self.cache.with_engine(&key, |places| {

@@ -2,7 +2,7 @@
 
 use ort::ErrorCode;
 
-use crate::engine::provider::{ExecutionProvider, provider_error, trimmed};
+use crate::engine::ep::{ExecutionProvider, provider_error, trimmed};
 use crate::engine::runtime::Runtime;
 use crate::error::Error;
 use crate::geometry::Size;

@@ -5,7 +5,6 @@ use super::trial::picture;
 use super::{Graph, Profile, SessionNetwork, Setup};
 use crate::engine::network::{DepthMaps, Description, Images, InputSize, Network as _};
 use crate::engine::opening;
-use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::geometry::Size;
 use crate::model::Model;
@@ -23,13 +22,10 @@ const LARGEST_COMPARED: usize = 518 * 924;
 
 /// Opens the model rewritten if that can be, else as it is.
 pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
-    let Setup {
-        config, provider, ..
-    } = setup;
-    // TensorRT can't take the operator, and OpenVINO fuses by itself
-    let takes_it = matches!(provider, ExecutionProvider::Cpu | ExecutionProvider::Cuda);
-    let graphs = (takes_it && config.rewrite)
-        .then(|| Graphs::of(setup.model, provider))
+    let config = setup.config;
+    let capabilities = setup.capabilities();
+    let graphs = (capabilities.takes_fused_attention && config.rewrite)
+        .then(|| Graphs::of(setup.model, capabilities.wants_separate_resizes))
         .flatten();
     match graphs {
         Some(graphs) => open_either(setup, &graphs),
@@ -74,12 +70,12 @@ struct Graphs {
 
 impl Graphs {
     /// `None` when there is nothing to rewrite.
-    fn of(model: &Model, provider: ExecutionProvider) -> Option<Self> {
+    fn of(model: &Model, wants_separate_resizes: bool) -> Option<Self> {
         let (rewritten, report) = fuse_attention(model.proto().clone());
-        // a GPU resizes faster than it waits for the CPU to make the matrices
-        let (rewritten, tables) = match provider {
-            ExecutionProvider::Cpu => separate_resizes(rewritten),
-            _ => (rewritten, 0),
+        let (rewritten, tables) = if wants_separate_resizes {
+            separate_resizes(rewritten)
+        } else {
+            (rewritten, 0)
         };
         if report.fused == 0 && tables == 0 {
             return None;
@@ -123,9 +119,12 @@ fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> R
     plain.run(images, &mut expected)?;
     drop(plain);
     rewritten.run(images, &mut found)?;
-    let tolerance = match (provider, rewritten.description.precision.as_str()) {
-        (ExecutionProvider::Cpu, "fp32") => TOLERANCE,
-        _ => HALF_TOLERANCE,
+    // what computes in the types of the graph may still take shorter ones within a product
+    let exact = !setup.capabilities().computes_in_types_of_graph;
+    let tolerance = if exact && rewritten.description.precision == "fp32" {
+        TOLERANCE
+    } else {
+        HALF_TOLERANCE
     };
     let difference = difference(&expected.values, &found.values);
     if difference <= tolerance {
@@ -166,6 +165,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::engine::ep::ExecutionProvider;
     use crate::engine::precision::Precision;
     use crate::engine::{Config, runtime};
     use crate::model::proto::NodeProto;
@@ -211,7 +211,7 @@ mod tests {
             precision: Precision::Fp32,
             engine: None,
         };
-        let mut graphs = Graphs::of(&model, ExecutionProvider::Cpu).unwrap();
+        let mut graphs = Graphs::of(&model, true).unwrap();
         let network = open_either(setup, &graphs).unwrap();
         assert_eq!(network.description.fused_attentions, 4);
         let notes = network.description.notes.join(" ");
@@ -249,9 +249,9 @@ mod tests {
             let source = ModelSource::File(folder.join(name));
             Graphs::of(&Model::read(&source, &Budget::default()).unwrap(), provider)
         };
-        assert!(of("pixel-values.onnx", ExecutionProvider::Cpu).is_none());
+        assert!(of("pixel-values.onnx", true).is_none());
         let model = "attention/transformers-eager.onnx";
-        for (provider, tables) in [(ExecutionProvider::Cpu, 1), (ExecutionProvider::Cuda, 0)] {
+        for (provider, tables) in [(true, 1), (false, 0)] {
             let graphs = of(model, provider).expect("attention");
             assert_eq!((graphs.attentions, graphs.tables), (4, tables));
         }

@@ -2,22 +2,20 @@
 
 use super::{Graph, SessionNetwork, Setup, agreement};
 use crate::engine::precision::Precision;
-use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::model::rewrite::{fuse_attention, to_half};
 
 /// Whether the graph has to be rewritten for `setup`.
 pub(super) fn is_wanted(setup: Setup<'_>) -> bool {
-    use ExecutionProvider::{Cuda, Tensorrt};
     setup.precision == Precision::Fp16
-        && matches!(setup.provider, Cuda | Tensorrt)
+        && setup.capabilities().computes_in_types_of_graph
         && !setup.facts.half_precision
 }
 
 /// Opens the model rewritten in half precision, with its attention fused where the provider takes that and the depth
 /// stays that of fp32.
 pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
-    let fuse = setup.provider == ExecutionProvider::Cuda && setup.config.rewrite;
+    let fuse = setup.capabilities().takes_fused_attention && setup.config.rewrite;
     let mut failure = None;
     if fuse {
         let (graph, attentions) = graph(setup, true)?;

@@ -1,10 +1,10 @@
 //! Trial runs at load: does depth come back, from which output, and are the open sides really open?
 
 use super::{Options, SessionNetwork, failure};
+use crate::engine::ep::ExecutionProvider;
 use crate::engine::network::{Images, InputSize};
 use crate::engine::opening;
 use crate::engine::planner;
-use crate::engine::provider::ExecutionProvider;
 use crate::error::Error;
 use crate::geometry::Size;
 use crate::model::{self, DepthOutput, InputNormalization, MAX_FIXED_PIXELS, ModelFacts};
@@ -47,7 +47,7 @@ impl SessionNetwork {
             return Ok(());
         }
         self.depth = output;
-        self.options = Options::new(&self.outputs[output].name, provider)
+        self.options = Options::new(&self.outputs[output].name, self.arenas)
             .map_err(|error| failure::provider(provider, &error, &[]))?;
         Ok(())
     }

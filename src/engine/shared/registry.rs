@@ -207,7 +207,7 @@ pub(super) fn open(
                     let loaded = before
                         .zip(resident())
                         .map(|(before, after)| after.saturating_sub(before));
-                    let fused = network.description().fuses_attention();
+                    let fused = !network.description().memory_is_quadratic();
                     let memory = MemoryModel::new(loading.key.length, fused, loaded);
                     Engine::new(network, memory, story)
                 });

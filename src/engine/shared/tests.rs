@@ -6,9 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::engine::network::{
-    Cancellation, DepthKind, DepthMaps, Images, InputNormalization, InputSize,
-};
+use crate::engine::network::{Cancellation, DepthMaps, Images};
 
 const SIZE: Size = Size::new(2, 1);
 /// First value of an image that the network fails on.
@@ -26,22 +24,10 @@ fn doubler(time: Duration) -> (Shared, Arc<Mutex<Vec<Vec<f32>>>>) {
     let runs = Arc::<Mutex<Vec<Vec<f32>>>>::default();
     let network = Doubler {
         description: Description {
-            model: "doubler".into(),
-            kind: DepthKind::Relative,
-            kind_is_certain: true,
-            normalization: InputNormalization::Imagenet,
-            normalization_is_certain: true,
-            interpretation: Vec::new(),
             patch: 1,
-            input_size: InputSize::Any,
-            batch: None,
             provider: String::new(),
             precision: String::new(),
-            runtime: String::new(),
-            placement: None,
-            fused_attentions: 0,
-            notes: Vec::new(),
-            fallbacks: Vec::new(),
+            ..Description::of_any_size("doubler")
         },
         time,
         running: AtomicBool::new(false),

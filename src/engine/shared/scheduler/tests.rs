@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::engine::network::{DepthKind, Description, InputNormalization, InputSize};
+use crate::engine::network::Description;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SIZE: Size = Size::new(2, 1);
@@ -59,22 +59,8 @@ fn until(done: impl Fn() -> bool) {
 
 fn scheduler(slots: usize) -> (Scheduler, Arc<Watch>) {
     let description = Description {
-        model: "stub".to_owned(),
-        kind: DepthKind::Relative,
-        kind_is_certain: true,
-        normalization: InputNormalization::Imagenet,
-        normalization_is_certain: true,
-        interpretation: Vec::new(),
         patch: 1,
-        input_size: InputSize::Any,
-        batch: None,
-        provider: "stub".to_owned(),
-        precision: "fp32".to_owned(),
-        runtime: String::new(),
-        placement: None,
-        fused_attentions: 0,
-        notes: Vec::new(),
-        fallbacks: Vec::new(),
+        ..Description::of_any_size("stub")
     };
     let watch = Arc::<Watch>::default();
     let networks = (0..slots)

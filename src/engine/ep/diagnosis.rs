@@ -4,18 +4,11 @@ use super::ExecutionProvider;
 use crate::engine::runtime::Runtime;
 use crate::error::Error;
 
-/// The Python package whose ONNX Runtime has a provider.
-const fn package(provider: ExecutionProvider) -> &'static str {
-    match provider {
-        ExecutionProvider::Openvino => "onnxruntime-openvino",
-        ExecutionProvider::Cuda | ExecutionProvider::Tensorrt => "onnxruntime-gpu",
-        ExecutionProvider::Auto | ExecutionProvider::Cpu => "onnxruntime",
-    }
-}
-
 /// The loaded ONNX Runtime was built without `provider`.
 pub(super) fn not_built_in(provider: ExecutionProvider, runtime: &Runtime) -> Error {
-    let package = package(provider);
+    let package = provider
+        .provider()
+        .map_or("onnxruntime", |provider| provider.package());
     Error::Provider {
         provider: provider.name().to_owned(),
         reason: format!(
@@ -74,21 +67,9 @@ fn missing_library(words: &str) -> Option<&str> {
 }
 
 fn remedy(provider: ExecutionProvider, library: &str) -> &'static str {
-    if library.contains("nvinfer") || library.contains("nvonnxparser") {
-        "install TensorRT (https://developer.nvidia.com/tensorrt) of that version and put its libraries on the loader's \
-         path"
-    } else if library.starts_with("libcuda.so") {
-        "install the NVIDIA driver"
-    } else if library.contains("cudnn") {
-        "install cuDNN of that version, for instance with `pip install \"onnxruntime-gpu[cuda,cudnn]\"`, and put it on \
-         the loader's path (LD_LIBRARY_PATH)"
-    } else if library.contains("onnxruntime_providers") {
-        "it belongs beside libonnxruntime.so; install that package again"
-    } else if provider == ExecutionProvider::Openvino {
-        "it belongs beside libonnxruntime.so; install onnxruntime-openvino again"
-    } else {
-        "install CUDA of that version, for instance with `pip install \"onnxruntime-gpu[cuda,cudnn]\"`, and put it on \
-         the loader's path (LD_LIBRARY_PATH)"
+    match provider.provider() {
+        Some(provider) if !library.contains("onnxruntime_providers") => provider.remedy(library),
+        _ => "it belongs beside libonnxruntime.so; install that package again",
     }
 }
 
@@ -188,9 +169,6 @@ mod tests {
             Some("libnvinfer.so.10")
         );
         assert_eq!(missing_library("all is well"), None);
-        assert!(remedy(ExecutionProvider::Tensorrt, "libnvinfer.so.10").contains("TensorRT"));
-        assert!(remedy(ExecutionProvider::Cuda, "libcudnn.so.9").contains("cuDNN"));
-        assert!(remedy(ExecutionProvider::Cuda, "libcuda.so.1").contains("driver"));
     }
 
     #[test]

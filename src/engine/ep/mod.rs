@@ -1,25 +1,106 @@
-//! Execution providers: which there are, in which order `auto` tries them, their options, and what to say when one
-//! does not work.
+//! Execution providers, one file for each: its name in ONNX Runtime, options, devices, precisions, and what to say when it
+//! does not work. Nothing outside of these files asks which provider it is; what follows from it is in [`Capabilities`].
 
+mod cpu;
+mod cuda;
 mod diagnosis;
 pub(super) mod nvidia;
+mod openvino;
 mod placement;
 mod registration;
+pub(super) mod tensorrt;
 
 use std::fmt;
 
-use ort::ep::{self, ExecutionProvider as _};
+use ort::session::builder::SessionBuilder;
 
 use super::Config;
+use super::network::MemoryDomain;
 use super::precision::Precision;
 use super::runtime::Runtime;
-use crate::error::{Error, Setting};
+use crate::error::Error;
 use crate::model::ModelFacts;
 
 pub(super) use diagnosis::{provider_error, trimmed};
-pub(super) use nvidia::EngineShape;
 pub use placement::{Placement, Share};
 pub(super) use registration::{Registration, register};
+pub(super) use tensorrt::EngineShape;
+
+/// What a provider is, as far as others act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Capabilities {
+    /// Where most of what it takes is.
+    pub(super) memory: MemoryDomain,
+    /// The arenas of a session with it, as ONNX Runtime's run option to shrink them spells them.
+    pub(super) arenas: &'static str,
+    /// It takes attention as one operator, and does not fuse it by itself.
+    pub(super) takes_fused_attention: bool,
+    /// It is quicker with resizes of tables as matrix products.
+    pub(super) wants_separate_resizes: bool,
+    /// Attention that is not one operator holds its scores, which grow with the square of the tokens.
+    pub(super) holds_attention: bool,
+    /// Its precision is that of the graph, which is rewritten for another.
+    pub(super) computes_in_types_of_graph: bool,
+    /// It compiles each size, which takes long.
+    pub(super) compiles_sizes: bool,
+}
+
+/// What decides which precisions there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask<'a> {
+    /// The precision asked for; `None`: the fastest.
+    pub(super) precision: Option<Precision>,
+    /// The provider's device asked for.
+    pub(super) device: &'a str,
+    /// The model.
+    pub(super) facts: &'a ModelFacts,
+    /// Whether this machine's CPU multiplies bf16.
+    pub(super) cpu_has_bf16: bool,
+}
+
+/// An execution provider of ONNX Runtime.
+pub(super) trait Provider: Sync {
+    /// Its name in ONNX Runtime.
+    fn ort_name(&self) -> &'static str;
+
+    /// The Python package whose ONNX Runtime has it.
+    fn package(&self) -> &'static str;
+
+    /// Whether the loaded ONNX Runtime was built with it, which does not mean that it works.
+    fn is_built_in(&self) -> bool;
+
+    /// What it is on this device.
+    fn capabilities(&self, device: &str) -> Capabilities;
+
+    /// The precisions that it gives, fastest first, and why no others.
+    fn precisions(&self, ask: &Ask<'_>) -> (Vec<Precision>, String);
+
+    /// What to call its arithmetic where `precision` was asked for; `unknown` where that is left to the device.
+    fn precision_name(&self, precision: Precision, _device: &str) -> &'static str {
+        precision.name()
+    }
+
+    /// What to register with a session so that it runs it; `engine`: what is compiled, by one that compiles.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the device of `config` is none of this provider.
+    fn registrations(
+        &self,
+        precision: Precision,
+        config: &Config,
+        threads: usize,
+        engine: Option<&EngineShape<'_>>,
+    ) -> Result<Vec<Registration>, Error>;
+
+    /// Has it run a session that is being built.
+    ///
+    /// # Errors
+    /// ONNX Runtime's own.
+    fn append(&self, registration: &Registration, builder: &mut SessionBuilder) -> ort::Result<()>;
+
+    /// What to do about a shared library that it misses.
+    fn remedy(&self, library: &str) -> &'static str;
+}
 
 /// What runs the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -49,28 +130,41 @@ impl ExecutionProvider {
         }
     }
 
-    /// Its name in ONNX Runtime; none for [`ExecutionProvider::Auto`].
-    pub const fn ort_name(self) -> &'static str {
+    /// What it is; `None`: `Auto`, which is none.
+    pub(super) fn provider(self) -> Option<&'static dyn Provider> {
         match self {
-            Self::Auto => "",
-            Self::Cpu => ep::CPU::NAME,
-            Self::Cuda => ep::CUDA::NAME,
-            Self::Tensorrt => ep::TensorRT::NAME,
-            Self::Openvino => ep::OpenVINO::NAME,
+            Self::Auto => None,
+            Self::Cpu => Some(&cpu::Cpu),
+            Self::Cuda => Some(&cuda::Cuda),
+            Self::Tensorrt => Some(&tensorrt::Tensorrt),
+            Self::Openvino => Some(&openvino::Openvino),
         }
     }
 
-    /// Whether the loaded ONNX Runtime was built with it, which does not mean that it works.
+    /// Its name in ONNX Runtime; none for [`ExecutionProvider::Auto`].
+    pub fn ort_name(self) -> &'static str {
+        self.provider().map_or("", |provider| provider.ort_name())
+    }
+
+    /// What it is on this device.
+    pub(super) fn capabilities(self, device: &str) -> Capabilities {
+        let provider = self.provider().unwrap_or(&cpu::Cpu);
+        provider.capabilities(device)
+    }
+
     fn is_built_in(self) -> bool {
-        match self {
-            Self::Auto => false,
-            Self::Cpu => true,
-            Self::Cuda => ep::CUDA::is_available().unwrap_or(false),
-            Self::Tensorrt => ep::TensorRT::is_available().unwrap_or(false),
-            Self::Openvino => ep::OpenVINO::is_available().unwrap_or(false),
-        }
+        self.provider()
+            .is_some_and(|provider| provider.is_built_in())
     }
 }
+
+/// All of them, fastest first: the order in which `auto` tries them.
+pub(super) const ALL: [ExecutionProvider; 4] = [
+    ExecutionProvider::Tensorrt,
+    ExecutionProvider::Cuda,
+    ExecutionProvider::Openvino,
+    ExecutionProvider::Cpu,
+];
 
 impl fmt::Display for ExecutionProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,19 +174,15 @@ impl fmt::Display for ExecutionProvider {
 
 /// The name that the property has for the provider of this name in ONNX Runtime; what is none of them keeps its own.
 pub fn short_name(ort_name: &str) -> &str {
-    use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
-    [Cpu, Cuda, Tensorrt, Openvino]
-        .into_iter()
+    ALL.into_iter()
         .find(|provider| provider.ort_name() == ort_name)
         .map_or(ort_name, |provider| provider.name())
 }
 
 /// The providers that the loaded ONNX Runtime was built with.
 pub(super) fn built_in() -> Vec<ExecutionProvider> {
-    use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
-    let mut all = vec![Tensorrt, Cuda, Openvino, Cpu];
-    all.retain(|provider| provider.is_built_in());
-    all
+    let built_in = ALL.into_iter().filter(|provider| provider.is_built_in());
+    built_in.collect()
 }
 
 /// Sees whether this build of ONNX Runtime has `provider`.
@@ -110,7 +200,7 @@ pub(super) fn check_built_in(provider: ExecutionProvider, runtime: &Runtime) -> 
 /// What to register with a session so that `provider` runs it; nothing for the CPU, which is always there.
 ///
 /// # Errors
-/// [`Error::Setting`] when `device` is none of this provider.
+/// [`Error::Setting`] when the device of `config` is none of this provider.
 pub(super) fn registrations(
     provider: ExecutionProvider,
     precision: Precision,
@@ -118,89 +208,10 @@ pub(super) fn registrations(
     threads: usize,
     engine: Option<&EngineShape<'_>>,
 ) -> Result<Vec<Registration>, Error> {
-    let device = config.device.trim();
-    Ok(match provider {
-        ExecutionProvider::Auto => Vec::new(),
-        ExecutionProvider::Cpu => {
-            if !device.is_empty() && !device.eq_ignore_ascii_case("cpu") {
-                return Err(Error::Setting {
-                    setting: Setting::Device,
-                    reason: format!("the cpu provider has no device {device:?}; leave it empty"),
-                });
-            }
-            Vec::new()
-        }
-        ExecutionProvider::Cuda => vec![nvidia::cuda(nvidia::device(provider, device)?)],
-        ExecutionProvider::Tensorrt => {
-            let device = nvidia::device(provider, device)?;
-            vec![nvidia::tensorrt(device, engine), nvidia::cuda(device)]
-        }
-        ExecutionProvider::Openvino => vec![openvino(device, precision, threads)?],
-    })
-}
-
-/// As OpenVINO spells it: `CPU`, `GPU.1`, `AUTO:GPU,CPU`.
-pub(super) fn openvino_device(device: &str) -> String {
-    match device.trim() {
-        "" => "CPU".to_owned(),
-        device => device.to_ascii_uppercase(),
+    match provider.provider() {
+        Some(provider) => provider.registrations(precision, config, threads, engine),
+        None => Ok(Vec::new()),
     }
-}
-
-/// The kind of a device: `GPU` of `GPU.1`.
-pub(super) fn openvino_kind(device: &str) -> &str {
-    device.split(['.', ':']).next().unwrap_or_default()
-}
-
-/// The kinds of devices that OpenVINO has.
-pub(super) const OPENVINO_KINDS: [&str; 7] =
-    ["CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH"];
-
-fn openvino(device: &str, precision: Precision, threads: usize) -> Result<Registration, Error> {
-    let device = openvino_device(device);
-    // a name that OpenVINO does not know is not refused, it just runs nothing
-    let kind = openvino_kind(&device);
-    if !OPENVINO_KINDS.contains(&kind) {
-        return Err(Error::Setting {
-            setting: Setting::Device,
-            reason: format!(
-                "{device:?} is no device of the openvino provider; give \"CPU\", \"GPU\", \"GPU.1\", \"NPU\" or \
-                 \"AUTO\""
-            ),
-        });
-    }
-    Ok(Registration::new(
-        ExecutionProvider::Openvino,
-        [
-            ("load_config", openvino_config(kind, precision, threads)),
-            ("device_type", device),
-        ],
-    ))
-}
-
-/// OpenVINO's own settings as JSON text, which is what `load_config` takes: not the path of a file.
-fn openvino_config(kind: &str, precision: Precision, threads: usize) -> String {
-    let mut settings = serde_json::json!({
-        "PERFORMANCE_HINT": "LATENCY",
-    });
-    // left to itself a GPU would take f16, a CPU that has it bf16. The provider's own option `precision` is refused
-    // on a CPU, and the plain CPU provider then runs the model in silence
-    let hint = match precision {
-        Precision::Fp32 => "f32",
-        Precision::Fp16 => "f16",
-        Precision::Bf16 => "bf16",
-    };
-    if takes_precision(kind) {
-        settings["INFERENCE_PRECISION_HINT"] = hint.into();
-    }
-    if kind == "CPU" {
-        settings["INFERENCE_NUM_THREADS"] = threads.to_string().into();
-    }
-    serde_json::json!({ kind: settings }).to_string()
-}
-
-pub(super) fn takes_precision(openvino_device: &str) -> bool {
-    matches!(openvino_device, "CPU" | "GPU")
 }
 
 /// What to call the arithmetic of `provider` that was asked for `precision`: `fp32`, `fp16`, `bf16`, `int8`, or
@@ -214,18 +225,16 @@ pub(super) fn precision(
     if facts.computes_in_integers() {
         return "int8";
     }
-    match provider {
-        ExecutionProvider::Openvino => match openvino_kind(&openvino_device(device)) {
-            kind if takes_precision(kind) || kind == "NPU" => precision.name(),
-            _ => "unknown",
-        },
-        _ => precision.name(),
+    match provider.provider() {
+        Some(provider) => provider.precision_name(precision, device),
+        None => precision.name(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Setting;
     use crate::model::ModelSource;
 
     fn config(device: &str) -> Config {
@@ -296,17 +305,5 @@ mod tests {
                 other => panic!("{provider} {device}: {:?}", other.map(|list| list.len())),
             }
         }
-    }
-
-    #[test]
-    fn openvino_settings_are_json() {
-        let config: serde_json::Value =
-            serde_json::from_str(&openvino_config("CPU", Precision::Bf16, 3)).expect("JSON");
-        assert_eq!(config["CPU"]["INFERENCE_PRECISION_HINT"], "bf16");
-        assert_eq!(config["CPU"]["INFERENCE_NUM_THREADS"], "3");
-        let config: serde_json::Value =
-            serde_json::from_str(&openvino_config("GPU", Precision::Fp16, 3)).expect("JSON");
-        assert_eq!(config["GPU"]["INFERENCE_PRECISION_HINT"], "f16");
-        assert!(config["GPU"].get("INFERENCE_NUM_THREADS").is_none());
     }
 }

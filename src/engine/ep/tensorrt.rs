@@ -1,10 +1,73 @@
-//! Options of the CUDA and TensorRT providers, and what of the machine an engine of TensorRT is bound to.
+//! NVIDIA TensorRT, with CUDA for what it can't run. It compiles an engine for each size.
 
 use std::ffi::c_int;
 
-use super::{ExecutionProvider, Registration};
+use ort::ep::{self, ExecutionProvider as _};
+use ort::session::builder::SessionBuilder;
+
+use super::{Ask, Capabilities, ExecutionProvider, Provider, Registration, cuda, nvidia};
+use crate::engine::Config;
 use crate::engine::cache::Places;
-use crate::error::{Error, Setting};
+use crate::engine::network::MemoryDomain;
+use crate::engine::precision::Precision;
+use crate::error::Error;
+
+pub(super) struct Tensorrt;
+
+impl Provider for Tensorrt {
+    fn ort_name(&self) -> &'static str {
+        ep::TensorRT::NAME
+    }
+
+    fn package(&self) -> &'static str {
+        "onnxruntime-gpu"
+    }
+
+    fn is_built_in(&self) -> bool {
+        ep::TensorRT::is_available().unwrap_or(false)
+    }
+
+    fn capabilities(&self, _device: &str) -> Capabilities {
+        Capabilities {
+            memory: MemoryDomain::Device,
+            arenas: "cpu:0;gpu:0",
+            // it can't take the operator, and fuses by itself
+            takes_fused_attention: false,
+            wants_separate_resizes: false,
+            holds_attention: false,
+            computes_in_types_of_graph: true,
+            compiles_sizes: true,
+        }
+    }
+
+    fn precisions(&self, ask: &Ask<'_>) -> (Vec<Precision>, String) {
+        nvidia::precisions(ExecutionProvider::Tensorrt, ask)
+    }
+
+    fn registrations(
+        &self,
+        _precision: Precision,
+        config: &Config,
+        _threads: usize,
+        engine: Option<&EngineShape<'_>>,
+    ) -> Result<Vec<Registration>, Error> {
+        let device = nvidia::device(ExecutionProvider::Tensorrt, &config.device)?;
+        Ok(vec![
+            registration(device, engine),
+            cuda::registration(device),
+        ])
+    }
+
+    fn append(&self, registration: &Registration, builder: &mut SessionBuilder) -> ort::Result<()> {
+        registration
+            .configure(ep::TensorRT::default())
+            .register(builder)
+    }
+
+    fn remedy(&self, library: &str) -> &'static str {
+        nvidia::remedy(library)
+    }
+}
 
 /// What TensorRT compiles an engine for.
 #[derive(Debug, Clone, Copy)]
@@ -15,43 +78,6 @@ pub(in crate::engine) struct EngineShape<'a> {
     pub(in crate::engine) shape: &'a [i64],
     /// Where the engine is kept.
     pub(in crate::engine) places: Option<Places<'a>>,
-}
-
-/// The number of a GPU.
-///
-/// # Errors
-/// [`Error::Setting`] when `device` is none.
-pub(in crate::engine) fn device(provider: ExecutionProvider, device: &str) -> Result<i32, Error> {
-    let device = device.trim();
-    if device.is_empty() {
-        return Ok(0);
-    }
-    device
-        .parse::<u16>()
-        .map(i32::from)
-        .map_err(|_| Error::Setting {
-            setting: Setting::Device,
-            reason: format!(
-                "{device:?} is no device of the {provider} provider; give the number of a GPU as \
-                 `nvidia-smi -L` lists them, such as \"0\""
-            ),
-        })
-}
-
-fn cuda_options(device: i32) -> Vec<(&'static str, String)> {
-    vec![
-        ("device_id", device.to_string()),
-        // an arena that grows by doubling would hold up to twice what is needed
-        ("arena_extend_strategy", "kSameAsRequested".to_owned()),
-        // an exhaustive search would be made anew at each resolution, in the middle of a stream
-        ("cudnn_conv_algo_search", "HEURISTIC".to_owned()),
-        // has 10 bits of mantissa, which is not what fp32 says
-        ("use_tf32", "0".to_owned()),
-    ]
-}
-
-pub(super) fn cuda(device: i32) -> Registration {
-    Registration::new(ExecutionProvider::Cuda, cuda_options(device))
 }
 
 /// The options that decide what is in an engine.
@@ -87,7 +113,7 @@ fn cache_options(places: &Places<'_>) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub(super) fn tensorrt(device: i32, shape: Option<&EngineShape<'_>>) -> Registration {
+fn registration(device: i32, shape: Option<&EngineShape<'_>>) -> Registration {
     let mut options = engine_options(device, shape);
     if let Some(places) = shape.and_then(|shape| shape.places) {
         options.extend(cache_options(&places));
@@ -101,31 +127,8 @@ fn profile(input: &str, shape: &[i64]) -> String {
     format!("{input}:{}", sides.join("x"))
 }
 
-/// The GPUs of this machine and their driver, as the driver tells; empty without one.
-pub(in crate::engine) fn gpus() -> String {
-    let root = std::path::Path::new("/proc/driver/nvidia");
-    let mut models: Vec<String> = std::fs::read_dir(root.join("gpus"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|gpu| std::fs::read_to_string(gpu.path().join("information")).ok())
-        .filter_map(|text| model_of(&text))
-        .collect();
-    models.sort();
-    let driver = std::fs::read_to_string(root.join("version")).unwrap_or_default();
-    models.push(driver.lines().next().unwrap_or_default().to_owned());
-    models.join("; ")
-}
-
-fn model_of(information: &str) -> Option<String> {
-    information
-        .lines()
-        .find_map(|line| line.strip_prefix("Model:"))
-        .map(|model| model.trim().to_owned())
-}
-
 /// The version of TensorRT that the loader finds; empty without one.
-pub(in crate::engine) fn tensorrt_version() -> String {
+pub(in crate::engine) fn version() -> String {
     ["libnvinfer.so.10", "libnvinfer.so.11", "libnvinfer.so"]
         .into_iter()
         .find_map(|name| {
@@ -186,19 +189,5 @@ mod tests {
                 ("trt_timing_cache_path", "/cache/timing".to_owned()),
             ]
         );
-    }
-
-    #[test]
-    fn cuda_is_fp32_where_it_says_so() {
-        let options = cuda_options(2);
-        assert!(options.contains(&("device_id", "2".to_owned())));
-        assert!(options.contains(&("use_tf32", "0".to_owned())));
-    }
-
-    #[test]
-    fn the_gpu_is_named() {
-        let text = "Model: \t\t NVIDIA H200\nIRQ:   \t\t 11\n";
-        assert_eq!(model_of(text).as_deref(), Some("NVIDIA H200"));
-        assert_eq!(model_of("IRQ: 1"), None);
     }
 }
