@@ -115,7 +115,7 @@ fn the_cpu_has_no_devices() {
         };
         let error = refused(&config).to_string();
         assert!(
-            error.starts_with("property device: ") && error.contains("GPU.1"),
+            error.starts_with("device: ") && error.contains("GPU.1"),
             "{error}"
         );
     }

@@ -42,7 +42,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("depthanything", &["flight", "stream", "worker"]),
     ("depthanything", &["hints", "imp"]),
     ("depthanything/stream", &["memory", "sizes"]),
-    ("engine", &["precision", "provider"]),
     ("engine/runtime", &["api", "probe"]),
     ("model", &["external", "rewrite"]),
     ("model", &["facts", "loaded", "output"]),

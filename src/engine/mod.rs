@@ -39,7 +39,7 @@ pub use network::Network;
 pub use precision::Precision;
 pub(crate) use under_way::watch_main_thread;
 
-use precision::{Attempt, Choice};
+use ep::{Attempt, Choice};
 use session::Setup;
 
 /// Everything that decides what a loaded network is: equal configurations can share one.

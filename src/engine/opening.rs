@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::Progress;
 use super::ep::ExecutionProvider;
 use super::network::Cancellation;
+use super::network::MemoryDomain;
 use super::runtime::allowance;
 use super::under_way::{self, UnderWay};
 use crate::error::Error;
@@ -303,11 +304,8 @@ pub(super) fn attempt(provider: ExecutionProvider, device: &str) {
         if state.attempts > 1 {
             more += TIME_OF_NEXT;
         }
-        let compiles = match provider {
-            ExecutionProvider::Cpu | ExecutionProvider::Auto => false,
-            ExecutionProvider::Openvino => !matches!(device, "" | "CPU"),
-            ExecutionProvider::Cuda | ExecutionProvider::Tensorrt => true,
-        };
+        // a device's library makes kernels or engines for what it is given
+        let compiles = provider.capabilities(device).memory == MemoryDomain::Device;
         if compiles {
             more += TIME_TO_COMPILE;
         }

@@ -1,6 +1,7 @@
 //! Execution providers, one file for each: its name in ONNX Runtime, options, devices, precisions, and what to say when it
 //! does not work. Nothing outside of these files asks which provider it is; what follows from it is in [`Capabilities`].
 
+mod choice;
 mod cpu;
 mod cuda;
 mod diagnosis;
@@ -15,16 +16,17 @@ use std::fmt;
 use ort::session::builder::SessionBuilder;
 
 use super::Config;
+use super::cache::Places;
 use super::network::MemoryDomain;
 use super::precision::Precision;
 use super::runtime::Runtime;
 use crate::error::Error;
 use crate::model::ModelFacts;
 
+pub(super) use choice::{Attempt, Choice};
 pub(super) use diagnosis::{provider_error, trimmed};
 pub use placement::{Placement, Share};
 pub(super) use registration::{Registration, register};
-pub(super) use tensorrt::EngineShape;
 
 /// What a provider is, as far as others act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,17 @@ pub(super) struct Capabilities {
     pub(super) computes_in_types_of_graph: bool,
     /// It compiles each size, which takes long.
     pub(super) compiles_sizes: bool,
+}
+
+/// What an engine is compiled for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) struct EngineShape<'a> {
+    /// The name of the image input.
+    pub(in crate::engine) input: &'a str,
+    /// The one shape it will get.
+    pub(in crate::engine) shape: &'a [i64],
+    /// Where the engine is kept.
+    pub(in crate::engine) places: Option<Places<'a>>,
 }
 
 /// What decides which precisions there are.

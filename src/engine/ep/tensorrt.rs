@@ -5,7 +5,9 @@ use std::ffi::c_int;
 use ort::ep::{self, ExecutionProvider as _};
 use ort::session::builder::SessionBuilder;
 
-use super::{Ask, Capabilities, ExecutionProvider, Provider, Registration, cuda, nvidia};
+use super::{
+    Ask, Capabilities, EngineShape, ExecutionProvider, Provider, Registration, cuda, nvidia,
+};
 use crate::engine::Config;
 use crate::engine::cache::Places;
 use crate::engine::network::MemoryDomain;
@@ -67,17 +69,6 @@ impl Provider for Tensorrt {
     fn remedy(&self, library: &str) -> &'static str {
         nvidia::remedy(library)
     }
-}
-
-/// What TensorRT compiles an engine for.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct EngineShape<'a> {
-    /// The name of the image input.
-    pub(in crate::engine) input: &'a str,
-    /// The one shape it will get.
-    pub(in crate::engine) shape: &'a [i64],
-    /// Where the engine is kept.
-    pub(in crate::engine) places: Option<Places<'a>>,
 }
 
 /// The options that decide what is in an engine.
