@@ -1,5 +1,5 @@
 //! Execution providers, one file for each: its name in ONNX Runtime, options, devices, precisions, and what to say when it
-//! does not work. Nothing outside of these files asks which provider it is; what follows from it is in [`Capabilities`].
+//! does not work. Nothing outside of these files asks which provider it is; what follows from it is in `Capabilities`.
 
 mod choice;
 mod cpu;
