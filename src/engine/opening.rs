@@ -23,9 +23,9 @@ use crate::panics::caught;
 use crate::sync::lock;
 
 /// Time that loading and trying any model may take, computing. An ordinary one takes a second.
-const TIME: Duration = Duration::from_secs(6);
+const TIME: Duration = Duration::from_secs(5);
 /// Each further attempt may take so much more.
-const TIME_OF_NEXT: Duration = Duration::from_secs(2);
+const TIME_OF_NEXT: Duration = Duration::from_secs(1);
 /// Compilers for GPUs and the like take minutes.
 const TIME_TO_COMPILE: Duration = Duration::from_secs(1200);
 /// What loading so many bytes of weights may take a second for: a slow disk, a slow core, several times.
@@ -41,7 +41,7 @@ const MEMORY_PER_BYTE: u64 = 8;
 /// How often it is looked after.
 const LOOK: Duration = Duration::from_millis(20);
 /// What was told to end may take so long for it: then its thread is left behind.
-const GRACE: Duration = Duration::from_millis(1500);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Why opening was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

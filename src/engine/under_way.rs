@@ -18,7 +18,7 @@ use crate::sync::lock;
 
 /// The end of the process waits no longer than this. What is under way was told to end by then, so that only one node of a
 /// graph is waited for.
-const LONGEST: Duration = Duration::from_secs(3);
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// What is told to end when the process does.
 static ENDABLE: Mutex<Vec<Weak<dyn Cancellation>>> = Mutex::new(Vec::new());
