@@ -265,7 +265,7 @@ fn values_that_bytes_can_not_be_are_refused() {
         };
         let error = refused(&config).to_string();
         assert!(
-            error.contains("input-normalization") && error.contains("uint8"),
+            error.contains("input normalization") && error.contains("uint8"),
             "{name}: {error}"
         );
     }

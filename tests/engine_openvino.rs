@@ -101,7 +101,7 @@ fn bf16_is_what_it_says_and_near_enough() {
     };
     if !has_bf16() {
         let error = refused(&bf16).to_string();
-        assert!(error.starts_with("property precision: "), "{error}");
+        assert!(error.starts_with("precision: "), "{error}");
         assert!(error.contains("no instructions for bf16"), "{error}");
         return;
     }

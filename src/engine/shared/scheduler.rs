@@ -25,6 +25,9 @@ use crate::panics::caught;
 /// How often one looks whether a size has been compiled that a request waits for.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long who lets a network go waits until it is gone.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 /// One image for the network, and the depth map that comes back, with buffers that are used again.
 #[derive(Debug, Default)]
 pub struct Request {
@@ -113,6 +116,8 @@ struct State {
     /// Threads that serve slots, at most one for each, and how many of them have nothing to do.
     threads: Vec<JoinHandle<()>>,
     idle: usize,
+    /// Of the threads, those that have ended.
+    ended: usize,
     entries: Vec<Entry>,
     runs: Vec<Run>,
     next_ticket: u64,
@@ -200,6 +205,7 @@ impl Scheduler {
             slots: slots.collect(),
             threads: Vec::new(),
             idle: 0,
+            ended: 0,
             entries: Vec::new(),
             runs: Vec::new(),
             next_ticket: 0,
@@ -264,22 +270,30 @@ impl Scheduler {
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
-        let (slots, threads, runs) = {
-            let mut state = lock(&self.0.state);
-            state.closed = true;
-            for run in &state.runs {
-                run.cancel();
-            }
-            (
-                std::mem::take(&mut state.slots),
-                std::mem::take(&mut state.threads),
-                state.runs.len(),
-            )
-        };
+        let mut state = lock(&self.0.state);
+        state.closed = true;
+        for run in &state.runs {
+            run.cancel();
+        }
         self.0.changed.notify_all();
-        drop(slots);
-        // a run that nobody waits for takes its slot along when it is done
-        if runs == 0 {
+        if state.threads.is_empty() {
+            let slots = std::mem::take(&mut state.slots);
+            drop(state);
+            drop(slots);
+            return;
+        }
+        // the threads take the networks along. To let one go may take a second, and a run that nobody waits for any time
+        let end = Instant::now() + FAREWELL;
+        while state.ended < state.threads.len() && state.runs.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = wait_for(&self.0.changed, state, left);
+        }
+        if state.ended == state.threads.len() {
+            let threads = std::mem::take(&mut state.threads);
+            drop(state);
             for thread in threads {
                 let _ = thread.join();
             }
@@ -400,6 +414,11 @@ impl Inner {
                 Next::Nothing => self.be_idle(state, None),
             };
         }
+        let slots = std::mem::take(&mut state.slots);
+        drop(state);
+        drop(slots);
+        lock(&self.state).ended += 1;
+        self.changed.notify_all();
     }
 
     fn be_idle<'a>(
