@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -13,7 +14,6 @@ use super::errors::ToMessage;
 use super::gaps::{Gaps, Stamp};
 use super::hints::Hints;
 use super::live::Live;
-use super::messages;
 use super::metas::{self, Infos};
 use super::settings::{self, Changes, Settings};
 use super::starting::Starting;
@@ -24,6 +24,14 @@ use super::{CAT, caps};
 use crate::engine::{self, shared::Interrupt};
 use crate::error::Error;
 use crate::sync::lock;
+
+/// Formats of frames and their depth, and the time between two frames where somebody waits for them.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    pub(super) frame: VideoInfo,
+    pub(super) depth: VideoInfo,
+    pub(super) pace: Option<Duration>,
+}
 
 /// Private part of the element.
 #[derive(Default)]
@@ -46,6 +54,8 @@ pub struct DepthAnything {
     pub(super) hints: Hints,
     /// A frame has been dropped since the last was taken in.
     pub(super) skipped: AtomicBool,
+    /// Formats that the stream has not been told yet.
+    pub(super) pending: Mutex<Option<Pending>>,
     /// What metas are taken over by.
     pub(super) infos: Mutex<Option<Arc<Infos>>>,
     /// From `start` to `stop`: the load settings are in use.
@@ -183,6 +193,7 @@ impl BaseTransformImpl for DepthAnything {
             starting.abandon();
         }
         self.worker.stop();
+        *lock(&self.pending) = None;
         let stream = lock(&self.stream).take();
         drop(stream);
         *lock(&self.interrupt) = None;
@@ -295,6 +306,7 @@ impl BaseTransformImpl for DepthAnything {
                 self.drain()?;
             }
         } else {
+            self.negotiate()?;
             let Some(moment) = self.live.take(&self.obj(), &inbuf) else {
                 self.skip();
                 return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
@@ -385,47 +397,32 @@ impl VideoFilterImpl for DepthAnything {
         depth: &VideoInfo,
     ) -> Result<(), gst::LoggableError> {
         gst::debug!(CAT, imp = self, "{incaps} → {outcaps}");
-        let refuse = |error: Error| {
-            self.post_error_message(error.to_message());
-            gst::loggable_error!(CAT, "{error}")
-        };
         if let Some(reason) = caps::refusal(frame) {
-            return Err(refuse(Error::Frame { reason }));
+            let error = Error::Frame { reason };
+            self.post_error_message(error.to_message());
+            return Err(gst::loggable_error!(CAT, "{error}"));
         }
-        self.await_loading()?;
         self.drain()
             .map_err(|error| gst::loggable_error!(CAT, "frames under way: {error}"))?;
-        let live = self.live_settings();
         let pace = self.live.set_rate(&self.obj(), frame.fps());
         lock(&self.gaps).set_rate(frame.fps().numer(), frame.fps().denom());
         self.live.resized();
-        let (negotiated, network, converts) = self
-            .with_stream(|stream| {
-                let negotiated = stream.set_format(frame, depth, &live, pace)?;
-                Ok((negotiated, stream.network_size(), stream.converts()))
-            })
-            .ok_or_else(|| gst::loggable_error!(CAT, "not started"))?
-            .map_err(refuse)?;
-        *lock(&self.infos) = Some(Arc::new(Infos {
+        let infos = Infos {
             frame: frame.clone(),
             depth: depth.clone(),
-        }));
-        if converts {
-            gst::info!(
-                CAT,
-                imp = self,
-                "{} is converted to RGB first; 8-bit RGB, and 4:2:0, 4:2:2 and 4:4:4 of 8 to 12 bits are not",
-                frame.format().to_str()
-            );
+        };
+        *lock(&self.infos) = Some(Arc::new(infos));
+        let pending = Pending {
+            frame: frame.clone(),
+            depth: depth.clone(),
+            pace,
+        };
+        *lock(&self.pending) = Some(pending);
+        if self.is_loading() {
+            // a source may hold a lock meanwhile that it needs to stop: its first frame waits, not its caps
+            return Ok(());
         }
-        if let Some(warning) = &negotiated.warning {
-            self.warn(warning);
-        }
-        if let (Some(reason), Some(network)) = (negotiated.reason, network) {
-            gst::info!(CAT, imp = self, "the network sees {network}");
-            lock(&self.stats).network = network;
-            messages::post_resolution(self.obj().upcast_ref(), network, reason);
-        }
-        Ok(())
+        self.negotiate()
+            .map_err(|error| gst::loggable_error!(CAT, "{error}"))
     }
 }

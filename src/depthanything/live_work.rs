@@ -49,6 +49,7 @@ impl Handler for LiveWork {
 
     fn work(&self, arrival: Arrival, moment: Moment) -> Result<Vec<Depth>, gst::FlowError> {
         let imp = self.imp();
+        imp.negotiate()?;
         if imp.in_flight() > 1 {
             imp.send(arrival.frame, arrival.span, moment)?;
             return self.collect(false);

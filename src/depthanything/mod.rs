@@ -9,6 +9,58 @@ mod errors;
 mod flight;
 mod gaps;
 mod hints;
+/**
+ * SECTION:element-depthanything
+ *
+ * `depthanything` turns video into depth: one video frame in, one 16-bit grey frame out, same timestamps, same
+ * order. It runs a Depth Anything V2 network with ONNX Runtime, which is looked for when the element starts.
+ * Without `model-file` it runs a small built-in network.
+ *
+ * ## Example launch lines
+ *
+ * A photo to a 16-bit PNG:
+ *
+ * ```bash
+ * gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! pngenc ! filesink location=depth.png
+ * ```
+ *
+ * A video's depth, in colour, on the screen:
+ *
+ * ```bash
+ * gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything resolution=364 ! depthcolorize ! videoconvert ! autovideosink
+ * ```
+ *
+ * A video's depth to a file that keeps all 16 bits:
+ *
+ * ```bash
+ * gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything ! avenc_ffv1 ! matroskamux ! filesink location=depth.mkv
+ * ```
+ *
+ * ## What a sample means
+ *
+ * With a relative model (`output=inverse`) samples are inverse depth: white is near, 0 is the farthest. With a
+ * metric model (`output=metric`) they are multiples of `depth-unit` metres and 0 is "no depth". Each frame
+ * carries a `GstDepthMeta`, with which the model's own numbers are taken back: value = scale · sample + offset;
+ * its structure has the fields `scale`, `offset`, `unit` and more.
+ *
+ * What a model's numbers are is told by its file, else by `model-depth`; which values it wants its image in by its
+ * graph, else by `input-normalization`.
+ *
+ * ## What the network sees
+ *
+ * The frame, scaled so that its short side is `resolution` pixels and both sides are multiples of the model's
+ * patch (14): 924×518 for a 1920×1080 video at 518. `resolution` may change while the video plays.
+ *
+ * ## Depth of another size
+ *
+ * The depth frame is as large as the frame that came in, unless a caps filter downstream asks for another size:
+ *
+ * ```bash
+ * gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! video/x-raw,width=1024,height=576 ! pngenc ! filesink location=large.png
+ * ```
+ *
+ * Since: 0.1
+ */
 mod imp;
 mod intake;
 mod joints;
@@ -38,58 +90,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 glib::wrapper! {
-    /**
-     * SECTION:element-depthanything
-     *
-     * `depthanything` turns video into depth: one video frame in, one 16-bit grey frame out, same timestamps, same
-     * order. It runs a Depth Anything V2 network with ONNX Runtime, which is looked for when the element starts.
-     * Without `model-file` it runs a small built-in network.
-     *
-     * ## Example launch lines
-     *
-     * A photo to a 16-bit PNG:
-     *
-     * ```bash
-     * gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! pngenc ! filesink location=depth.png
-     * ```
-     *
-     * A video's depth, in colour, on the screen:
-     *
-     * ```bash
-     * gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything resolution=364 ! depthcolorize ! videoconvert ! autovideosink
-     * ```
-     *
-     * A video's depth to a file that keeps all 16 bits:
-     *
-     * ```bash
-     * gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! depthanything ! avenc_ffv1 ! matroskamux ! filesink location=depth.mkv
-     * ```
-     *
-     * ## What a sample means
-     *
-     * With a relative model (`output=inverse`) samples are inverse depth: white is near, 0 is the farthest. With a
-     * metric model (`output=metric`) they are multiples of `depth-unit` metres and 0 is "no depth". Each frame
-     * carries a `GstDepthMeta`, with which the model's own numbers are taken back: value = scale · sample + offset;
-     * its structure has the fields `scale`, `offset`, `unit` and more.
-     *
-     * What a model's numbers are is told by its file, else by `model-depth`; which values it wants its image in by its
-     * graph, else by `input-normalization`.
-     *
-     * ## What the network sees
-     *
-     * The frame, scaled so that its short side is `resolution` pixels and both sides are multiples of the model's
-     * patch (14): 924×518 for a 1920×1080 video at 518. `resolution` may change while the video plays.
-     *
-     * ## Depth of another size
-     *
-     * The depth frame is as large as the frame that came in, unless a caps filter downstream asks for another size:
-     *
-     * ```bash
-     * gst-launch-1.0 filesrc location=photo.jpg ! decodebin ! depthanything ! video/x-raw,width=1024,height=576 ! pngenc ! filesink location=large.png
-     * ```
-     *
-     * Since: 0.1
-     */
+    /// Turns video into depth: one video frame in, one 16-bit grey frame out. What GStreamer's documentation says of it stands
+    /// at the module of its implementation.
     pub struct DepthAnything(ObjectSubclass<imp::DepthAnything>)
         @extends gst_video::VideoFilter, gst_base::BaseTransform, gst::Element, gst::Object;
 }

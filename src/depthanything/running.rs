@@ -10,7 +10,7 @@ use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess
 use gst_base::subclass::prelude::*;
 
 use super::errors::ToMessage;
-use super::imp::DepthAnything;
+use super::imp::{DepthAnything, Pending};
 use super::live_work::LiveWork;
 use super::messages::{self, EngineNews, Reason};
 use super::settings::{LiveSettings, LoadSettings};
@@ -61,11 +61,17 @@ impl DepthAnything {
         }
     }
 
+    /// Whether the model is still being loaded.
+    pub(super) fn is_loading(&self) -> bool {
+        let starting = lock(&self.starting).clone();
+        starting.is_some_and(|starting| !starting.is_done())
+    }
+
     /// Waits until the model is loaded.
     ///
     /// # Errors
     /// When that has failed, which has been told, or somebody flushes or stops meanwhile.
-    pub(super) fn await_loading(&self) -> Result<(), gst::LoggableError> {
+    fn await_loading(&self) -> Result<(), gst::FlowError> {
         let starting = lock(&self.starting).clone();
         let Some(starting) = starting else {
             return Ok(());
@@ -75,20 +81,51 @@ impl DepthAnything {
                 *lock(&self.starting) = None;
                 Ok(())
             }
-            Some(Err(error)) => Err(gst::loggable_error!(CAT, "{error}")),
-            None => {
-                // so that the one who pushes sees a flush, not a refusal of its caps
-                let end = Instant::now() + MOMENT;
-                let pad = self.obj().sink_pad().clone();
-                while !pad.pad_flags().contains(gst::PadFlags::FLUSHING) && Instant::now() < end {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Err(gst::loggable_error!(
-                    CAT,
-                    "stopped while the model was loaded"
-                ))
-            }
+            Some(Err(_)) => Err(gst::FlowError::Error),
+            None => Err(gst::FlowError::Flushing),
         }
+    }
+
+    /// Tells the stream the formats that were negotiated last, if it has not been told yet, once the model is loaded.
+    ///
+    /// # Errors
+    /// When the model can't be loaded, or frames can't be worked on, which has been told; when somebody flushes or stops.
+    pub(super) fn negotiate(&self) -> Result<(), gst::FlowError> {
+        if lock(&self.pending).is_none() {
+            return Ok(());
+        }
+        self.await_loading()?;
+        let Some(Pending { frame, depth, pace }) = lock(&self.pending).take() else {
+            return Ok(());
+        };
+        let live = self.live_settings();
+        let (negotiated, network, converts) = self
+            .with_stream(|stream| {
+                let negotiated = stream.set_format(&frame, &depth, &live, pace)?;
+                Ok((negotiated, stream.network_size(), stream.converts()))
+            })
+            .ok_or(gst::FlowError::Flushing)?
+            .map_err(|error: Error| {
+                let _ = self.fail(&error);
+                gst::FlowError::NotNegotiated
+            })?;
+        if converts {
+            gst::info!(
+                CAT,
+                imp = self,
+                "{} is converted to RGB first; 8-bit RGB, and 4:2:0, 4:2:2 and 4:4:4 of 8 to 12 bits are not",
+                frame.format().to_str()
+            );
+        }
+        if let Some(warning) = &negotiated.warning {
+            self.warn(warning);
+        }
+        if let (Some(reason), Some(network)) = (negotiated.reason, network) {
+            gst::info!(CAT, imp = self, "the network sees {network}");
+            lock(&self.stats).network = network;
+            messages::post_resolution(self.obj().upcast_ref(), network, reason);
+        }
+        Ok(())
     }
 
     /// Finds the runtime, loads the model, says so on the bus.

@@ -102,6 +102,11 @@ impl Starting {
         state.result.clone()
     }
 
+    /// Whether it has ended.
+    pub(super) fn is_done(&self) -> bool {
+        lock(&self.state).result.is_some()
+    }
+
     /// How it ended, however long that takes. `None`: somebody flushes or stops.
     pub(super) fn wait(&self) -> Option<Result<(), Error>> {
         let mut state = lock(&self.state);

@@ -3,37 +3,38 @@
 use glib::prelude::*;
 
 pub mod colormap;
+/**
+ * SECTION:element-depthcolorize
+ *
+ * `depthcolorize` gives depth frames false colours, so that people see in them what is near and what is
+ * far: 16-bit or 8-bit grey in, RGB out. White in the grey frame, the near end of `inverse` depth, gets
+ * the last colour of the map; black, the far end, the first. `reverse` turns that round, which is right
+ * for metric depth, where a large number is far away.
+ *
+ * ## Example launch lines
+ *
+ * A grey ramp through the colours of the map:
+ *
+ * ```bash
+ * gst-launch-1.0 videotestsrc pattern=gradient num-buffers=1 ! video/x-raw,format=GRAY16_LE ! depthcolorize colormap=turbo ! videoconvert ! pngenc ! filesink location=turbo.png
+ * ```
+ *
+ * Depth of a video in colour, on the screen:
+ *
+ * ```bash
+ * gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! videoconvert ! depthanything ! depthcolorize ! videoconvert ! autovideosink
+ * ```
+ *
+ * The colours are those of Depth Anything's own pictures by default (`spectral`: near is red, far is
+ * violet). With `near` and `far` metric depth is coloured by its metres. All properties may change while the
+ * video plays, and take effect with the next frame.
+ *
+ * Since: 0.1
+ */
 mod imp;
 
 glib::wrapper! {
-    /**
-     * SECTION:element-depthcolorize
-     *
-     * `depthcolorize` gives depth frames false colours, so that people see in them what is near and what is
-     * far: 16-bit or 8-bit grey in, RGB out. White in the grey frame, the near end of `inverse` depth, gets
-     * the last colour of the map; black, the far end, the first. `reverse` turns that round, which is right
-     * for metric depth, where a large number is far away.
-     *
-     * ## Example launch lines
-     *
-     * A grey ramp through the colours of the map:
-     *
-     * ```bash
-     * gst-launch-1.0 videotestsrc pattern=gradient num-buffers=1 ! video/x-raw,format=GRAY16_LE ! depthcolorize colormap=turbo ! videoconvert ! pngenc ! filesink location=turbo.png
-     * ```
-     *
-     * Depth of a video in colour, on the screen:
-     *
-     * ```bash
-     * gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! videoconvert ! depthanything ! depthcolorize ! videoconvert ! autovideosink
-     * ```
-     *
-     * The colours are those of Depth Anything's own pictures by default (`spectral`: near is red, far is
-     * violet). With `near` and `far` metric depth is coloured by its metres. All properties may change while the
-     * video plays, and take effect with the next frame.
-     *
-     * Since: 0.1
-     */
+    /// Gives depth frames false colours. What GStreamer's documentation says of it stands at the module of its implementation.
     pub struct DepthColorize(ObjectSubclass<imp::DepthColorize>)
         @extends gst_video::VideoFilter, gst_base::BaseTransform, gst::Element, gst::Object;
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use gst::prelude::*;
 use gstdepthanything::engine::shared::Batching;
 use gstdepthanything::engine::{self, ExecutionProvider, Network};
 use gstdepthanything::error::Error;
@@ -278,6 +279,34 @@ fn work_in_the_runtime_is_cancelled() {
         "{:?}",
         began.elapsed()
     );
+}
+
+/// A live source holds a lock while it tells its caps, and needs it to stop.
+#[test]
+fn null_does_not_wait_for_a_model_that_is_loaded() {
+    plain_runtime();
+    gst::init().unwrap();
+    gstdepthanything::plugin_register_static().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (_, crafted) = craft::endless_to_run().swap_remove(0);
+    let model = write(folder.path(), &crafted);
+    let ModelSource::File(path) = &model else {
+        panic!("a file");
+    };
+    for source in ["videotestsrc is-live=true", "videotestsrc"] {
+        let pipeline = gst::parse::launch(&format!(
+            "{source} ! video/x-raw,width=64,height=48,framerate=30/1 \
+             ! depthanything model-file={} ! fakesink sync=false",
+            path.display()
+        ))
+        .unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        std::thread::sleep(Duration::from_millis(700));
+        let began = Instant::now();
+        pipeline.set_state(gst::State::Null).unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_millis(500), "{source}: {took:?}");
+    }
 }
 
 /// Most memory that this process has had, in bytes.
