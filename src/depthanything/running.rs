@@ -418,7 +418,8 @@ impl DepthAnything {
     /// Waits for the frames under way and pushes their depth, before something that comes after them.
     pub(super) fn drain(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.worker.drain()?;
-        if self.in_flight() > 1 {
+        // before the model is loaded there is no stream
+        if self.in_flight() > 1 && lock(&self.stream).is_some() {
             while let Some((depth, _)) = self.collect(true)? {
                 self.obj().src_pad().push(depth)?;
             }
