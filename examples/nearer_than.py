@@ -145,6 +145,16 @@ class Watch:
         self.pipeline.post_message(Gst.Message.new_element(self.pipeline, structure))
 
 
+def say_outside(zones, caps):
+    """Tells which zones are not in the picture, where nothing is ever near."""
+    picture = caps.get_structure(0)
+    width, height = picture.get_value("width"), picture.get_value("height")
+    for label, (x, y, zone_width, zone_height) in zones:
+        if x >= width or y >= height or not zone_width or not zone_height:
+            print(f"warning: the zone {label} is outside the picture, which is {width}x{height}: nothing is ever near there",
+                  file=sys.stderr)
+
+
 def mark_zones(buffer, zones):
     """What a detector in Python does: gives a frame its regions of interest. `buffer` is a copy, so it may be changed."""
     for label, (x, y, width, height) in zones:
@@ -248,6 +258,8 @@ def main():
         everything |= Gst.BufferCopyFlags.META | Gst.BufferCopyFlags.MEMORY
         buffer = buffer.copy_region(everything, 0, buffer.get_size())
         mark_zones(buffer, options.zone)
+        if marked.get_property("caps") is None:
+            say_outside(options.zone, sample.get_caps())
         marked.set_property("caps", sample.get_caps())
         return marked.emit("push-buffer", buffer)
 

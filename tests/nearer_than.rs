@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 /// Six white frames, six black ones, two white, four black, six white; ten a second.
 fn film(folder: &Path) -> PathBuf {
@@ -33,6 +34,12 @@ fn film(folder: &Path) -> PathBuf {
 
 /// What it prints, line by line; none without a Python that can run it.
 fn watch(arguments: &[&str]) -> Option<Vec<String>> {
+    let result = run(arguments)?;
+    let said = String::from_utf8_lossy(&result.stdout);
+    Some(said.lines().map(str::to_owned).collect())
+}
+
+fn run(arguments: &[&str]) -> Option<Output> {
     let imports =
         "import gi; gi.require_version('GstVideo', '1.0'); from gi.repository import GstVideo";
     let python = common::python(imports)?;
@@ -45,8 +52,7 @@ fn watch(arguments: &[&str]) -> Option<Vec<String>> {
         .output()
         .expect("it runs");
     assert!(result.status.success(), "{result:?}");
-    let said = String::from_utf8_lossy(&result.stdout);
-    Some(said.lines().map(str::to_owned).collect())
+    Some(result)
 }
 
 #[test]
@@ -117,5 +123,22 @@ fn in_the_numbers_of_a_relative_model_larger_is_nearer() {
         "2.000 s  door: NEAR (inverse depth 8.",
     ]) {
         assert!(line.starts_with(told), "{said:?}");
+    }
+}
+
+#[test]
+fn a_zone_outside_the_picture_is_told_of() {
+    let arguments = ["--nearer", "0.5", "--zone", "door=0,0,80,126"];
+    let Some(result) = run(&[&arguments[..], &["--zone", "yard=168,0,70,126"]].concat()) else {
+        return;
+    };
+    let said = String::from_utf8_lossy(&result.stderr);
+    let warned: Vec<_> = said
+        .lines()
+        .filter(|line| line.starts_with("warning"))
+        .collect();
+    assert_eq!(warned.len(), 1, "{said}");
+    for word in ["yard", "168x126"] {
+        assert!(warned[0].contains(word), "{said}");
     }
 }
