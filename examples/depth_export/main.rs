@@ -94,7 +94,8 @@ struct Arguments {
     /// Where shots begin, for --range locked: auto, none (one range for all), or each shot's first frame, as 0,30,95.
     #[arg(long, value_name = "FRAMES", value_parser = Cuts::parse)]
     shots: Option<Cuts>,
-    /// Any other property of depthanything, as NAME=VALUE. May be given several times.
+    /// Any other property of depthanything, as NAME=VALUE. May be given several times. precision=fp32 is set first;
+    /// precision=auto may be faster, in coarser steps of depth
     #[arg(long = "set", value_name = "NAME=VALUE")]
     properties: Vec<String>,
     /// Threads that write frames; 0: one for each core.

@@ -45,6 +45,8 @@ pub(crate) fn properties(arguments: &Arguments, range: &Range) -> Result<Vec<(St
     let mut settings = vec![
         ("resolution".to_owned(), arguments.resolution.to_string()),
         ("invert".to_owned(), arguments.invert.to_string()),
+        // bf16, which `auto` takes where the CPU has it, gives some 200 steps of depth
+        ("precision".to_owned(), "fp32".to_owned()),
     ];
     let mut set = |name: &str, value: String| settings.push((name.to_owned(), value));
     match range {
