@@ -9,7 +9,7 @@ use super::common::{PATIENCE, depth, samples};
 use super::{FILM, command, export, rows, said};
 
 /// Slow enough to be stopped in the middle.
-const SLOW: [&str; 4] = ["--set", "resolution=224", "--range", "frame"];
+const SLOW: [&str; 4] = ["--set", "resolution=336", "--range", "frame"];
 
 /// Starts an export and waits until it has written down `count` frames.
 fn started(out: &Path, journal: &Path, more: &[&str], count: usize) -> Child {

@@ -88,7 +88,7 @@ fn pages_run_as_written() {
 fn pipelines_of_the_elements_documentation_run_as_written() {
     for source in ["src/depthanything/mod.rs", "src/depthcolorize/mod.rs"] {
         let text = std::fs::read_to_string(common::root().join(source)).expect("a source");
-        assert!(text.contains("     * SECTION:element-"), "{source}");
+        assert!(text.contains(" * SECTION:element-"), "{source}");
         // each of them, and each enum, says since when it is there
         let comments = text.matches("/**\n").count();
         assert_eq!(text.matches("* Since: 0.").count(), comments, "{source}");
