@@ -301,7 +301,10 @@ fn null_does_not_wait_for_a_model_that_is_loaded() {
         ))
         .unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
-        std::thread::sleep(Duration::from_millis(700));
+        std::thread::sleep(Duration::from_millis(400));
+        let flush = gst::SeekFlags::FLUSH;
+        let _ = pipeline.seek_simple(flush, gst::ClockTime::ZERO);
+        std::thread::sleep(Duration::from_millis(300));
         let began = Instant::now();
         pipeline.set_state(gst::State::Null).unwrap();
         let took = began.elapsed();
