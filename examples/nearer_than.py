@@ -11,7 +11,6 @@ Debian and Ubuntu: apt install python3-gi gir1.2-gst-plugins-base-1.0
 
 import argparse
 import ctypes
-import os
 import sys
 
 import gi
@@ -19,6 +18,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
 from gi.repository import GLib, Gst, GstVideo  # noqa: E402
+from inputs import check, in_words  # noqa: E402
 
 
 class RegionMeta(ctypes.Structure):
@@ -180,33 +180,6 @@ def zone(text):
     if not label or len(box) != 4 or min(box) < 0:
         raise argparse.ArgumentTypeError(f"{text} is not NAME=X,Y,WIDTH,HEIGHT in pixels, as door=600,200,300,500")
     return label, box
-
-
-def check(film):
-    """Ends the program if there is nothing to read."""
-    if os.path.isdir(film):
-        sys.exit(f"error: {film} is a folder, not a file")
-    if not os.path.exists(film):
-        sys.exit(f"error: there is no file {film}")
-    if os.path.isfile(film) and os.path.getsize(film) == 0:
-        sys.exit(f"error: {film} is empty")
-    if not os.access(film, os.R_OK):
-        sys.exit(f"error: {film} can't be read: permission denied")
-
-
-def in_words(message, film):
-    """What an error message says; if it is of reading or decoding, with the file's name."""
-    error, debug = message.parse_error()
-    factory = message.src.get_factory() if isinstance(message.src, Gst.Element) else None
-    if factory and factory.get_name() == "depthanything":
-        return error.message
-    # what a demultiplexer says when nobody wants what it has
-    words = error.message
-    if "not-linked" in (debug or ""):
-        words = "there is no video in it"
-    elif "Missing decoder: " in (debug or ""):
-        words = "GStreamer has no decoder here for " + debug.split("Missing decoder: ")[1].split(" (")[0]
-    return f"can't decode {film}: {words}"
 
 
 def main():

@@ -7,7 +7,6 @@ Debian and Ubuntu: apt install python3-gi gir1.2-gst-plugins-base-1.0
 """
 
 import argparse
-import os
 import struct
 import sys
 
@@ -16,6 +15,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
 from gi.repository import Gst, GstVideo  # noqa: E402
+from inputs import check, in_words  # noqa: E402
 
 
 def print_middle(sample):
@@ -49,33 +49,6 @@ def on_sample(sink, seen):
     print_middle(sink.emit("pull-sample"))
     seen.append(True)
     return Gst.FlowReturn.OK
-
-
-def check(video):
-    """Ends the program if there is nothing to read."""
-    if os.path.isdir(video):
-        sys.exit(f"error: {video} is a folder, not a file")
-    if not os.path.exists(video):
-        sys.exit(f"error: there is no file {video}")
-    if os.path.isfile(video) and os.path.getsize(video) == 0:
-        sys.exit(f"error: {video} is empty")
-    if not os.access(video, os.R_OK):
-        sys.exit(f"error: {video} can't be read: permission denied")
-
-
-def in_words(message, video):
-    """What an error message says; if it is of reading or decoding, with the file's name."""
-    error, debug = message.parse_error()
-    factory = message.src.get_factory() if isinstance(message.src, Gst.Element) else None
-    if factory and factory.get_name() == "depthanything":
-        return error.message
-    # what a demultiplexer says when nobody wants what it has
-    words = error.message
-    if "not-linked" in (debug or ""):
-        words = "there is no video in it"
-    elif "Missing decoder: " in (debug or ""):
-        words = "GStreamer has no decoder here for " + debug.split("Missing decoder: ")[1].split(" (")[0]
-    return f"can't decode {video}: {words}"
 
 
 def main():
