@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::sync::lock;
 
 /// A frame under way, with all that it needs.
-pub(super) struct Passenger {
+pub(super) struct InFlightFrame {
     pub(super) job: Job,
     /// Kept, in case that it has to be read again.
     pub(super) frame: gst::Buffer,
@@ -46,8 +46,8 @@ pub(super) enum Outcome {
 /// The threads, and how many frames are with them.
 pub(super) struct Flight {
     /// Dropped first, which ends the threads.
-    start: Option<Sender<Passenger>>,
-    landed: Receiver<Passenger>,
+    start: Option<Sender<InFlightFrame>>,
+    finished: Receiver<InFlightFrame>,
     threads: Vec<JoinHandle<()>>,
     count: usize,
     /// Of these, those that the network's thread has not taken yet.
@@ -64,28 +64,28 @@ impl Flight {
         packer: Arc<Mutex<Packer>>,
         hears: Option<Landed>,
     ) -> std::io::Result<Self> {
-        let (start, boarded) = channel::<Passenger>();
-        let (onwards, to_pack) = channel::<Passenger>();
-        let (done, landed) = channel::<Passenger>();
+        let (start, sent) = channel::<InFlightFrame>();
+        let (to_write, received) = channel::<InFlightFrame>();
+        let (done, finished) = channel::<InFlightFrame>();
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let waiting = Arc::new(AtomicUsize::new(0));
         let (taken, told) = (Arc::clone(&waiting), hears.clone());
         let infer = thread("depth-network").spawn(move || {
-            for mut passenger in boarded {
+            for mut in_flight in sent {
                 taken.fetch_sub(1, Ordering::AcqRel);
                 if let Some(told) = &told {
                     told.tell();
                 }
-                run(&mut network, &mut passenger);
-                if onwards.send(passenger).is_err() {
+                run(&mut network, &mut in_flight);
+                if to_write.send(in_flight).is_err() {
                     return;
                 }
             }
         })?;
         let write = thread("depth-packing").spawn(move || {
-            for mut passenger in to_pack {
-                land(&packer, &mut passenger);
-                if done.send(passenger).is_err() {
+            for mut in_flight in received {
+                write(&packer, &mut in_flight);
+                if done.send(in_flight).is_err() {
                     return;
                 }
                 if let Some(hears) = &hears {
@@ -95,7 +95,7 @@ impl Flight {
         })?;
         Ok(Self {
             start: Some(start),
-            landed,
+            finished,
             threads: vec![infer, write],
             count: 0,
             waiting,
@@ -113,10 +113,10 @@ impl Flight {
     }
 
     /// Sends a frame off.
-    pub(super) fn send(&mut self, passenger: Passenger) -> Result<(), Error> {
+    pub(super) fn send(&mut self, in_flight: InFlightFrame) -> Result<(), Error> {
         let start = self.start.as_ref().ok_or_else(crashed)?;
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        start.send(passenger).map_err(|_| crashed())?;
+        start.send(in_flight).map_err(|_| crashed())?;
         self.count += 1;
         Ok(())
     }
@@ -125,37 +125,37 @@ impl Flight {
     ///
     /// # Errors
     /// When a thread has panicked.
-    pub(super) fn next(&mut self, wait: bool) -> Result<Option<Passenger>, Error> {
+    pub(super) fn next(&mut self, wait: bool) -> Result<Option<InFlightFrame>, Error> {
         if self.count == 0 {
             return Ok(None);
         }
-        let passenger = if wait {
-            self.landed.recv().map_err(|_| crashed()).map(Some)
+        let in_flight = if wait {
+            self.finished.recv().map_err(|_| crashed()).map(Some)
         } else {
-            match self.landed.try_recv() {
-                Ok(passenger) => Ok(Some(passenger)),
+            match self.finished.try_recv() {
+                Ok(in_flight) => Ok(Some(in_flight)),
                 Err(std::sync::mpsc::TryRecvError::Empty) => return Ok(None),
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => Err(crashed()),
             }
         };
-        match &passenger {
+        match &in_flight {
             Ok(_) => self.count -= 1,
             // what was under way is lost
             Err(_) => self.count = 0,
         }
-        passenger
+        in_flight
     }
 
     /// All that are under way, in order.
     ///
     /// # Errors
     /// When a thread has panicked.
-    pub(super) fn all(&mut self) -> Result<VecDeque<Passenger>, Error> {
-        let mut passengers = VecDeque::with_capacity(self.count);
-        while let Some(passenger) = self.next(true)? {
-            passengers.push_back(passenger);
+    pub(super) fn all(&mut self) -> Result<VecDeque<InFlightFrame>, Error> {
+        let mut all = VecDeque::with_capacity(self.count);
+        while let Some(in_flight) = self.next(true)? {
+            all.push_back(in_flight);
         }
-        Ok(passengers)
+        Ok(all)
     }
 }
 
@@ -176,24 +176,24 @@ fn crashed() -> Error {
     }
 }
 
-fn run(network: &mut Shared, passenger: &mut Passenger) {
-    let job = &mut passenger.job;
+fn run(network: &mut Shared, in_flight: &mut InFlightFrame) {
+    let job = &mut in_flight.job;
     if job.repeated {
         return;
     }
-    match network.run(&mut job.request, passenger.due) {
+    match network.run(&mut job.request, in_flight.due) {
         Ok(Some(timing)) => job.timing = Some(timing),
-        Ok(None) => passenger.outcome = Outcome::Interrupted,
-        Err(error) => passenger.outcome = Outcome::Failed(error),
+        Ok(None) => in_flight.outcome = Outcome::Interrupted,
+        Err(error) => in_flight.outcome = Outcome::Failed(error),
     }
 }
 
-fn land(packer: &Mutex<Packer>, passenger: &mut Passenger) {
-    if !matches!(passenger.outcome, Outcome::None) {
+fn write(packer: &Mutex<Packer>, in_flight: &mut InFlightFrame) {
+    if !matches!(in_flight.outcome, Outcome::None) {
         return;
     }
-    let Some(depth_frame) = passenger.depth_frame.get_mut() else {
-        passenger.outcome = Outcome::Failed(Error::Frame {
+    let Some(depth_frame) = in_flight.depth_frame.get_mut() else {
+        in_flight.outcome = Outcome::Failed(Error::Frame {
             reason: "the depth buffer is not its own".into(),
         });
         return;
@@ -201,11 +201,11 @@ fn land(packer: &Mutex<Packer>, passenger: &mut Passenger) {
     // nobody else takes this lock while frames are under way
     let packed = pack(
         &mut lock(packer),
-        &mut passenger.job,
+        &mut in_flight.job,
         depth_frame,
-        &passenger.depth_info,
+        &in_flight.depth_info,
     );
-    passenger.outcome = match packed {
+    in_flight.outcome = match packed {
         Ok((meta, invalid)) => Outcome::Depth(meta, invalid),
         Err(error) => Outcome::Failed(error),
     };

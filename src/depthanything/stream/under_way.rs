@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Moment, Report, Stream, not_negotiated};
-use crate::depthanything::flight::{Flight, Outcome, Passenger};
+use crate::depthanything::flight::{Flight, InFlightFrame, Outcome};
 use crate::depthanything::settings::LiveSettings;
 use crate::error::{Error, Setting};
 
@@ -22,7 +22,7 @@ impl Stream {
     ) -> Result<(), Error> {
         let job = self.begin(&frame, live, moment)?;
         let format = self.format.as_ref().ok_or_else(not_negotiated)?;
-        let passenger = Passenger {
+        let in_flight = InFlightFrame {
             due: job.begun + format.patience,
             depth_info: Arc::clone(&format.depth),
             job,
@@ -41,7 +41,7 @@ impl Stream {
                 })?)
             }
         };
-        flight.send(passenger)
+        flight.send(in_flight)
     }
 
     /// Whether a frame that is under way has not reached the network yet: another would only grow old behind it.
@@ -72,34 +72,37 @@ impl Stream {
                 return Ok(None);
             };
             let wait = all || flight.count() >= self.in_flight;
-            let Some(passenger) = flight.next(wait)? else {
+            let Some(in_flight) = flight.next(wait)? else {
                 return Ok(None);
             };
-            if let Outcome::Failed(Error::OutOfMemory { .. }) = passenger.outcome {
-                // everything on the ground first, so that this frame can be taken through at a smaller size
-                let mut passengers = flight.all()?;
-                passengers.push_front(passenger);
-                for passenger in passengers {
-                    let landed = self.disembark(passenger)?;
-                    self.done.extend(landed);
+            if let Outcome::Failed(Error::OutOfMemory { .. }) = in_flight.outcome {
+                // everything is finished first, so that this frame can be taken through at a smaller size
+                let mut in_order = flight.all()?;
+                in_order.push_front(in_flight);
+                for in_flight in in_order {
+                    let finished = self.settle_frame(in_flight)?;
+                    self.done.extend(finished);
                 }
                 continue;
             }
-            if let Some(landed) = self.disembark(passenger)? {
-                return Ok(Some(landed));
+            if let Some(finished) = self.settle_frame(in_flight)? {
+                return Ok(Some(finished));
             }
         }
     }
 
     /// What has become of a frame that was under way; `None`: nothing, as somebody flushes.
-    fn disembark(&mut self, passenger: Passenger) -> Result<Option<(gst::Buffer, Report)>, Error> {
-        let Passenger {
+    fn settle_frame(
+        &mut self,
+        in_flight: InFlightFrame,
+    ) -> Result<Option<(gst::Buffer, Report)>, Error> {
+        let InFlightFrame {
             job,
             frame,
             mut depth_frame,
             outcome,
             ..
-        } = passenger;
+        } = in_flight;
         match outcome {
             Outcome::Depth(meta, invalid) => {
                 let network = job

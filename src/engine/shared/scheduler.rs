@@ -8,19 +8,22 @@
 //! Who gives up a request leaves at once, in mid-run too. A run that nobody waits for any more is cancelled, where its network
 //! can be; else it comes to its end by itself.
 
-use std::mem::ManuallyDrop;
+mod slot;
+mod state;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{GivenBack, lock};
-use crate::engine::network::{Cancellation, DepthMaps, Images, Network, Preparation, Readiness};
+use super::lock;
+use crate::engine::network::{DepthMaps, Network, Preparation, Readiness};
 use crate::engine::planner::resident;
-use crate::engine::under_way::{UnderWay, end_with_process};
+use crate::engine::under_way::end_with_process;
 use crate::error::Error;
 use crate::geometry::Size;
 use crate::panics::caught;
+use slot::Slot;
+use state::{Entry, Phase, Run, State};
 
 /// How often one looks whether a size has been compiled that a request waits for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -110,58 +113,6 @@ struct Inner {
     measured: Option<Box<Measured>>,
 }
 
-struct State {
-    /// Those that are free.
-    slots: Vec<Slot>,
-    /// Threads that serve slots, at most one for each, and how many of them have nothing to do.
-    threads: Vec<JoinHandle<()>>,
-    idle: usize,
-    /// Of the threads, those that have ended.
-    ended: usize,
-    entries: Vec<Entry>,
-    runs: Vec<Run>,
-    next_ticket: u64,
-    warm: Vec<Size>,
-    closed: bool,
-}
-
-/// A network with the buffers of its batches.
-struct Slot {
-    network: ManuallyDrop<Box<dyn Network>>,
-    tensor: Vec<f32>,
-    depth: DepthMaps,
-    /// Dropped last.
-    _memory: GivenBack,
-}
-
-/// A request and where it stands.
-struct Entry {
-    ticket: u64,
-    client: Arc<Client>,
-    due: Instant,
-    arrived: Instant,
-    batching: Batching,
-    size: Size,
-    phase: Phase,
-}
-
-enum Phase {
-    Waiting(Request),
-    /// A slot gathers a batch for it.
-    Leading(Request),
-    Running,
-    Done(Request, Result<Timing, Error>),
-}
-
-/// A slot's run: whose it is, and what ends it.
-struct Run {
-    tickets: Vec<u64>,
-    /// `None`: it can't be ended.
-    cancellation: Option<Arc<dyn Cancellation>>,
-    /// Nobody waits for it.
-    cancelled: Arc<AtomicBool>,
-}
-
 /// What a slot may do next.
 enum Next {
     Run(u64),
@@ -195,12 +146,7 @@ impl Scheduler {
         measured: Option<Box<Measured>>,
     ) -> Self {
         let preparation = networks.first().and_then(|network| network.preparation());
-        let slots = networks.into_iter().map(|network| Slot {
-            network: ManuallyDrop::new(network),
-            tensor: Vec::new(),
-            depth: DepthMaps::default(),
-            _memory: GivenBack,
-        });
+        let slots = networks.into_iter().map(Slot::new);
         let state = State {
             slots: slots.collect(),
             threads: Vec::new(),
@@ -547,254 +493,6 @@ impl Inner {
             self.changed.notify_all();
         }
         state
-    }
-}
-
-impl Run {
-    fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
-        if let Some(cancellation) = &self.cancellation {
-            cancellation.cancel();
-        }
-    }
-}
-
-impl Entry {
-    fn waits(&self) -> bool {
-        matches!(self.phase, Phase::Waiting(_)) && !self.client.is_interrupted()
-    }
-}
-
-impl State {
-    fn entry(&self, ticket: u64) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.ticket == ticket)
-    }
-
-    fn entry_mut(&mut self, ticket: u64) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.ticket == ticket)
-    }
-
-    fn remove(&mut self, ticket: u64) -> Option<Entry> {
-        let index = self
-            .entries
-            .iter()
-            .position(|entry| entry.ticket == ticket)?;
-        Some(self.entries.swap_remove(index))
-    }
-
-    /// Nobody waits for this request any more. Gives its buffers back, unless it runs.
-    fn give_up(&mut self, ticket: u64) -> Request {
-        let Some(entry) = self.remove(ticket) else {
-            return Request::default();
-        };
-        match entry.phase {
-            Phase::Waiting(request) | Phase::Leading(request) | Phase::Done(request, _) => request,
-            Phase::Running => {
-                let awaited = |ticket: &u64| self.entry(*ticket).is_some();
-                let run = self.runs.iter().find(|run| run.tickets.contains(&ticket));
-                if let Some(run) = run.filter(|run| !run.tickets.iter().any(awaited)) {
-                    run.cancel();
-                }
-                Request::default()
-            }
-        }
-    }
-
-    fn fail(&mut self, ticket: u64, error: Error) {
-        if let Some(entry) = self.entry_mut(ticket) {
-            let phase = std::mem::replace(&mut entry.phase, Phase::Running);
-            entry.phase = match phase {
-                Phase::Waiting(request) | Phase::Leading(request) => {
-                    Phase::Done(request, Err(error))
-                }
-                other => other,
-            };
-            entry.client.changed.notify_all();
-        }
-    }
-
-    /// A slot takes this request; how it may run with others.
-    fn lead(&mut self, ticket: u64) -> Option<Batching> {
-        let entry = self.entry_mut(ticket)?;
-        let phase = std::mem::replace(&mut entry.phase, Phase::Running);
-        entry.phase = match phase {
-            Phase::Waiting(request) => Phase::Leading(request),
-            other => other,
-        };
-        Some(entry.batching)
-    }
-
-    /// Clients that have a request here.
-    fn present(&self) -> usize {
-        let mut clients: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|entry| !matches!(entry.phase, Phase::Done(..)))
-            .map(|entry| Arc::as_ptr(&entry.client))
-            .collect();
-        clients.sort_unstable();
-        clients.dedup();
-        clients.len()
-    }
-
-    /// The tickets that can run with `leader`, by their deadlines, and how many there may be.
-    fn batch(&self, leader: u64) -> (Vec<u64>, usize) {
-        let Some(lead) = self.entry(leader) else {
-            return (Vec::new(), 0);
-        };
-        let mut most = lead.batching.most.max(1);
-        let mut tickets = vec![leader];
-        let mut others: Vec<&Entry> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.size == lead.size && entry.waits())
-            .collect();
-        others.sort_by_key(|entry| (entry.due, entry.ticket));
-        for other in others {
-            let together = most.min(other.batching.most);
-            if tickets.len() < together {
-                tickets.push(other.ticket);
-                most = together;
-            }
-        }
-        (tickets, most)
-    }
-
-    fn start(&mut self, tickets: &[u64]) -> Vec<Request> {
-        let mut requests = Vec::with_capacity(tickets.len());
-        for &ticket in tickets {
-            let Some(entry) = self.entry_mut(ticket) else {
-                continue;
-            };
-            match std::mem::replace(&mut entry.phase, Phase::Running) {
-                Phase::Waiting(request) | Phase::Leading(request) => requests.push(request),
-                other => entry.phase = other,
-            }
-        }
-        requests
-    }
-
-    /// Tells everyone whose request has run.
-    fn finish(
-        &mut self,
-        tickets: &[u64],
-        requests: Vec<Request>,
-        results: Vec<Result<(), Error>>,
-        started: Instant,
-        inference: Duration,
-        cancelled: bool,
-    ) {
-        let mut results = results.into_iter();
-        for (&ticket, request) in tickets.iter().zip(requests) {
-            let size = request.size;
-            let result = results.next().unwrap_or_else(|| {
-                Err(Error::Inference {
-                    size: size.to_string(),
-                    reason: if cancelled {
-                        "nobody waits for it any more".to_owned()
-                    } else {
-                        "the network has panicked; please report this".to_owned()
-                    },
-                })
-            });
-            if result.is_ok() && !self.warm.contains(&size) {
-                self.warm.push(size);
-            }
-            // its client may not have waited for it
-            let Some(entry) = self.entry_mut(ticket) else {
-                continue;
-            };
-            let timing = result.map(|()| Timing {
-                waited: started.saturating_duration_since(entry.arrived),
-                inference,
-                batch: tickets.len(),
-            });
-            entry.phase = Phase::Done(request, timing);
-            entry.client.changed.notify_all();
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        // at the end of the process what it would be closed by may be gone
-        if let Ok(_under_way) = UnderWay::enter() {
-            // SAFETY: nobody uses it after this, and this happens once
-            unsafe { ManuallyDrop::drop(&mut self.network) };
-        }
-    }
-}
-
-impl Slot {
-    /// Runs all of `requests`, together where that works. Gives what became of them, up to where it was cancelled.
-    fn run_all(
-        &mut self,
-        requests: &mut [Request],
-        cancelled: &AtomicBool,
-    ) -> Vec<Result<(), Error>> {
-        // what has not run is told so
-        let Ok(_under_way) = UnderWay::enter() else {
-            return Vec::new();
-        };
-        if requests.len() > 1 && self.run_together(requests).is_ok() {
-            return vec![Ok(()); requests.len()];
-        }
-        // whose fault it is shows when they run alone
-        let mut results = Vec::with_capacity(requests.len());
-        for request in requests {
-            if cancelled.load(Ordering::Acquire) {
-                break;
-            }
-            let images = Images {
-                values: &request.tensor,
-                batch: 1,
-                size: request.size,
-            };
-            let result = caught(|| self.network.run(images, &mut request.depth));
-            match result {
-                Ok(result) => results.push(result),
-                Err(_) => break,
-            }
-        }
-        results
-    }
-
-    fn run_together(&mut self, requests: &mut [Request]) -> Result<(), Error> {
-        let size = requests
-            .first()
-            .map(|request| request.size)
-            .unwrap_or_default();
-        self.tensor.clear();
-        for request in requests.iter() {
-            self.tensor.extend_from_slice(&request.tensor);
-        }
-        let images = Images {
-            values: &self.tensor,
-            batch: requests.len(),
-            size,
-        };
-        self.network.run(images, &mut self.depth)?;
-        let area = self.depth.size.area();
-        if area == 0 || self.depth.values.len() != requests.len() * area {
-            return Err(Error::Inference {
-                size: size.to_string(),
-                reason: format!(
-                    "{} values came back for {} images",
-                    self.depth.values.len(),
-                    requests.len()
-                ),
-            });
-        }
-        for (request, map) in requests
-            .iter_mut()
-            .zip(self.depth.values.chunks_exact(area))
-        {
-            request.depth.values.clear();
-            request.depth.values.extend_from_slice(map);
-            request.depth.size = self.depth.size;
-            request.depth.batch = 1;
-        }
-        Ok(())
     }
 }
 
