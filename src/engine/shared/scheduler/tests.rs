@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::engine::network::Description;
+use crate::engine::network::{Description, Images};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SIZE: Size = Size::new(2, 1);
