@@ -11,6 +11,8 @@ use gstdepthanything::engine::{
 use gstdepthanything::error::{Error, Setting};
 use gstdepthanything::geometry::Size;
 use gstdepthanything::model::ModelSource;
+use gstdepthanything::model::proto::{ModelProto, NodeProto};
+use prost::Message as _;
 
 /// In fp32, so that the numbers are those of the CPU provider.
 fn openvino(model: ModelSource, device: &str) -> Config {
@@ -310,4 +312,26 @@ fn opens_beside_another() {
     let network = open(&config(ModelSource::Builtin, ExecutionProvider::Auto));
     assert_eq!(network.description().provider, "CPUExecutionProvider");
     assert!(network.description().fallbacks[0].contains("another ONNX Runtime"));
+}
+
+/// ONNX Runtime 1.24 lets `MaxUnpool` write anywhere.
+#[test]
+fn what_this_runtime_would_write_out_of_bounds_for_is_refused() {
+    openvino_runtime();
+    let bytes = ModelSource::Builtin
+        .bytes()
+        .expect("it comes with the plugin");
+    let mut model = ModelProto::decode(bytes).expect("an ONNX model");
+    let graph = model.graph.as_mut().expect("a graph");
+    graph.node.push(NodeProto {
+        op_type: Some("MaxUnpool".to_owned()),
+        ..NodeProto::default()
+    });
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("unpooling.onnx");
+    std::fs::write(&path, model.encode_to_vec()).expect("file");
+    let error = refused(&config(ModelSource::File(path), ExecutionProvider::Cpu)).to_string();
+    for named in ["unpooling.onnx", "MaxUnpool", "1.32"] {
+        assert!(error.contains(named), "{error}");
+    }
 }

@@ -40,6 +40,7 @@ pub use precision::Precision;
 pub(crate) use under_way::watch_main_thread;
 
 use ep::{Attempt, Choice};
+use runtime::{Runtime, Version};
 use session::Setup;
 
 /// Everything that decides what a loaded network is: equal configurations can share one.
@@ -182,6 +183,27 @@ fn or_broken<T>(config: &Config, work: impl FnOnce() -> Result<T, Error>) -> Res
     })
 }
 
+/// Refuses what this version of the runtime is known to write beyond its memory for.
+fn refuse_unchecked(config: &Config, model: &Model, runtime: &Runtime) -> Result<(), Error> {
+    /// Puts values where its second input says; 1.24 writes there without looking.
+    const OPERATOR: &str = "MaxUnpool";
+    /// Is known to look.
+    const LOOKS: Version = Version {
+        major: 1,
+        minor: 32,
+        patch: 0,
+    };
+    let version = runtime.version();
+    if version < LOOKS && model.uses(OPERATOR) {
+        return Err(Error::ModelUnsupported {
+            model: config.model.label(),
+            found: format!("the operator {OPERATOR}, which ONNX Runtime {version} runs unsafely"),
+            wanted: format!("ONNX Runtime {LOOKS} or newer for it"),
+        });
+    }
+    Ok(())
+}
+
 fn open_on_a_provider(
     config: &Config,
     model: &Model,
@@ -190,6 +212,7 @@ fn open_on_a_provider(
     let start = Instant::now();
     let facts = model.facts();
     let runtime = runtime::load()?;
+    refuse_unchecked(config, model, runtime)?;
     under_way::register("onnxruntime");
     if config.provider != ExecutionProvider::Auto {
         ep::check_built_in(config.provider, runtime)?;

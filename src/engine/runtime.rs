@@ -5,6 +5,8 @@
 
 pub(in crate::engine) mod allowance;
 mod api;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+mod division;
 #[cfg(all(
     target_os = "linux",
     target_env = "gnu",

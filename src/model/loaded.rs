@@ -109,6 +109,11 @@ impl Model {
         self.folder.as_deref()
     }
 
+    /// Whether a node of it is of this operator.
+    pub fn uses(&self, operator: &str) -> bool {
+        uses(&self.proto, operator)
+    }
+
     /// A hash of all that was read.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
@@ -125,14 +130,7 @@ impl Model {
 const COMPILED: &str = "EPContext";
 
 fn refuse_compiled(model: &ModelProto, source: &ModelSource) -> Result<(), Error> {
-    let in_main = model.graph.iter().any(|graph| has_compiled(&graph.node));
-    let in_functions = || {
-        model
-            .functions
-            .iter()
-            .any(|function| has_compiled(&function.node))
-    };
-    if in_main || in_functions() {
+    if uses(model, COMPILED) {
         return Err(Error::ModelUnsupported {
             model: source.label(),
             found: "a compiled engine in it (EPContext)".to_owned(),
@@ -142,10 +140,17 @@ fn refuse_compiled(model: &ModelProto, source: &ModelSource) -> Result<(), Error
     Ok(())
 }
 
-fn has_compiled(nodes: &[NodeProto]) -> bool {
-    let inside = |graph: &GraphProto| has_compiled(&graph.node);
+/// Whether a node of the graph, of a graph in it, or of a function is of this operator.
+fn uses(model: &ModelProto, operator: &str) -> bool {
+    let functions = model.functions.iter().map(|function| &function.node);
+    let main = model.graph.iter().map(|graph| &graph.node);
+    main.chain(functions).any(|nodes| has(nodes, operator))
+}
+
+fn has(nodes: &[NodeProto], operator: &str) -> bool {
+    let inside = |graph: &GraphProto| has(&graph.node, operator);
     nodes.iter().any(|node| {
-        node.op_type() == COMPILED
+        node.op_type() == operator
             || (node.attribute.iter())
                 .any(|attribute| attribute.g.iter().chain(&attribute.graphs).any(inside))
     })

@@ -684,3 +684,65 @@ pub(crate) fn large_to_run() -> Vec<(&'static str, ModelProto)> {
         ),
     ]
 }
+
+/// Networks that have the runtime divide whole numbers by zero, or the least of them by −1, while they are loaded or run.
+pub(crate) fn divided_by_zero() -> Vec<(&'static str, ModelProto)> {
+    let zeros = || {
+        vec![
+            node("Shape", &["x"], &["sides"]),
+            node("Sub", &["sides", "sides"], &["zeros"]),
+        ]
+    };
+    let weight = || {
+        vec![
+            with(node("Cast", &["whole"], &["parts"]), int("to", 1)),
+            with(node("ReduceMean", &["parts"], &["w"]), int("keepdims", 0)),
+        ]
+    };
+    let of = |nodes: Vec<NodeProto>| [zeros(), nodes, weight()].concat();
+    let least = |op: &str| {
+        of(vec![
+            node("Add", &["zeros", "least"], &["dividend"]),
+            node(op, &["dividend", "minus"], &["whole"]),
+        ])
+    };
+    let constants = || {
+        vec![
+            longs("least", &[1], &[i64::MIN]),
+            longs("minus", &[1], &[-1]),
+            longs("nought", &[1], &[0]),
+            longs("across", &[1], &[3]),
+        ]
+    };
+    let equation = AttributeProto {
+        s: Some("abcd,abed->abce".into()),
+        ..attribute("equation", AttributeType::String)
+    };
+    let empty = vec![
+        node("Slice", &["x", "nought", "nought", "across"], &["none"]),
+        with(node("Einsum", &["none", "none"], &["products"]), equation),
+        with(
+            node("ReduceMean", &["products"], &["w"]),
+            int("keepdims", 0),
+        ),
+    ];
+    [
+        (
+            "Div of what is computed",
+            of(vec![node("Div", &["sides", "zeros"], &["whole"])]),
+        ),
+        (
+            "Div by a constant",
+            of(vec![node("Div", &["sides", "nought"], &["whole"])]),
+        ),
+        (
+            "Mod",
+            of(vec![node("Mod", &["sides", "zeros"], &["whole"])]),
+        ),
+        ("Div of the least number", least("Div")),
+        ("Mod of the least number", least("Mod")),
+        ("Einsum of nothing", empty),
+    ]
+    .map(|(name, nodes)| (name, weighed(nodes, constants())))
+    .into()
+}

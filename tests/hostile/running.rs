@@ -335,3 +335,24 @@ fn memory_without_end_is_refused() {
         assert!(peak() < 1_500_000_000, "{name}: {} MB", peak() >> 20);
     }
 }
+
+#[test]
+fn divisions_by_zero_do_not_end_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opened = 0;
+    for (name, crafted) in craft::divided_by_zero() {
+        match open(&write(folder.path(), &crafted)) {
+            // as a processor of ARM has it
+            Ok(mut network) => {
+                opened += 1;
+                let size = Size::new(28, 14);
+                run(&mut *network, &vec![0.5; 3 * size.area()], 1, size);
+            }
+            Err(error) => {
+                let words = error.to_string();
+                assert!(words.contains("model.onnx"), "{name}: {words}");
+            }
+        }
+    }
+    assert!(opened > 0, "the runtime refuses all of them by itself");
+}

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::allowance;
+#[cfg(target_arch = "x86_64")]
+use super::division;
 use super::image::{Image, loaded};
 use crate::panics::caught;
 use crate::sync::lock;
@@ -42,7 +44,8 @@ pub(super) unsafe fn open(name: &CStr) -> *mut c_void {
     handle
 }
 
-/// Binds what was loaded since `before`, and the library of `handle`, to what libstdc++ is bound to.
+/// Binds what was loaded since `before`, and the library of `handle`, to what libstdc++ is bound to, and has their
+/// divisions by zero answered.
 fn settle(handle: *mut c_void, before: &[Image]) {
     let images = loaded();
     // the host may have loaded it, and bound otherwise
@@ -50,12 +53,15 @@ fn settle(handle: *mut c_void, before: &[Image]) {
     if let Some(image) = images.iter().find(|image| Some(image.base()) == opened) {
         allowance::bind(image);
     }
-    let Some(resume) = resume_of_libstdcxx(&images) else {
-        return;
-    };
-    for image in &images {
+    let concerned = images.iter().filter(|image| {
         let is_new = !before.iter().any(|known| known.is(image));
-        if (is_new || Some(image.base()) == opened) && image.is_library() {
+        (is_new || Some(image.base()) == opened) && image.is_library()
+    });
+    let resume = resume_of_libstdcxx(&images);
+    for image in concerned {
+        #[cfg(target_arch = "x86_64")]
+        division::watch(image);
+        if let Some(resume) = resume {
             settle_image(image, resume);
         }
     }

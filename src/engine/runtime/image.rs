@@ -135,6 +135,12 @@ impl Image {
         (self.start..self.end).contains(&address)
     }
 
+    /// Its first address, and the one behind its last.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn range(&self) -> (usize, usize) {
+        (self.start, self.end)
+    }
+
     /// Where its addresses begin.
     pub(super) fn base(&self) -> usize {
         self.base
