@@ -54,7 +54,7 @@ impl Network for Compiled {
         let waited = self
             .1
             .bell
-            .wait_timeout_while(ready, common::PATIENCE, |ready| {
+            .wait_timeout_while(ready, common::TIMEOUT, |ready| {
                 !ready.contains(&images.size)
             });
         assert!(

@@ -38,14 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
 const UPWARD: &[(&str, &str)] = &[];
 
 /// Circles among modules of one folder, to be mended: folder, modules.
-const CIRCLES: &[(&str, &[&str])] = &[
-    ("depthanything", &["flight", "stream", "worker"]),
-    ("depthanything", &["hints", "imp"]),
-    ("depthanything/stream", &["memory", "sizes"]),
-    ("engine/runtime", &["api", "probe"]),
-    ("model", &["external", "rewrite"]),
-    ("model", &["facts", "loaded", "output"]),
-];
+const CIRCLES: &[(&str, &[&str])] = &[];
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

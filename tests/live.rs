@@ -55,7 +55,7 @@ fn play(rate: u32, seconds: u64, properties: &str) -> (Vec<Arrival>, gst::Struct
     pipeline.play();
     let mut messages =
         pipeline.messages_until(|message| matches!(message.view(), gst::MessageView::AsyncDone(_)));
-    let end = Instant::now() + common::PATIENCE;
+    let end = Instant::now() + common::TIMEOUT;
     while arrivals.lock().unwrap().is_empty() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -263,7 +263,7 @@ fn a_stream_of_unknown_rate_is_kept_up_with() {
     });
     pipeline.play();
     // nothing is known of its pace before its second frame; from there on it is
-    let end = Instant::now() + common::PATIENCE;
+    let end = Instant::now() + common::TIMEOUT;
     let settled = |heights: &[u32]| {
         heights.len() > 30
             && heights[heights.len() - 20..]

@@ -49,7 +49,7 @@ fn run_until(arguments: &[&str], enough: impl Fn(&str, &Child) -> bool) -> (Outp
             }
         }));
     }
-    let end = Instant::now() + common::PATIENCE;
+    let end = Instant::now() + common::TIMEOUT;
     loop {
         let text = said.lock().expect("said").clone();
         if enough(&text, &child) {

@@ -68,7 +68,7 @@ fn stubborn(threads: usize, quick: usize) -> (shared::Shared, Arc<AtomicUsize>, 
 }
 
 fn until(condition: impl Fn() -> bool) {
-    let end = Instant::now() + common::PATIENCE;
+    let end = Instant::now() + common::TIMEOUT;
     while !condition() {
         assert!(Instant::now() < end, "it never comes");
         std::thread::sleep(Duration::from_millis(1));

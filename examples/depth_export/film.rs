@@ -22,7 +22,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Between frames of which nobody knows when they are shown.
 const NO_DURATION: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 /// An encoder that gives nothing for so long gives nothing any more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Encodes frames and writes them into one file, whose frames are written down once they are on the disk.
 pub(crate) struct FilmWriter {
@@ -328,7 +328,7 @@ impl Encoder {
                 ));
             }
             self.messages.hear()?;
-            if self.packets.is_eos() || begun.elapsed() > PATIENCE {
+            if self.packets.is_eos() || begun.elapsed() > TIMEOUT {
                 return Err(Failure::again("the FFV1 encoder lost a frame"));
             }
         }

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 /// Time stamps that differ by no more than this, in nanoseconds, are the same.
 const SAME: u64 = 1_000;
 /// A film whose container gives nothing new for so long is not read any further.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The frames of a film in the order they are shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -197,7 +197,7 @@ fn play(pipeline: &gst::Pipeline, found: &Mutex<Found>, mut decoding: Decoding) 
             .len();
         if now != seen {
             (last, seen) = (Instant::now(), now);
-        } else if last.elapsed() > PATIENCE {
+        } else if last.elapsed() > TIMEOUT {
             return Err(Failure::again(
                 "the film's container could not be read to its end",
             ));

@@ -194,7 +194,7 @@ impl Player {
 
     /// Seeks once the first frame is there; whether the frames that then come are those.
     fn seek(&mut self, place: gst::ClockTime) -> Result<bool> {
-        const PATIENCE: Duration = Duration::from_secs(120);
+        const TIMEOUT: Duration = Duration::from_secs(120);
         let begun = Instant::now();
         let state = |player: &Self| {
             let gate = player.gate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,7 +204,7 @@ impl Player {
         loop {
             self.messages.hear()?;
             let (now, seen, fault) = state(self);
-            if fault || self.messages.ended || begun.elapsed() > PATIENCE {
+            if fault || self.messages.ended || begun.elapsed() > TIMEOUT {
                 return Ok(false);
             }
             if now == State::Playing && seen > 0 || stop::asked().is_some() {

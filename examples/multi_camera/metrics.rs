@@ -23,7 +23,7 @@ use crate::camera::{Camera, Condition};
 const REQUEST: usize = 8 << 10;
 
 /// For a request to come and the answer to go.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 type Real = Gauge<f64, AtomicU64>;
 
@@ -55,8 +55,8 @@ pub(crate) fn serve(port: u16, cameras: Vec<Arc<Camera>>) -> Result<(), String> 
 }
 
 fn answer(mut stream: TcpStream, cameras: &[Arc<Camera>]) -> io::Result<()> {
-    let end = Instant::now() + PATIENCE;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let end = Instant::now() + TIMEOUT;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let mut request = Vec::new();
     while !request.windows(4).any(|it| it == b"\r\n\r\n") && request.len() < REQUEST {
         let left = end.saturating_duration_since(Instant::now());

@@ -4,7 +4,7 @@
 //! cargo run --profile fuzz -p fuzz -- [--target model|metas|caps|journal|all] [--seconds N] [--seed N] [--runs N]
 //! ```
 //!
-//! Runs on stable Rust. A run that panics, computes longer than [`PATIENCE`] or makes the process larger than
+//! Runs on stable Rust. A run that panics, computes longer than [`TIMEOUT`] or makes the process larger than
 //! [`LARGEST`] ends it with the seed that does so again: `--target T --seed N --runs 1`.
 
 mod caps;
@@ -22,7 +22,7 @@ use journal::{failure, timecode};
 use random::Random;
 
 /// Longest that one run may compute: they take milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that one run may take: on a busy machine a process waits for its turn.
 const LONGEST: Duration = Duration::from_secs(600);
 /// Most memory that the process may have had, in bytes.
@@ -103,7 +103,7 @@ fn watch() -> ! {
             (run, began, computed) = (now, Instant::now(), main_computed());
             continue;
         }
-        if main_computed().saturating_sub(computed) > PATIENCE || began.elapsed() > LONGEST {
+        if main_computed().saturating_sub(computed) > TIMEOUT || began.elapsed() > LONGEST {
             eprintln!("seed {} does not end", SEED.load(Ordering::Relaxed));
             std::process::abort();
         }

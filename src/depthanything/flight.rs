@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use gst_video::VideoInfo;
 
+use super::job::{Job, pack};
 use super::packing::Packer;
-use super::stream::{Job, pack};
 use super::worker::Landed;
 use crate::depth_meta::DepthMeta;
 use crate::engine::shared::Shared;

@@ -4,11 +4,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gst::prelude::*;
-use gst::subclass::prelude::*;
+use gst_base::prelude::*;
 use gst_video::VideoInterlaceMode;
 use gst_video::prelude::*;
-
-use super::imp::DepthAnything;
 
 /// Elements that are looked at on the way up the pipeline.
 const FARTHEST: usize = 64;
@@ -26,22 +24,24 @@ impl Hints {
         self.orientation.store(false, Ordering::Relaxed);
         self.combed.store(false, Ordering::Relaxed);
     }
-}
 
-impl DepthAnything {
-    /// Says that the frames do not stand upright, by their tags, unless an element upstream turns them.
-    pub(super) fn check_orientation(&self, tags: &gst::TagListRef) {
+    /// Says that the frames of `element` do not stand upright, by their tags, unless an element upstream turns them.
+    pub(super) fn check_orientation(
+        &self,
+        element: &gst_base::BaseTransform,
+        tags: &gst::TagListRef,
+    ) {
         let Some(tag) = tags.get::<gst::tags::ImageOrientation>() else {
             return;
         };
         if matches!(tag.get(), "rotate-0" | "auto")
-            || is_turned(self.obj().sink_pad())
-            || self.hints.orientation.swap(true, Ordering::Relaxed)
+            || is_turned(element.sink_pad())
+            || self.orientation.swap(true, Ordering::Relaxed)
         {
             return;
         }
-        gst::element_imp_warning!(
-            self,
+        gst::element_warning!(
+            element,
             gst::StreamError::Format,
             (
                 "the video is tagged {}: it is not upright, which makes its depth worse. \
@@ -51,8 +51,13 @@ impl DepthAnything {
         );
     }
 
-    /// Says that a frame is made of two fields, which were taken at different times.
-    pub(super) fn check_fields(&self, mode: Option<VideoInterlaceMode>, frame: &gst::BufferRef) {
+    /// Says that a frame of `element` is made of two fields, which were taken at different times.
+    pub(super) fn check_fields(
+        &self,
+        element: &gst_base::BaseTransform,
+        mode: Option<VideoInterlaceMode>,
+        frame: &gst::BufferRef,
+    ) {
         let is_combed = match mode {
             Some(VideoInterlaceMode::Interleaved) => true,
             Some(VideoInterlaceMode::Mixed) => frame
@@ -60,9 +65,9 @@ impl DepthAnything {
                 .contains(gst_video::VideoBufferFlags::INTERLACED),
             _ => false,
         };
-        if is_combed && !self.hints.combed.swap(true, Ordering::Relaxed) {
-            gst::element_imp_warning!(
-                self,
+        if is_combed && !self.combed.swap(true, Ordering::Relaxed) {
+            gst::element_warning!(
+                element,
                 gst::StreamError::Format,
                 ("the video is interlaced: what moves is combed, and its depth is too. Put `deinterlace` before \
                      depthanything")

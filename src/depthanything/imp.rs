@@ -13,12 +13,15 @@ use gst_video::subclass::prelude::*;
 use super::errors::ToMessage;
 use super::gaps::{Gaps, Stamp};
 use super::hints::Hints;
+use super::job::Moment;
 use super::live::Live;
 use super::metas::{self, Infos};
+use super::plan::Asked;
 use super::settings::{self, Changes, Settings};
 use super::starting::Starting;
 use super::stats::Stats;
-use super::stream::{Asked, Moment, Stream, Warning};
+use super::stream::Stream;
+use super::warning::Warning;
 use super::worker::Worker;
 use super::{CAT, caps};
 use crate::engine::{self, shared::Interrupt};
@@ -268,7 +271,9 @@ impl BaseTransformImpl for DepthAnything {
                 lock(&self.gaps).restart();
                 self.with_stream(|stream| stream.joints().elsewhere());
             }
-            gst::EventView::Tag(tag) => self.check_orientation(tag.tag()),
+            gst::EventView::Tag(tag) => self
+                .hints
+                .check_orientation(self.obj().upcast_ref(), tag.tag()),
             _ => {}
         }
         self.parent_sink_event(event)
@@ -316,7 +321,8 @@ impl BaseTransformImpl for DepthAnything {
         let mode = lock(&self.infos)
             .as_ref()
             .map(|infos| infos.frame.interlace_mode());
-        self.check_fields(mode, &inbuf);
+        self.hints
+            .check_fields(self.obj().upcast_ref(), mode, &inbuf);
         self.parent_submit_input_buffer(is_discont, inbuf)
     }
 

@@ -7,9 +7,9 @@ use gst::prelude::*;
 use gst_base::prelude::*;
 
 use super::CAT;
+use super::job::Moment;
 use super::latency::Latency;
 use super::pacing::{Hurry, Pacer, Verdict, Waiting};
-use super::stream::Moment;
 use super::worker::{Arrival, Judgement, Room};
 use crate::sync::lock;
 

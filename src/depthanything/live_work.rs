@@ -9,7 +9,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
 use super::imp::DepthAnything;
-use super::stream::Moment;
+use super::job::Moment;
 use super::worker::{Arrival, Depth, Handler, Judgement};
 use crate::sync::lock;
 

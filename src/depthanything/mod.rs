@@ -63,6 +63,7 @@ mod hints;
  */
 mod imp;
 mod intake;
+mod job;
 mod joints;
 mod latency;
 mod live;
@@ -79,6 +80,7 @@ mod settings;
 mod starting;
 mod stats;
 mod stream;
+mod warning;
 mod worker;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {

@@ -6,7 +6,7 @@ use gst_video::VideoInfo;
 
 use super::settings::LiveSettings;
 use crate::engine::network::{Description, InputSize};
-use crate::engine::planner::{CostModel, Planner, Rung};
+use crate::engine::planner::{CostModel, Level, Planner};
 use crate::error::Error;
 use crate::geometry::{Size, network_size};
 
@@ -40,27 +40,27 @@ impl Plan {
         live: &LiveSettings,
     ) -> Result<Self, Error> {
         let patch = description.patch.max(1);
-        let rung = |resolution| {
+        let level = |resolution| {
             let size = size_for(description, info, resolution)?;
-            Ok(Rung {
+            Ok(Level {
                 resolution,
                 size,
                 tokens: tokens(size, patch),
             })
         };
-        let top = rung(live.resolution)?;
+        let top = level(live.resolution)?;
         let floor = match live.min_resolution {
             0 => live.resolution,
             least => least.min(live.resolution),
         };
-        let mut rungs = vec![top];
+        let mut levels = vec![top];
         if description.input_size == InputSize::Any {
             // want of memory may ask for less than any that time asks for
             let below = (1..live.resolution.div_ceil(patch)).map(|patches| patches * patch);
-            rungs.extend(below.filter_map(|resolution| rung(resolution).ok()));
-            rungs.retain(|rung| rung.tokens <= top.tokens);
+            levels.extend(below.filter_map(|resolution| level(resolution).ok()));
+            levels.retain(|level| level.tokens <= top.tokens);
         }
-        let planner = Planner::new(rungs, CostModel::default());
+        let planner = Planner::new(levels, CostModel::default());
         let mut plan = Self {
             planner: planner.ok_or_else(|| Error::Frame {
                 reason: "there is no size for it".into(),
@@ -77,7 +77,7 @@ impl Plan {
 
     /// What the network is to see.
     pub(super) fn size(&self) -> Size {
-        self.planner.rung().size
+        self.planner.level().size
     }
 
     /// Time has a say, and nothing is known of it yet.
@@ -86,35 +86,35 @@ impl Plan {
     }
 
     /// The same with its resolution and tokens.
-    pub(super) fn rung(&self) -> Rung {
-        self.planner.rung()
+    pub(super) fn level(&self) -> Level {
+        self.planner.level()
     }
 
     /// Sizes that the network can be tried at, from the smallest, up to the one asked for.
-    pub(super) fn rungs(&self) -> &[Rung] {
+    pub(super) fn levels(&self) -> &[Level] {
         self.from(self.patch * LEAST_PATCHES)
     }
 
     /// The smallest that may be taken to stay in memory.
-    pub(super) fn smallest_in_memory(&self, live: &LiveSettings) -> Rung {
+    pub(super) fn smallest_in_memory(&self, live: &LiveSettings) -> Level {
         let floor = match live.min_resolution {
             0 => self.patch * LEAST_PATCHES,
             _ => self.floor,
         };
-        self.from(floor).first().copied().unwrap_or(self.rung())
+        self.from(floor).first().copied().unwrap_or(self.level())
     }
 
-    fn from(&self, resolution: u32) -> &[Rung] {
-        let rungs = self.planner.rungs();
-        let first = rungs.partition_point(|rung| rung.resolution < resolution);
-        &rungs[first.min(rungs.len() - 1)..]
+    fn from(&self, resolution: u32) -> &[Level] {
+        let levels = self.planner.levels();
+        let first = levels.partition_point(|level| level.resolution < resolution);
+        &levels[first.min(levels.len() - 1)..]
     }
 
     /// The smallest size that is taken to save time.
-    pub(super) fn smallest(&self) -> Rung {
-        let mut rungs = self.planner.rungs().iter();
-        let found = rungs.find(|rung| rung.resolution >= self.floor);
-        *found.unwrap_or(&self.planner.rung())
+    pub(super) fn smallest(&self) -> Level {
+        let mut levels = self.planner.levels().iter();
+        let found = levels.find(|level| level.resolution >= self.floor);
+        *found.unwrap_or(&self.planner.level())
     }
 
     /// Tokens of a size.
@@ -137,7 +137,7 @@ impl Plan {
         self.latest = Some((tokens, time));
         self.planner
             .calibrate(tokens, time, CostModel::default())
-            .map(|rung| rung.size)
+            .map(|level| level.size)
     }
 
     /// Goes on from `other`, which was for the same network.
@@ -148,11 +148,13 @@ impl Plan {
 
     /// Takes how long a frame took and whether it came late. `Some`: take this size from now on.
     pub(super) fn observe(&mut self, time: Duration, late: bool, now: Duration) -> Option<Size> {
-        self.latest = Some((self.planner.rung().tokens, time));
+        self.latest = Some((self.planner.level().tokens, time));
         if !self.adapts {
             return None;
         }
-        self.planner.observe(time, late, now).map(|rung| rung.size)
+        self.planner
+            .observe(time, late, now)
+            .map(|level| level.size)
     }
 
     /// Nothing above `tokens` fits in memory.
@@ -162,7 +164,7 @@ impl Plan {
 
     /// The present size does not fit in memory. False: there is none below it.
     pub(super) fn shrink(&mut self) -> bool {
-        let tokens = self.planner.rung().tokens as f64 * SHRINK;
+        let tokens = self.planner.level().tokens as f64 * SHRINK;
         self.planner.limit(tokens as usize).is_some()
     }
 }
@@ -187,5 +189,27 @@ fn size_for(description: &Description, info: &VideoInfo, resolution: u32) -> Res
                 reason: error.to_string(),
             })
         }
+    }
+}
+
+/// The properties that choose the size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Asked {
+    pub(super) resolution: u32,
+    pub(super) min_resolution: u32,
+}
+
+impl Asked {
+    /// Of `live`.
+    pub(super) fn of(live: &LiveSettings) -> Self {
+        Self {
+            resolution: live.resolution,
+            min_resolution: live.min_resolution,
+        }
+    }
+
+    /// `min-resolution` asks for more than `resolution` allows.
+    pub(super) fn floor_is_above(self) -> bool {
+        self.min_resolution > self.resolution
     }
 }

@@ -11,11 +11,13 @@ use gst_base::subclass::prelude::*;
 
 use super::errors::ToMessage;
 use super::imp::{DepthAnything, Pending};
+use super::job::{Moment, Span};
 use super::live_work::LiveWork;
 use super::messages::{self, EngineNews, Reason};
 use super::settings::{LiveSettings, LoadSettings};
 use super::starting::Starting;
-use super::stream::{Compilation, Moment, Report, Span, Stream, Warning};
+use super::stream::{Compilation, Report, Stream};
+use super::warning::Warning;
 use super::worker::{Arrival, Handler};
 use super::{CAT, loading};
 use crate::engine::ep::short_name;
@@ -150,7 +152,7 @@ impl DepthAnything {
             let mut stats = lock(&self.stats);
             stats.provider.clone_from(&network.description().provider);
             stats.precision.clone_from(&network.description().precision);
-            stats.census = network.census();
+            stats.stream_count = network.stream_count();
         }
         *lock(&self.interrupt) = Some(interrupt);
         *lock(&self.stream) = Some(stream);

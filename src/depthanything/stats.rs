@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::live::Age;
-use crate::engine::shared::Census;
+use crate::engine::shared::StreamCount;
 use crate::geometry::Size;
 
 /// Durations that percentiles are taken of.
@@ -105,7 +105,7 @@ pub(super) struct Stats {
     /// Of all the rest: frame to tensor and depth map to frame.
     pub(super) convert_time: Durations,
     /// Who shares the network.
-    pub(super) census: Census,
+    pub(super) stream_count: StreamCount,
 }
 
 impl Stats {
@@ -133,7 +133,7 @@ impl Stats {
             .field("convert-time-p99", nanoseconds(&self.convert_time, 99))
             .field(
                 "shared-by",
-                u32::try_from(self.census.streams()).unwrap_or(u32::MAX),
+                u32::try_from(self.stream_count.get()).unwrap_or(u32::MAX),
             )
             .build()
     }

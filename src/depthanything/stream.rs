@@ -13,34 +13,31 @@ use gst_video::VideoInfo;
 
 use super::flight::Flight;
 use super::intake::Intake;
+use super::job::{Job, Moment, Span, pack};
 use super::joints::Joints;
 use super::messages::Reason;
-use super::metas;
 use super::packing::Packer;
-use super::plan::Plan;
+use super::plan::{Asked, Plan};
 use super::settings::{LiveSettings, LoadSettings};
+use super::warning::Warning;
 use super::worker::Landed;
 use crate::depth_meta::DepthMeta;
 use crate::engine::network::Readiness;
 use crate::engine::planner::available;
-use crate::engine::shared::{Request, Shared, Timing};
+use crate::engine::shared::{Request, Shared};
 use crate::error::Error;
 use crate::frame::Guide;
 use crate::geometry::Size;
-use crate::mapping::{readable, writable};
+use crate::mapping::readable;
 use crate::range::{Compared, CutDetector, Joint};
 use crate::sync::lock;
 
 use compilation::Watch;
 pub(super) use compilation::{Compilation, Tell};
 use memory::Limit;
-pub(super) use sizes::Warning;
 
 /// The longest that a frame lets other streams go first.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Start and end of a frame in stream time, where they are known.
-pub(super) type Span = [Option<gst::ClockTime>; 2];
+const LONGEST_SLACK: Duration = Duration::from_secs(1);
 
 /// A network and the frames that run through it.
 pub(super) struct Stream {
@@ -89,7 +86,7 @@ struct Format {
     /// Why the plan's size is another than what the network sees, while it is being made ready.
     pending: Option<Reason>,
     /// How long a frame may wait for other streams of the network.
-    patience: Duration,
+    slack: Duration,
     intake: Intake,
 }
 
@@ -110,63 +107,6 @@ impl Format {
         self.intake.resize(size).ok()?;
         Some((size, self.pending.take().unwrap_or(Reason::Load)))
     }
-}
-
-/// The properties that choose the size.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Asked {
-    pub(super) resolution: u32,
-    pub(super) min_resolution: u32,
-}
-
-impl Asked {
-    /// Of `live`.
-    pub(super) fn of(live: &LiveSettings) -> Self {
-        Self {
-            resolution: live.resolution,
-            min_resolution: live.min_resolution,
-        }
-    }
-
-    /// `min-resolution` asks for more than `resolution` allows.
-    pub(super) fn floor_is_above(self) -> bool {
-        self.min_resolution > self.resolution
-    }
-}
-
-/// What the clock says to a frame.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Moment {
-    /// The frame's running time in nanoseconds, where it is known.
-    pub(super) time: Option<i64>,
-    /// Time between two frames, where somebody waits for them.
-    pub(super) pace: Option<Duration>,
-    /// It comes late, if not too late.
-    pub(super) late: bool,
-    /// It comes too late to be worth more than the depth before.
-    pub(super) hurried: bool,
-}
-
-/// A frame under way.
-pub(super) struct Job {
-    pub(super) request: Request,
-    /// What leads its depth to the edges of the picture; empty where that is not asked for.
-    guide: Guide,
-    live: LiveSettings,
-    begun: Instant,
-    moment: Moment,
-    pub(super) repeated: bool,
-    /// How it joins on to the frame before,
-    joint: Joint,
-    /// and what its picture is to that one's, if it is not repeated.
-    compared: Compared,
-    pub(super) timing: Option<Timing>,
-    /// Time that reading the frame took.
-    reading: Duration,
-    /// Time that writing its depth took.
-    writing: Duration,
-    steps: Vec<(Size, Reason)>,
-    warning: Option<Warning>,
 }
 
 /// What became of a frame.
@@ -341,7 +281,7 @@ impl Stream {
             refused: None,
             plan,
             pending: None,
-            patience: patience(frame.fps()),
+            slack: slack(frame.fps()),
             intake,
         });
         Ok(negotiated)
@@ -383,7 +323,7 @@ impl Stream {
                 }
                 job.warning = Some(Warning::Memory(error));
             }
-            let due = job.begun + self.patience();
+            let due = job.begun + self.slack();
             match self.network.run(&mut job.request, due) {
                 Ok(Some(timing)) => {
                     job.timing = Some(timing);
@@ -523,7 +463,7 @@ impl Stream {
         let mut total = job.begun.elapsed();
         if let others @ 1.. = u32::try_from(self.in_flight - 1).unwrap_or(0) {
             // without what is downstream, and a source that stops, which hold up frames in flight too
-            let each = pace.max(job.moment.pace.unwrap_or(LONGEST_PATIENCE));
+            let each = pace.max(job.moment.pace.unwrap_or(LONGEST_SLACK));
             let network = job
                 .timing
                 .map_or(Duration::ZERO, |timing| timing.waited + timing.inference);
@@ -542,47 +482,20 @@ impl Stream {
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn slack(&self) -> Duration {
         self.format
             .as_ref()
-            .map_or(LONGEST_PATIENCE, |format| format.patience)
+            .map_or(LONGEST_SLACK, |format| format.slack)
     }
-}
-
-/// Lays a frame's depth, or the one before, on its depth frame.
-pub(super) fn pack(
-    packer: &mut Packer,
-    job: &mut Job,
-    depth_frame: &mut gst::BufferRef,
-    info: &VideoInfo,
-) -> Result<(DepthMeta, u64), Error> {
-    let start = Instant::now();
-    if !job.repeated {
-        let compared = std::mem::take(&mut job.compared);
-        packer.take(&mut job.request, &mut job.guide, compared, &job.live);
-        if job.warning.is_none()
-            && let Some(saturation) = packer.saturation()
-        {
-            job.warning = Some(Warning::Saturation(saturation));
-        }
-    }
-    let mut frame = writable(depth_frame, info, "depth")?;
-    let packed = packer.write(&mut frame, &job.live, job.repeated);
-    drop(frame);
-    if let Ok((meta, _)) = &packed {
-        metas::describe_regions(depth_frame, info, meta);
-    }
-    job.writing = start.elapsed();
-    packed
 }
 
 /// The time between two frames, within reason. What is due sooner goes first, so a slow stream lets a fast one
 /// pass, but not for ever.
-fn patience(rate: gst::Fraction) -> Duration {
+fn slack(rate: gst::Fraction) -> Duration {
     let interval = f64::from(rate.denom()) / f64::from(rate.numer());
     Duration::try_from_secs_f64(interval)
-        .unwrap_or(LONGEST_PATIENCE)
-        .clamp(Duration::from_millis(1), LONGEST_PATIENCE)
+        .unwrap_or(LONGEST_SLACK)
+        .clamp(Duration::from_millis(1), LONGEST_SLACK)
 }
 
 fn not_negotiated() -> Error {

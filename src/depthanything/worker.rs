@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::stream::{Moment, Span};
+use super::job::{Moment, Span};
 use crate::panics::caught;
 use crate::sync::lock;
 

@@ -17,7 +17,7 @@ use crate::geometry::Size;
 /// What is left of builds that were killed goes after this long.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long another process may build before this one builds for itself.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// All that decides what a compiled engine is.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ pub(super) struct Places<'a> {
 pub(super) struct Cache {
     /// Where this user's own folder of engines is, or is to be. `None`: there is no place for one.
     base: Option<PathBuf>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Cache {
@@ -96,7 +96,7 @@ impl Cache {
                 || user_cache(|name| std::env::var_os(name).map(PathBuf::from)),
                 |folder| Some(folder.to_owned()),
             ),
-            patience: PATIENCE,
+            timeout: TIMEOUT,
         }
     }
 
@@ -149,7 +149,7 @@ impl Cache {
             return Ok((found, Kept::Found));
         }
         fs::create_dir_all(&timing).map_err(io("make a folder"))?;
-        let _lock = private::lock(&root, self.patience).map_err(io("lock a file"))?;
+        let _lock = private::lock(&root, self.timeout).map_err(io("lock a file"))?;
         // while this one waited, another may have built it, or set it aside and built it again
         if is_whole() {
             if let Ok(found) = build(Some(places(&home))) {

@@ -26,11 +26,11 @@ const RECENT: usize = 5;
 /// Frames that must have gone by at a size before its times count: the first runs at a size are slow.
 const SETTLE: usize = 2;
 /// How long all must be well before a larger size is tried.
-const PATIENCE: Duration = Duration::from_secs(2);
+const HOLD: Duration = Duration::from_secs(2);
 /// A larger size that had to be left again within this time was a mistake.
 const REGRET: Duration = Duration::from_secs(20);
-/// Each mistake doubles the patience, up to this.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
+/// Each mistake doubles that time, up to this.
+const LONGEST_HOLD: Duration = Duration::from_secs(120);
 
 /// Frames in a row that came late although the element itself is quick enough, after which it makes room for whatever
 /// holds them up: a decoder, another process.
@@ -38,7 +38,7 @@ const LATE: usize = 8;
 
 /// One size that the network can run at.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rung {
+pub struct Level {
     /// The test-time resolution, in pixels.
     pub resolution: u32,
     /// What the network sees.
@@ -71,18 +71,18 @@ impl CostModel {
     }
 }
 
-/// Chooses the rung.
+/// Chooses the level.
 #[derive(Debug)]
 pub struct Planner {
     /// From the smallest to the largest.
-    rungs: Vec<Rung>,
+    levels: Vec<Level>,
     costs: Vec<f64>,
     current: usize,
     /// Time that a frame may take; `None`: as long as it likes.
     budget: Option<Duration>,
-    /// Seconds a unit of cost of the latest frames at this rung.
+    /// Seconds a unit of cost of the latest frames at this level.
     recent: VecDeque<f64>,
-    /// Frames at this rung.
+    /// Frames at this level.
     frames: usize,
     /// Nothing below this for want of time.
     floor: usize,
@@ -92,20 +92,23 @@ pub struct Planner {
     late: usize,
     /// Since when a larger size would fit.
     well_since: Option<Duration>,
-    patience: Duration,
+    hold: Duration,
     /// When it last went up.
     went_up: Option<Duration>,
 }
 
 impl Planner {
-    /// Begins at the largest of `rungs`, which must not be empty.
-    pub fn new(mut rungs: Vec<Rung>, model: CostModel) -> Option<Self> {
-        rungs.sort_by_key(|rung| rung.tokens);
-        rungs.dedup_by_key(|rung| rung.tokens);
-        let current = rungs.len().checked_sub(1)?;
+    /// Begins at the largest of `levels`, which must not be empty.
+    pub fn new(mut levels: Vec<Level>, model: CostModel) -> Option<Self> {
+        levels.sort_by_key(|level| level.tokens);
+        levels.dedup_by_key(|level| level.tokens);
+        let current = levels.len().checked_sub(1)?;
         Some(Self {
-            costs: rungs.iter().map(|rung| model.cost(rung.tokens)).collect(),
-            rungs,
+            costs: levels
+                .iter()
+                .map(|level| model.cost(level.tokens))
+                .collect(),
+            levels,
             current,
             floor: 0,
             ceiling: current,
@@ -114,14 +117,14 @@ impl Planner {
             recent: VecDeque::with_capacity(RECENT),
             frames: 0,
             well_since: None,
-            patience: PATIENCE,
+            hold: HOLD,
             went_up: None,
         })
     }
 
     /// The size to run at.
-    pub fn rung(&self) -> Rung {
-        self.rungs[self.current]
+    pub fn level(&self) -> Level {
+        self.levels[self.current]
     }
 
     /// The time between two frames of the stream; `None` where there is none to keep to. True: that is news.
@@ -142,20 +145,20 @@ impl Planner {
     /// Time is no reason to go below this resolution.
     pub fn set_floor(&mut self, resolution: u32) {
         let found = self
-            .rungs
+            .levels
             .iter()
-            .position(|rung| rung.resolution >= resolution);
-        self.floor = found.unwrap_or(self.rungs.len() - 1);
+            .position(|level| level.resolution >= resolution);
+        self.floor = found.unwrap_or(self.levels.len() - 1);
     }
 
     /// All sizes, from the smallest.
-    pub fn rungs(&self) -> &[Rung] {
-        &self.rungs
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
     }
 
     /// Jumps to the largest size that fits the time, given that a run at `tokens` takes `time`. `Some`: run at this from
     /// now on.
-    pub fn calibrate(&mut self, tokens: usize, time: Duration, model: CostModel) -> Option<Rung> {
+    pub fn calibrate(&mut self, tokens: usize, time: Duration, model: CostModel) -> Option<Level> {
         let budget = self.budget?.as_secs_f64() * ROOM;
         let unit = time.as_secs_f64() / model.cost(tokens);
         let fits = self.costs[..=self.ceiling]
@@ -166,15 +169,15 @@ impl Planner {
     }
 
     /// Nothing above `tokens` from here on, for want of memory. `Some`: run at this from now on.
-    pub fn limit(&mut self, tokens: usize) -> Option<Rung> {
-        let fits = self.rungs.iter().rposition(|rung| rung.tokens <= tokens);
+    pub fn limit(&mut self, tokens: usize) -> Option<Level> {
+        let fits = self.levels.iter().rposition(|level| level.tokens <= tokens);
         self.ceiling = fits.unwrap_or(0);
         (self.current > self.ceiling).then(|| self.go_to(self.ceiling))
     }
 
-    /// Takes the time in the element of a frame that ran at [`Self::rung`], and whether it came late, at `now` on any
+    /// Takes the time in the element of a frame that ran at [`Self::level`], and whether it came late, at `now` on any
     /// clock. `Some`: run at this from now on.
-    pub fn observe(&mut self, time: Duration, late: bool, now: Duration) -> Option<Rung> {
+    pub fn observe(&mut self, time: Duration, late: bool, now: Duration) -> Option<Level> {
         let budget = self.budget?.as_secs_f64();
         self.frames += 1;
         if self.frames <= SETTLE {
@@ -205,13 +208,13 @@ impl Planner {
     }
 
     /// To the largest size that fits, at once.
-    fn go_down(&mut self, unit: f64, budget: f64, now: Duration) -> Option<Rung> {
+    fn go_down(&mut self, unit: f64, budget: f64, now: Duration) -> Option<Level> {
         self.well_since = None;
         if self
             .went_up
             .is_some_and(|up| now.saturating_sub(up) < REGRET)
         {
-            self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
+            self.hold = (self.hold * 2).min(LONGEST_HOLD);
         }
         let below = &self.costs[..self.current];
         let fits = below.iter().rposition(|cost| unit * cost <= budget * ROOM);
@@ -224,14 +227,14 @@ impl Planner {
     }
 
     /// One step at a time, once the slowest of the recent frames says that there has been room for long.
-    fn maybe_go_up(&mut self, budget: f64, now: Duration) -> Option<Rung> {
+    fn maybe_go_up(&mut self, budget: f64, now: Duration) -> Option<Level> {
         if self
             .went_up
             .is_some_and(|up| now.saturating_sub(up) >= REGRET)
         {
             // it was right to go up
             self.went_up = None;
-            self.patience = (self.patience / 2).max(PATIENCE);
+            self.hold = (self.hold / 2).max(HOLD);
         }
         let slowest = self.recent.iter().copied().fold(0.0, f64::max);
         let next = self.current + 1;
@@ -244,20 +247,20 @@ impl Planner {
             return None;
         }
         let since = *self.well_since.get_or_insert(now);
-        if now.saturating_sub(since) < self.patience {
+        if now.saturating_sub(since) < self.hold {
             return None;
         }
         self.went_up = Some(now);
         Some(self.go_to(next))
     }
 
-    fn go_to(&mut self, rung: usize) -> Rung {
-        self.current = rung;
+    fn go_to(&mut self, level: usize) -> Level {
+        self.current = level;
         self.recent.clear();
         self.frames = 0;
         self.late = 0;
         self.well_since = None;
-        self.rungs[rung]
+        self.levels[level]
     }
 
     fn median(&self) -> f64 {
@@ -272,9 +275,9 @@ mod tests {
     use super::*;
 
     /// 16:9, from 140 to 518 in steps of 14, as `resolution=518 min-resolution=140` has them.
-    fn ladder() -> Vec<Rung> {
+    fn ladder() -> Vec<Level> {
         (10..=37)
-            .map(|patches: u32| Rung {
+            .map(|patches: u32| Level {
                 resolution: 14 * patches,
                 size: Size::new(14 * (patches * 16).div_ceil(9), 14 * patches),
                 tokens: (patches * (patches * 16).div_ceil(9)) as usize,
@@ -313,14 +316,14 @@ mod tests {
         }
 
         /// Runs a frame on a machine that does 518 in `seconds_at_518`; gives its time and the step.
-        fn frame(&mut self, seconds_at_518: f64, noise: f64) -> (f64, Option<Rung>) {
+        fn frame(&mut self, seconds_at_518: f64, noise: f64) -> (f64, Option<Level>) {
             // the machine does not follow the planner's model: attention weighs more
             let true_cost = |tokens: usize| {
                 let tokens = tokens as f64;
                 tokens * (1.0 + tokens / 4000.0)
             };
             let largest = ladder().last().unwrap().tokens;
-            let share = true_cost(self.planner.rung().tokens) / true_cost(largest);
+            let share = true_cost(self.planner.level().tokens) / true_cost(largest);
             let spread = 1.0 + noise * (2.0 * self.uniform() - 1.0);
             let time = seconds_at_518 * share * spread;
             self.now += self.interval.max(time);
@@ -345,7 +348,7 @@ mod tests {
             let now = Duration::from_secs(second);
             assert_eq!(planner.observe(Duration::from_secs(9), false, now), None);
         }
-        assert_eq!(planner.rung().resolution, 518);
+        assert_eq!(planner.level().resolution, 518);
     }
 
     #[test]
@@ -356,10 +359,10 @@ mod tests {
         }
         for _ in 0..200 {
             let (time, _) = simulation.frame(0.7, 0.1);
-            assert!(time < 0.1, "{time} at {:?}", simulation.planner.rung());
+            assert!(time < 0.1, "{time} at {:?}", simulation.planner.level());
         }
         // and not at less than it could
-        assert!(simulation.planner.rung().resolution >= 168);
+        assert!(simulation.planner.level().resolution >= 168);
     }
 
     #[test]
@@ -368,7 +371,7 @@ mod tests {
         while simulation.now < 60.0 {
             simulation.frame(0.3, 0.05);
         }
-        let before = simulation.planner.rung().resolution;
+        let before = simulation.planner.level().resolution;
         let start = simulation.now;
         let mut settled = None;
         while simulation.now < start + 30.0 {
@@ -378,12 +381,12 @@ mod tests {
             }
         }
         assert!(settled.is_some_and(|after| after <= 1.0), "{settled:?}");
-        assert!(simulation.planner.rung().resolution < before);
+        assert!(simulation.planner.level().resolution < before);
         let start = simulation.now;
         while simulation.now < start + 120.0 {
             simulation.frame(0.3, 0.05);
         }
-        assert!(simulation.planner.rung().resolution >= before - 14);
+        assert!(simulation.planner.level().resolution >= before - 14);
     }
 
     #[test]
@@ -408,12 +411,12 @@ mod tests {
         while simulation.now < 120.0 {
             simulation.frame(0.4, 0.02);
         }
-        let before = simulation.planner.rung();
+        let before = simulation.planner.level();
         for frame in 0..2000 {
             let seconds = if frame % 25 == 0 { 1.6 } else { 0.4 };
             let (_, step) = simulation.frame(seconds, 0.02);
             assert!(
-                step.is_none_or(|rung| rung.tokens > before.tokens),
+                step.is_none_or(|level| level.tokens > before.tokens),
                 "{step:?}"
             );
         }
@@ -440,7 +443,7 @@ mod tests {
     #[test]
     fn one_run_tells_where_to_begin() {
         let mut planner = Planner::new(ladder(), CostModel::default()).unwrap();
-        let smallest = planner.rungs()[0];
+        let smallest = planner.levels()[0];
         let time = Duration::from_millis(20);
         assert_eq!(
             planner.calibrate(smallest.tokens, time, CostModel::default()),
@@ -448,9 +451,9 @@ mod tests {
             "a stream without a pace stays at the top"
         );
         planner.set_frame_interval(Some(Duration::from_millis(100)));
-        let rung = planner.calibrate(smallest.tokens, time, CostModel::default());
-        let rung = rung.unwrap();
-        let expected = 20.0 * CostModel::default().cost(rung.tokens)
+        let level = planner.calibrate(smallest.tokens, time, CostModel::default());
+        let level = level.unwrap();
+        let expected = 20.0 * CostModel::default().cost(level.tokens)
             / CostModel::default().cost(smallest.tokens);
         assert!(expected <= 68.0 && expected > 50.0, "{expected} ms");
     }
@@ -459,12 +462,12 @@ mod tests {
     fn memory_is_a_ceiling() {
         let mut simulation = Simulation::new(1.0);
         let limit = ladder()[12];
-        let rung = simulation.planner.limit(limit.tokens);
-        assert_eq!(rung, Some(limit));
+        let level = simulation.planner.limit(limit.tokens);
+        assert_eq!(level, Some(limit));
         while simulation.now < 300.0 {
             simulation.frame(0.01, 0.1);
         }
-        assert_eq!(simulation.planner.rung(), limit);
+        assert_eq!(simulation.planner.level(), limit);
     }
 
     #[test]
@@ -473,18 +476,18 @@ mod tests {
         while simulation.now < 60.0 {
             simulation.frame(0.4, 0.05);
         }
-        let before = simulation.planner.rung();
+        let before = simulation.planner.level();
         for _ in 0..LATE + SETTLE {
             simulation.late = true;
             simulation.frame(0.4, 0.05);
         }
-        let after = simulation.planner.rung();
+        let after = simulation.planner.level();
         assert!(after.tokens < before.tokens);
         simulation.late = false;
         let end = simulation.now + 120.0;
         while simulation.now < end {
             simulation.frame(0.4, 0.05);
         }
-        assert!(simulation.planner.rung().tokens >= before.tokens);
+        assert!(simulation.planner.level().tokens >= before.tokens);
     }
 }

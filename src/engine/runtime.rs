@@ -23,6 +23,7 @@ mod library;
 mod log;
 mod probe;
 mod search;
+mod version;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::error::{Error, RuntimeCandidate};
 
 pub(super) use log::capture;
 pub use log::{LogHook, LogLevel, set_log_hook};
-pub use probe::{MINIMUM, Version};
+pub use version::{MINIMUM, Version};
 
 /// The loaded ONNX Runtime.
 #[derive(Debug)]

@@ -171,8 +171,8 @@ impl Shared {
     }
 
     /// Counts the streams that share the network, for as long as one does.
-    pub fn census(&self) -> Census {
-        Census(Arc::downgrade(&self.engine))
+    pub fn stream_count(&self) -> StreamCount {
+        StreamCount(Arc::downgrade(&self.engine))
     }
 
     /// Ends waits for the network from another thread.
@@ -270,7 +270,7 @@ impl Interrupt {
 
 /// Counts the streams of a network without keeping it.
 #[derive(Debug, Clone, Default)]
-pub struct Census(Weak<Engine>);
+pub struct StreamCount(Weak<Engine>);
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -280,9 +280,9 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-impl Census {
+impl StreamCount {
     /// Streams that share the network now.
-    pub fn streams(&self) -> usize {
+    pub fn get(&self) -> usize {
         self.0
             .upgrade()
             .map_or(0, |engine| engine.streams.load(Ordering::Relaxed))

@@ -36,7 +36,7 @@ struct Sizes {
     compile: Box<Compile>,
     slots: Mutex<Slots>,
     /// Rings when a size is compiled, and when a run is cancelled.
-    bell: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -92,7 +92,7 @@ impl SizedNetwork {
                     by_size: HashMap::from([(size, slot)]),
                     ..Slots::default()
                 }),
-                bell: Condvar::new(),
+                changed: Condvar::new(),
             }),
         }
     }
@@ -104,7 +104,7 @@ impl Drop for SizedNetwork {
         slots.closed = true;
         let gone = std::mem::take(&mut slots.by_size);
         drop(slots);
-        self.sizes.bell.notify_all();
+        self.sizes.changed.notify_all();
         drop(gone);
     }
 }
@@ -153,7 +153,7 @@ impl Sizes {
                 }
                 Some(Slot::Failed(error)) => break Err(error.clone()),
                 Some(Slot::Wanted { .. } | Slot::Compiling(_) | Slot::Running) => {
-                    let wait = self.bell.wait(slots);
+                    let wait = self.changed.wait(slots);
                     slots = wait.unwrap_or_else(PoisonError::into_inner);
                 }
             }
@@ -172,7 +172,7 @@ impl Sizes {
         slots.clock += 1;
         let used = slots.clock;
         slots.by_size.insert(size, Slot::Ready { network, used });
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 
     /// `size` is to be compiled, unless that has been done or has begun.
@@ -211,7 +211,7 @@ impl Sizes {
                 reason: format!("no thread to compile it on: {error}"),
             });
             slots.by_size.insert(size, failed);
-            self.bell.notify_all();
+            self.changed.notify_all();
         }
     }
 
@@ -259,7 +259,7 @@ impl Sizes {
             }
             slots.by_size.insert(size, slot);
             drop(slots);
-            self.bell.notify_all();
+            self.changed.notify_all();
         }
     }
 }
@@ -346,7 +346,7 @@ impl Cancellation for Sizes {
             running.cancel();
         }
         drop(slots);
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 
     fn reset(&self) {

@@ -15,7 +15,6 @@ use super::format;
 use super::limits::MAX_WEIGHTS;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use super::proto::{ModelProto, TensorProto};
-use super::rewrite::FilePart;
 use super::source::{RegularFile, io_reason};
 use super::tensors::each_tensor;
 use crate::error::Error;
@@ -35,6 +34,17 @@ pub(super) struct External {
     pub(super) files: Vec<PathBuf>,
     /// What was read of them, one after the other.
     pub(super) parts: Vec<FilePart>,
+}
+
+/// Bytes that were read from a file.
+#[derive(Debug, Clone)]
+pub struct FilePart {
+    /// The file itself, no link, with its whole path.
+    pub path: PathBuf,
+    /// Where in it they begin.
+    pub start: u64,
+    /// The bytes.
+    pub bytes: Bytes,
 }
 
 /// Reads the weights that lie in files beside the model at `path` into `model`, where they are as if they had always

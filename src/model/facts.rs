@@ -3,14 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use bytes::Bytes;
-
 use super::activation::{self, OutputActivation};
 use super::budget::Budget;
 use super::depth_kind::{self, Family};
 use super::graph::{Graph, fed_inputs};
 use super::limits::{MAX_PATCH, MAX_TENSORS};
-use super::loaded::Model;
 use super::metadata::Metadata;
 use super::normalization::{self, Treatment};
 use super::patch::{self, FALLBACK_PATCH};
@@ -125,23 +122,6 @@ impl ModelFacts {
 /// Of so many inputs that may be images, what the graph does to them is looked at.
 const MAX_IMAGES: usize = 4;
 
-/// Reads what a model file says of itself.
-///
-/// # Errors
-/// As [`Model::read`].
-pub fn inspect(source: &ModelSource) -> Result<ModelFacts, Error> {
-    Ok(Model::read(source, &Budget::default())?.into_facts())
-}
-
-/// As [`inspect`], of bytes that are there already ([`ModelSource::bytes`]). External data is looked for beside the
-/// file of `source`.
-///
-/// # Errors
-/// As [`inspect`].
-pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, Error> {
-    Ok(Model::of(source, bytes, &Budget::default())?.into_facts())
-}
-
 /// What `model`, which came from `source` with these files beside it, says of itself.
 pub(super) fn of(
     source: &ModelSource,
@@ -220,7 +200,7 @@ pub(super) fn of(
         })
         .collect::<Result<Vec<_>, Error>>()?;
 
-    let mut facts = ModelFacts {
+    let facts = ModelFacts {
         name: source.name(),
         label: source.label(),
         kind: DepthKind::Relative,
@@ -242,15 +222,6 @@ pub(super) fn of(
         declared_normalization: metadata.normalization,
         outputs,
     };
-    // the runtime may know more of the shapes, but hardly another output
-    let declared: Vec<_> = facts
-        .outputs
-        .iter()
-        .map(|output| output.tensor.clone())
-        .collect();
-    if let Ok(output) = super::select_output(&facts, &declared) {
-        facts.kind = facts.kind_of(&declared[output.index].name);
-    }
     budget.check(&facts.label)?;
     Ok(facts)
 }

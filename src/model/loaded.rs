@@ -7,13 +7,14 @@ use prost::Message;
 
 use super::attributes;
 use super::budget::Budget;
-use super::external::{self, External};
+use super::external::{self, External, FilePart};
 use super::facts::{self, ModelFacts};
 use super::format;
 use super::functions;
 use super::limits::MAX_IN_MEMORY;
+use super::output::select_output;
 use super::proto::{GraphProto, ModelProto, NodeProto};
-use super::rewrite::{FilePart, leave_in_files};
+use super::rewrite::leave_in_files;
 use super::source::ModelSource;
 use super::wire::{self, Refusal};
 use crate::error::Error;
@@ -68,7 +69,14 @@ impl Model {
         // of no use here, and it would be handed on
         proto.training_info = Vec::new();
         refuse_compiled(&proto, source)?;
-        let facts = facts::of(source, &proto, files, budget)?;
+        let mut facts = facts::of(source, &proto, files, budget)?;
+        // the runtime may know more of the shapes, but hardly another output
+        let declared: Vec<_> = (facts.outputs.iter())
+            .map(|output| output.tensor.clone())
+            .collect();
+        if let Ok(output) = select_output(&facts, &declared) {
+            facts.kind = facts.kind_of(&declared[output.index].name);
+        }
         let mut folder = None;
         if length > MAX_IN_MEMORY
             && let Some(Ok(path)) = source.path().map(Path::canonicalize)
@@ -123,6 +131,23 @@ impl Model {
     pub fn length(&self) -> u64 {
         self.length
     }
+}
+
+/// Reads what a model file says of itself.
+///
+/// # Errors
+/// As [`Model::read`].
+pub fn inspect(source: &ModelSource) -> Result<ModelFacts, Error> {
+    Ok(Model::read(source, &Budget::default())?.into_facts())
+}
+
+/// As [`inspect`], of bytes that are there already ([`ModelSource::bytes`]). External data is looked for beside the
+/// file of `source`.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, Error> {
+    Ok(Model::of(source, bytes, &Budget::default())?.into_facts())
 }
 
 /// A node that holds, or names a file of, what some provider has compiled: native code, which no model from elsewhere

@@ -31,10 +31,10 @@ mod wire;
 
 pub use activation::OutputActivation;
 pub use budget::{Budget, Cancel};
-pub use facts::{ModelFacts, OutputFacts, inspect, inspect_bytes};
+pub use facts::{ModelFacts, OutputFacts};
 pub use input::{ImageInput, Layout, select_input};
 pub(crate) use limits::MAX_FIXED_PIXELS;
-pub use loaded::Model;
+pub use loaded::{Model, inspect, inspect_bytes};
 pub use normalization::Quantization;
 pub use output::{DepthOutput, depth_size, select_output, settle_output};
 pub use patch::FALLBACK_PATCH;

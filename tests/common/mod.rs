@@ -14,7 +14,7 @@ use gst::prelude::*;
 use gst_check::Harness;
 
 /// Longer than anything here takes on a busy machine; reached only by a hang.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Initialises GStreamer, registers the elements, loads the plain ONNX Runtime: that of `ORT_DYLIB_PATH`, or
 /// the one that `./check` installs.
@@ -191,7 +191,7 @@ impl Pipeline {
     /// All messages up to and with the first that `last` is true for.
     pub fn messages_until(&self, last: impl Fn(&gst::Message) -> bool) -> Vec<gst::Message> {
         let bus = self.0.bus().expect("a pipeline has a bus");
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let mut messages = Vec::new();
         while Instant::now() < end {
             if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
@@ -206,7 +206,7 @@ impl Pipeline {
             }
         }
         let types: Vec<_> = messages.iter().map(|message| message.type_()).collect();
-        panic!("nothing in {PATIENCE:?}; messages so far: {types:?}");
+        panic!("nothing in {TIMEOUT:?}; messages so far: {types:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use super::common::{PATIENCE, depth, samples};
+use super::common::{TIMEOUT, depth, samples};
 use super::{FILM, command, export, rows, said};
 
 /// Slow enough to be stopped in the middle.
@@ -20,7 +20,7 @@ fn started(out: &Path, journal: &Path, more: &[&str], count: usize) -> Child {
         .expect("it runs");
     let begun = Instant::now();
     while !journal.exists() || rows(journal).len() < count {
-        assert!(begun.elapsed() < PATIENCE, "no {count} frames");
+        assert!(begun.elapsed() < TIMEOUT, "no {count} frames");
         assert!(child.try_wait().expect("its state").is_none(), "it ended");
         std::thread::sleep(Duration::from_millis(5));
     }

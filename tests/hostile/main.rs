@@ -16,7 +16,7 @@ use gstdepthanything::model::{ModelFacts, ModelSource, inspect};
 use prost::Message as _;
 
 /// Most that a hostile file may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time that this thread has computed: what else the machine does is not the file's fault.
 fn worked() -> Duration {
@@ -42,7 +42,7 @@ fn judge(name: &str, source: &ModelSource) -> Result<ModelFacts, Error> {
     let start = worked();
     let result = inspect(source);
     let took = worked() - start;
-    assert!(took < PATIENCE, "{name}: {took:?}");
+    assert!(took < TIMEOUT, "{name}: {took:?}");
     if let Err(error) = &result {
         let words = error.to_string();
         let folder = source.path().and_then(Path::parent).expect("a file");

@@ -10,7 +10,7 @@ use gstdepthanything::model::{Budget, Cancel, Model, ModelSource};
 use prost::Message as _;
 
 use crate::craft::{self, floats, graph_of, info, int, model, node, outside, text, weighed, with};
-use crate::{PATIENCE, judge, worked, write};
+use crate::{TIMEOUT, judge, worked, write};
 
 const PLACE: &[(&str, &str)] = &[("location", "w.bin"), ("offset", "4"), ("length", "4")];
 
@@ -243,7 +243,7 @@ fn work_without_end_ends() {
         separate_resizes(fused);
         let _ = to_half(crafted, None);
         let took = worked() - start;
-        assert!(took < PATIENCE, "{name}: {took:?}");
+        assert!(took < TIMEOUT, "{name}: {took:?}");
     }
 }
 

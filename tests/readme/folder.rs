@@ -96,7 +96,7 @@ impl Folder {
     pub(crate) fn run_in_turn(
         &self,
         blocks: &[Block],
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Vec<(String, String)>, String> {
         let mut told = Vec::new();
         for block in blocks {
@@ -104,7 +104,7 @@ impl Folder {
                 eprintln!("left out, {missing}: {}", block.text());
                 continue;
             }
-            let output = self.start(block).wait(patience);
+            let output = self.start(block).wait(timeout);
             let output = output.map_err(|error| format!("{}\n{error}", block.text()))?;
             self.check_files(block)?;
             told.push((block.text().to_owned(), output));
@@ -116,7 +116,7 @@ impl Folder {
     pub(crate) fn run_at_once(
         &self,
         blocks: &[Block],
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Vec<(String, String)>, String> {
         let (first, others) = blocks.split_first().ok_or("no blocks")?;
         let running = self.start(first);
@@ -128,7 +128,7 @@ impl Folder {
                 self.start(block)
             })
             .collect();
-        let output = running.wait(patience);
+        let output = running.wait(timeout);
         drop(others);
         let output = output.map_err(|error| format!("{}\n{error}", first.text()))?;
         self.check_files(first)?;
@@ -203,8 +203,8 @@ pub(crate) struct Running {
 
 impl Running {
     /// What it printed, or why it failed.
-    pub(crate) fn wait(mut self, patience: Duration) -> Result<String, String> {
-        let end = Instant::now() + patience;
+    pub(crate) fn wait(mut self, timeout: Duration) -> Result<String, String> {
+        let end = Instant::now() + timeout;
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break Some(status),
@@ -217,7 +217,7 @@ impl Running {
         match status {
             Some(status) if status.success() => Ok(told),
             Some(status) => Err(format!("{status}\n{told}\n{errors}")),
-            None => Err(format!("nothing after {patience:?}\n{told}\n{errors}")),
+            None => Err(format!("nothing after {timeout:?}\n{told}\n{errors}")),
         }
     }
 }

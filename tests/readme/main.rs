@@ -20,7 +20,7 @@ use folder::Folder;
 use recipe::Recipe;
 
 /// More than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A page by its path in the project.
 fn page(path: &str) -> String {
@@ -112,9 +112,9 @@ fn run(recipes: &[Recipe]) -> Vec<(String, String)> {
     for recipe in recipes {
         let start = Instant::now();
         let result = if recipe.at_once {
-            folder.run_at_once(&recipe.blocks, PATIENCE)
+            folder.run_at_once(&recipe.blocks, TIMEOUT)
         } else {
-            folder.run_in_turn(&recipe.blocks, PATIENCE)
+            folder.run_in_turn(&recipe.blocks, TIMEOUT)
         };
         println!("{}: {:.1} s", recipe.title, start.elapsed().as_secs_f64());
         match result {

@@ -1,11 +1,12 @@
 //! Sizes that there is memory for: within `memory-limit`, and without one within what the machine has left.
 
-use super::{Stream, Warning};
+use super::Stream;
 use crate::depthanything::plan::Plan;
 use crate::depthanything::settings::LiveSettings;
+use crate::depthanything::warning::Warning;
 use crate::engine::network::InputSize;
 use crate::engine::network::MemoryDomain;
-use crate::engine::planner::{Rung, resident};
+use crate::engine::planner::{Level, resident};
 use crate::error::{Error, Setting};
 
 /// What a network may take of the memory that the machine has left. The rest is for frames, and for everybody else.
@@ -35,7 +36,7 @@ impl Limit {
     }
 
     /// Not even the smallest size fits.
-    fn too_low(self, model: &str, smallest: Rung, takes: u64) -> Error {
+    fn too_low(self, model: &str, smallest: Level, takes: u64) -> Error {
         let (has, takes, size) = (megabytes(self.bytes()), megabytes(takes), smallest.size);
         let which = "the smallest size that min-resolution allows";
         match self {
@@ -57,7 +58,7 @@ impl Limit {
     }
 
     /// A smaller size than `wanted` is taken. Who has set a limit has asked for that.
-    fn shortage(self, wanted: Rung, takes: u64) -> Shortage {
+    fn shortage(self, wanted: Level, takes: u64) -> Shortage {
         let warning = match self {
             Self::Property(_) => None,
             Self::Machine(has) => Some(Warning::Memory(Error::OutOfMemory {
@@ -104,7 +105,7 @@ impl Stream {
         if self.network.description().input_size != InputSize::Any {
             return None;
         }
-        let most = plan.rungs().last()?.tokens;
+        let most = plan.levels().last()?.tokens;
         let measured = most <= self.network.largest_measured();
         let doubt = if measured { 1 } else { DOUBT };
         let takes = self.network.memory(most).saturating_mul(doubt);
@@ -126,7 +127,7 @@ impl Stream {
         let Some(limit) = self.limit else {
             return Ok(None);
         };
-        let wanted = plan.rung();
+        let wanted = plan.level();
         // the memory of a GPU can't be measured from here, so that runs would teach nothing
         let predicts = (self.network.description().memory == MemoryDomain::Device)
             // and predictions reach this far
@@ -142,14 +143,14 @@ impl Stream {
             _ => self.predict(plan, limit),
         };
         let smallest = plan.smallest_in_memory(live);
-        let takes = |rung: Rung| self.network.memory(rung.tokens);
+        let takes = |level: Level| self.network.memory(level.tokens);
         if fits < smallest.tokens {
             let model = &self.network.description().model;
             return Err(limit.too_low(model, smallest, takes(smallest)));
         }
         plan.limit(fits);
         self.measured = self.network.largest_measured();
-        Ok((plan.rung() != wanted).then(|| limit.shortage(wanted, takes(wanted))))
+        Ok((plan.level() != wanted).then(|| limit.shortage(wanted, takes(wanted))))
     }
 
     /// Keeps within the limit while sizes change: after a frame at `tokens`. True: it was too large, and `plan` has a smaller
@@ -170,43 +171,43 @@ impl Stream {
 
     /// The tokens of the largest size that is predicted to fit; 0: none is.
     fn predict(&self, plan: &Plan, limit: Limit) -> usize {
-        let mut rungs = plan.rungs().iter();
-        let fits = rungs.rfind(|rung| self.network.memory(rung.tokens) <= limit.bytes());
-        fits.map_or(0, |rung| rung.tokens)
+        let mut levels = plan.levels().iter();
+        let fits = levels.rfind(|level| self.network.memory(level.tokens) <= limit.bytes());
+        fits.map_or(0, |level| level.tokens)
     }
 
     /// Runs the network at growing sizes up to `wanted`, each predicted from those before. Gives the tokens of the largest
     /// that fits; 0: none does.
-    fn climb(&mut self, plan: &Plan, wanted: Rung, limit: Limit) -> Result<usize, Error> {
-        let rungs = plan.rungs().to_vec();
-        let fits_by_prediction = |stream: &Self, rung: &Rung| {
-            rung.tokens <= wanted.tokens && stream.network.memory(rung.tokens) <= limit.bytes()
+    fn climb(&mut self, plan: &Plan, wanted: Level, limit: Limit) -> Result<usize, Error> {
+        let levels = plan.levels().to_vec();
+        let fits_by_prediction = |stream: &Self, level: &Level| {
+            level.tokens <= wanted.tokens && stream.network.memory(level.tokens) <= limit.bytes()
         };
         let known = self.network.largest_measured();
         let mut next = match known {
-            known if rungs.first().is_some_and(|least| known < least.tokens) => {
-                rungs.first().copied()
+            known if levels.first().is_some_and(|least| known < least.tokens) => {
+                levels.first().copied()
             }
-            known => rungs
+            known => levels
                 .iter()
                 .copied()
-                .rfind(|rung| rung.tokens <= known && fits_by_prediction(self, rung)),
+                .rfind(|level| level.tokens <= known && fits_by_prediction(self, level)),
         };
         let mut fits = 0;
-        while let Some(rung) = next {
-            if rung.tokens > known && !self.network.is_warm(rung.size) {
-                match self.trial(rung.size) {
+        while let Some(level) = next {
+            if level.tokens > known && !self.network.is_warm(level.size) {
+                match self.trial(level.size) {
                     Err(Error::OutOfMemory { .. }) if fits > 0 => break,
                     result => drop(result?),
                 }
             }
-            if self.network.memory(rung.tokens) > limit.bytes() {
+            if self.network.memory(level.tokens) > limit.bytes() {
                 break;
             }
-            fits = rung.tokens;
+            fits = level.tokens;
             // a prediction does not reach further than this
-            let reach = (2 * fits).max(rungs.get(1).map_or(0, |rung| rung.tokens));
-            next = rungs.iter().copied().rfind(|other| {
+            let reach = (2 * fits).max(levels.get(1).map_or(0, |level| level.tokens));
+            next = levels.iter().copied().rfind(|other| {
                 (fits + 1..=reach).contains(&other.tokens) && fits_by_prediction(self, other)
             });
         }

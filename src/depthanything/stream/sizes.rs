@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::memory::Shortage;
-use super::{Asked, Job, LONGEST_PATIENCE, Stream, not_negotiated};
+use super::{LONGEST_SLACK, Stream, not_negotiated};
+use crate::depthanything::job::Job;
 use crate::depthanything::messages::Reason;
-use crate::depthanything::packing::Saturation;
-use crate::depthanything::plan::Plan;
+use crate::depthanything::plan::{Asked, Plan};
 use crate::depthanything::settings::LiveSettings;
+use crate::depthanything::warning::Warning;
 use crate::engine::network::Readiness;
 use crate::engine::shared::{Request, Timing};
 use crate::error::Error;
@@ -53,7 +54,7 @@ impl Stream {
         work.size = size;
         work.tensor.clear();
         work.tensor.resize(3 * size.area(), 0.0);
-        let due = Instant::now() + LONGEST_PATIENCE;
+        let due = Instant::now() + LONGEST_SLACK;
         let ran = self.network.run(&mut work, due);
         self.spare.push((work, guide));
         if let Ok(Some(_)) = ran {
@@ -138,21 +139,4 @@ impl Stream {
         steps.extend(format.change_size(&self.network, &mut self.watch));
         Ok(warning)
     }
-}
-
-/// What went wrong without ending the stream.
-#[derive(Debug)]
-pub(in crate::depthanything) enum Warning {
-    /// There is no memory for a size, and a smaller one is taken.
-    Memory(Error),
-    /// Depth is farther than a sample can say.
-    Saturation(Saturation),
-    /// `min-resolution` is above `resolution`, and asks for nothing.
-    Floor(Asked),
-    /// There is no such size for these frames, or no memory for it: the size stays what it is.
-    Refused {
-        asked: Asked,
-        kept: Asked,
-        error: Error,
-    },
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Moment, Report, Stream, not_negotiated};
+use super::{Report, Stream, not_negotiated};
 use crate::depthanything::flight::{Flight, InFlightFrame, Outcome};
+use crate::depthanything::job::Moment;
 use crate::depthanything::settings::LiveSettings;
 use crate::error::{Error, Setting};
 
@@ -23,7 +24,7 @@ impl Stream {
         let job = self.begin(&frame, live, moment)?;
         let format = self.format.as_ref().ok_or_else(not_negotiated)?;
         let in_flight = InFlightFrame {
-            due: job.begun + format.patience,
+            due: job.begun + format.slack,
             depth_info: Arc::clone(&format.depth),
             job,
             frame,

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const ROOM: Room = Room {
     frames: 4,
     holds_up: false,
@@ -37,7 +37,7 @@ fn wait_while(flag: &AtomicBool) {
 }
 
 fn until(done: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !done() {
         assert!(Instant::now() < end, "nothing happens");
         std::thread::sleep(Duration::from_millis(1));

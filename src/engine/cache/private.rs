@@ -85,7 +85,7 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 }
 
 /// The lock of `folder`: whoever has it builds. Waits for it so long.
-pub(super) fn lock(folder: &Path, patience: Duration) -> io::Result<File> {
+pub(super) fn lock(folder: &Path, timeout: Duration) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600);
     let file = open(&folder.join("build.lock"), &mut options)?;
@@ -94,12 +94,12 @@ pub(super) fn lock(folder: &Path, patience: Duration) -> io::Result<File> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(fs::TryLockError::Error(error)) => return Err(error),
-            Err(fs::TryLockError::WouldBlock) if start.elapsed() > patience => {
+            Err(fs::TryLockError::WouldBlock) if start.elapsed() > timeout => {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!(
                         "another process has been compiling for {} s",
-                        patience.as_secs()
+                        timeout.as_secs()
                     ),
                 ));
             }

@@ -437,7 +437,7 @@ fn the_folder_of_engines_is_this_users_alone() {
 #[track_caller]
 fn lost(bench: &Bench, base: &Path, words: &str) {
     let cache = Cache {
-        patience: Duration::from_millis(100),
+        timeout: Duration::from_millis(100),
         ..Cache::new(Some(base))
     };
     let before = bench.builds();

@@ -4,11 +4,11 @@ use std::mem::{offset_of, size_of};
 
 use ort::sys::{OrtApi, OrtApiBase, stub};
 
-use super::probe::Version;
+use super::version::{MINIMUM, Version};
 
 /// The API that `ort` is built for, and the oldest that serves. Each begins with all of the one before.
 const NEWEST: u32 = ort::sys::ORT_API_VERSION;
-const OLDEST: u32 = super::MINIMUM.minor;
+const OLDEST: u32 = MINIMUM.minor;
 
 const _: () = assert!(NEWEST == 22 && OLDEST == 21);
 

@@ -9,7 +9,8 @@ use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::probe::{Probed, Version, file_of_symbol, probe_file, probe_name};
+use super::probe::{Probed, file_of_symbol, probe_file, probe_name};
+use super::version::Version;
 use crate::error::{Error, RuntimeCandidate};
 use pythons::{Homes, Place, Python, pythons};
 

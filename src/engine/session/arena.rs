@@ -5,7 +5,7 @@
 //! settled at a smaller size, not when sizes alternate.
 
 /// Runs at half the largest size or less after which memory goes back.
-const PATIENCE: u32 = 8;
+const RUNS_BEFORE_SHRINKING: u32 = 8;
 
 /// The sizes of recent runs.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Arena {
             return false;
         }
         self.smaller += 1;
-        if self.smaller < PATIENCE {
+        if self.smaller < RUNS_BEFORE_SHRINKING {
             return false;
         }
         self.largest = area;
@@ -36,7 +36,7 @@ impl Arena {
     /// A run found no memory: the next one gives back what this one left.
     pub(super) fn overflowed(&mut self) {
         self.largest = usize::MAX;
-        self.smaller = PATIENCE;
+        self.smaller = RUNS_BEFORE_SHRINKING;
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
         assert!(!arena.count(1000));
         let shrinks: Vec<bool> = (0..20).map(|_| arena.count(400)).collect();
         assert_eq!(shrinks.iter().filter(|&&shrink| shrink).count(), 1);
-        assert!(shrinks[PATIENCE as usize - 1]);
+        assert!(shrinks[RUNS_BEFORE_SHRINKING as usize - 1]);
         assert!(!arena.count(1000));
         assert!((0..20).all(|_| !arena.count(600)), "not much smaller");
     }

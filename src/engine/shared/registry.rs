@@ -44,7 +44,7 @@ enum Entry {
 #[derive(Default)]
 struct Load {
     state: Mutex<LoadState>,
-    bell: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -56,12 +56,12 @@ struct LoadState {
 impl Load {
     fn tell(&self, progress: Progress) {
         lock(&self.state).story.push(progress);
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 
     fn finish(&self, result: Result<Arc<Engine>, Error>) {
         lock(&self.state).result.get_or_insert(result);
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 
     /// Tells the story as it happens, and how it ends.
@@ -75,7 +75,7 @@ impl Load {
                     return result.clone();
                 }
                 state = self
-                    .bell
+                    .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;

@@ -290,16 +290,16 @@ fn a_panic_in_the_network_hands_it_on() {
 }
 
 #[test]
-fn the_census_counts_streams() {
+fn streams_are_counted() {
     let (shared, _) = doubler(Duration::ZERO);
-    let census = shared.census();
-    assert_eq!(census.streams(), 1);
+    let stream_count = shared.stream_count();
+    assert_eq!(stream_count.get(), 1);
     let another = shared.another();
-    assert_eq!(census.streams(), 2);
+    assert_eq!(stream_count.get(), 2);
     drop(shared);
-    assert_eq!(census.streams(), 1);
+    assert_eq!(stream_count.get(), 1);
     drop(another);
-    assert_eq!(census.streams(), 0);
+    assert_eq!(stream_count.get(), 0);
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn many_streams_that_come_go_fail_and_flush() {
         }
     });
     assert_eq!(done.into_inner(), 16 * 20 * 40);
-    assert_eq!(shared.census().streams(), 1);
+    assert_eq!(shared.stream_count().get(), 1);
 }
 
 #[test]
@@ -386,10 +386,10 @@ fn shares_are_fair_and_a_fast_stream_starves_nobody() {
                 let shared = shared.another();
                 let stop = &stop;
                 scope.spawn(move || {
-                    let patience = if stream == 8 { 1 } else { 100 };
+                    let slack = if stream == 8 { 1 } else { 100 };
                     let mut count = 0;
                     while !stop.load(Ordering::Relaxed) {
-                        shared.run(&mut work(1.0), soon(patience)).unwrap();
+                        shared.run(&mut work(1.0), soon(slack)).unwrap();
                         count += 1;
                     }
                     count

@@ -15,7 +15,7 @@ mod scope;
 mod weights;
 
 pub use half::to_half;
-pub use weights::{FilePart, leave_in_files};
+pub use weights::leave_in_files;
 
 use std::collections::HashSet;
 

@@ -5,22 +5,12 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use prost::Message;
 
+use crate::model::external::FilePart;
 use crate::model::proto::tensor_proto::{DataLocation, DataType};
 use crate::model::proto::{ModelProto, StringStringEntryProto, TensorProto};
 
 /// Smaller ones, such as shapes, stay: a runtime looks at them while it prepares the graph.
 const SMALLEST: usize = 4096;
-
-/// Bytes that were read from a file.
-#[derive(Debug, Clone)]
-pub struct FilePart {
-    /// The file itself, no link, with its whole path.
-    pub path: PathBuf,
-    /// Where in it they begin.
-    pub start: u64,
-    /// The bytes.
-    pub bytes: Bytes,
-}
 
 /// Makes the large weights of the main graph external data (ONNX's `external_data`) in the files that they were read
 /// from, of which `parts` are. What is left of the model is small, and of its own: the parts can go. Returns the folder

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::engine::network::{Description, Images};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const SIZE: Size = Size::new(2, 1);
 const OTHER: Size = Size::new(4, 1);
 
@@ -50,7 +50,7 @@ impl Network for Stub {
 }
 
 fn until(done: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !done() {
         assert!(Instant::now() < end, "nothing happens");
         std::thread::sleep(Duration::from_millis(1));
