@@ -133,6 +133,13 @@ fn constrain(side: f64, target: f64, patch: u64) -> u64 {
     }
 }
 
+/// How many patches a network cuts an image of this size into; those that its border cuts through count. A `patch` of
+/// zero counts as 1.
+pub fn tokens(size: Size, patch: u32) -> usize {
+    let along = |side: u32| side.div_ceil(patch.max(1)) as usize;
+    along(size.width) * along(size.height)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,5 +299,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn patches_at_the_border_count() {
+        assert_eq!(tokens(Size::new(924, 518), 14), 66 * 37);
+        // a model of a fixed size that is no multiple
+        assert_eq!(tokens(Size::new(384, 384), 14), 28 * 28);
+        assert_eq!(tokens(Size::new(5, 5), 0), 25);
     }
 }

@@ -8,7 +8,7 @@ use super::settings::LiveSettings;
 use crate::engine::network::{Description, InputSize};
 use crate::engine::planner::{CostModel, Level, Planner};
 use crate::error::Error;
-use crate::geometry::{Size, network_size};
+use crate::geometry::{self, Size, network_size};
 
 /// Patches of the short side below which there is no picture left to speak of.
 const LEAST_PATCHES: u32 = 5;
@@ -45,7 +45,7 @@ impl Plan {
             Ok(Level {
                 resolution,
                 size,
-                tokens: tokens(size, patch),
+                tokens: geometry::tokens(size, patch),
             })
         };
         let top = level(live.resolution)?;
@@ -119,7 +119,7 @@ impl Plan {
 
     /// Tokens of a size.
     pub(super) fn tokens(&self, size: Size) -> usize {
-        tokens(size, self.patch)
+        geometry::tokens(size, self.patch)
     }
 
     /// A frame may take so long. `None`: as long as it likes. `Some` size: take this from now on.
@@ -167,11 +167,6 @@ impl Plan {
         let tokens = self.planner.level().tokens as f64 * SHRINK;
         self.planner.limit(tokens as usize).is_some()
     }
-}
-
-fn tokens(size: Size, patch: u32) -> usize {
-    let side = |pixels: u32| pixels.div_ceil(patch) as usize;
-    side(size.width) * side(size.height)
 }
 
 fn size_for(description: &Description, info: &VideoInfo, resolution: u32) -> Result<Size, Error> {

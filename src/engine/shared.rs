@@ -15,7 +15,7 @@ use super::network::{Description, MemoryDomain, Network, Preparation, Readiness}
 use super::planner::{MemoryModel, give_back};
 use super::{Config, Progress};
 use crate::error::Error;
-use crate::geometry::Size;
+use crate::geometry::{Size, tokens};
 use crate::model::Cancel;
 use crate::sync::lock;
 
@@ -63,12 +63,6 @@ impl Engine {
             story,
         })
     }
-}
-
-/// Patches of a size.
-fn tokens(size: Size, patch: u32) -> usize {
-    let patch = patch.max(1) as usize;
-    size.area() / (patch * patch)
 }
 
 /// A stream's place at a network.
