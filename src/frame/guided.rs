@@ -13,8 +13,9 @@ mod refinement;
 #[cfg(test)]
 mod tests;
 
+use super::simd::Simd;
 use kernel::{Row, Stretched};
-use lanes::{Fast, LANES};
+use lanes::LANES;
 pub use luma::Guide;
 use refinement::EdgeRefinement;
 
@@ -105,7 +106,7 @@ pub struct GuidedWriter {
     /// One row of samples, not rounded.
     samples: Vec<f32>,
     kernels: Kernels,
-    fast: Fast,
+    simd: Simd,
 }
 
 impl GuidedWriter {
@@ -142,7 +143,7 @@ impl GuidedWriter {
             columns: vec![0; columns],
             samples: vec![0.0; lanes],
             kernels: Kernels::detect(),
-            fast: Fast::detect(),
+            simd: Simd::detect(),
         })
     }
 
@@ -206,12 +207,12 @@ impl GuidedWriter {
                 across: &self.across.weights,
             };
             if row.rows.iter().all(|row| row.finite) {
-                kernel::lead(self.fast, &row, &mut self.samples);
+                kernel::lead(self.simd, &row, &mut self.samples);
             } else {
                 kernel::lead_by_what_is_finite(&row, &mut self.samples);
             }
             let big_endian = order == ByteOrder::Big;
-            kernel::finish(self.fast, &self.samples, big_endian, &mut out[..bytes]);
+            kernel::finish(self.simd, &self.samples, big_endian, &mut out[..bytes]);
         }
         self.mended = mended;
         Ok(self.kernels.count_non_finite(depth))
@@ -265,8 +266,8 @@ impl GuidedWriter {
         }
         let out = &mut self.rows[place];
         out.finite = mapped[..width + 2].iter().all(|value| value.is_finite());
-        kernel::spread(self.fast, cells, &self.across, &mut out.luma);
-        kernel::spread(self.fast, mapped, &self.across, &mut out.depth);
+        kernel::spread(self.simd, cells, &self.across, &mut out.luma);
+        kernel::spread(self.simd, mapped, &self.across, &mut out.depth);
     }
 }
 

@@ -13,6 +13,7 @@ mod guided;
 mod kernels;
 mod levels;
 mod light;
+pub(crate) mod simd;
 mod taps;
 mod tensor;
 #[cfg(test)]

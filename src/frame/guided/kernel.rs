@@ -33,9 +33,11 @@ const LEAST: f32 = 0.02;
 
 /// Weight of a cell whose luma differs by `difference`.
 #[inline(always)]
-pub(super) fn range_weight<V: Lanes>(difference: V) -> V {
-    let off = difference.mul(V::splat(1.0 / REACH));
-    let like = V::splat(1.0).sub(off.mul(off)).max(V::splat(LEAST));
+pub(super) fn range_weight<V: Lanes>(proof: V::Proof, difference: V) -> V {
+    let off = difference.mul(V::splat(proof, 1.0 / REACH));
+    let like = V::splat(proof, 1.0)
+        .sub(off.mul(off))
+        .max(V::splat(proof, LEAST));
     like.mul(like)
 }
 
@@ -60,36 +62,41 @@ variants! {
 }
 
 #[inline(always)]
-fn spread_with<V: Lanes>(padded: &[f32], columns: &Spline, out: &mut [Vec<f32>; 3]) {
+fn spread_with<V: Lanes>(
+    proof: V::Proof,
+    padded: &[f32],
+    columns: &Spline,
+    out: &mut [Vec<f32>; 3],
+) {
     let offsets = columns.offsets.as_chunks().0;
     let firsts = columns.firsts.as_chunks::<2>().0;
     for (by, out) in out.iter_mut().enumerate() {
         let out = out.as_chunks_mut().0;
         for ((out, offsets), [first, second]) in out.iter_mut().zip(offsets).zip(firsts) {
-            V::pick(padded, [first + by, second + by], offsets).store(out);
+            V::pick(proof, padded, [first + by, second + by], offsets).store(out);
         }
     }
 }
 
 #[inline(always)]
-fn lead_with<V: Lanes>(row: &Row<'_>, out: &mut [f32]) {
+fn lead_with<V: Lanes>(proof: V::Proof, row: &Row<'_>, out: &mut [f32]) {
     for (block, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
         let x = block * LANES;
-        let luma = V::load(row.luma, x);
-        let mut across = [V::splat(0.0); 3];
+        let luma = V::load(proof, row.luma, x);
+        let mut across = [V::splat(proof, 0.0); 3];
         for (near, weights) in across.iter_mut().zip(row.across) {
-            *near = V::load(weights, x);
+            *near = V::load(proof, weights, x);
         }
-        let (mut sum, mut weight) = (V::splat(0.0), V::splat(0.0));
+        let (mut sum, mut weight) = (V::splat(proof, 0.0), V::splat(proof, 0.0));
         for (cells, down) in row.rows.into_iter().zip(row.down) {
-            let (mut of_row, mut weight_of_row) = (V::splat(0.0), V::splat(0.0));
+            let (mut of_row, mut weight_of_row) = (V::splat(proof, 0.0), V::splat(proof, 0.0));
             let taps = cells.luma.iter().zip(&cells.depth).zip(across);
             for ((cell, depth), near) in taps {
-                let share = range_weight(luma.sub(V::load(cell, x))).mul(near);
-                of_row = of_row.add(share.mul(V::load(depth, x)));
+                let share = range_weight(proof, luma.sub(V::load(proof, cell, x))).mul(near);
+                of_row = of_row.add(share.mul(V::load(proof, depth, x)));
                 weight_of_row = weight_of_row.add(share);
             }
-            let down = V::splat(down);
+            let down = V::splat(proof, down);
             sum = sum.add(down.mul(of_row));
             weight = weight.add(down.mul(weight_of_row));
         }
@@ -107,7 +114,7 @@ pub(super) fn lead_by_what_is_finite(row: &Row<'_>, out: &mut [f32]) {
             for ((depth, cell), near) in taps {
                 let depth = depth[x];
                 if depth.is_finite() {
-                    let [like, ..] = range_weight([luma - cell[x]; LANES]);
+                    let [like, ..] = range_weight((), [luma - cell[x]; LANES]);
                     let share = like * near[x] * down;
                     weight += share;
                     sum += share * depth;
@@ -120,17 +127,17 @@ pub(super) fn lead_by_what_is_finite(row: &Row<'_>, out: &mut [f32]) {
 }
 
 #[inline(always)]
-fn finish_with<V: Lanes>(values: &[f32], big_endian: bool, out: &mut [u8]) {
+fn finish_with<V: Lanes>(proof: V::Proof, values: &[f32], big_endian: bool, out: &mut [u8]) {
     // the last bits of this and a sample are the sample, rounded as the sum is
     const SHIFT: f32 = (1 << 23) as f32;
     let pixels = out.as_chunks_mut::<2>().0;
     for (out, values) in pixels.chunks_mut(LANES).zip(values.as_chunks::<LANES>().0) {
         let mut samples = [0.0; LANES];
         // `max` takes the other of a NaN and a number
-        V::load(values, 0)
-            .max(V::splat(0.0))
-            .min(V::splat(65535.0))
-            .add(V::splat(SHIFT))
+        V::load(proof, values, 0)
+            .max(V::splat(proof, 0.0))
+            .min(V::splat(proof, 65535.0))
+            .add(V::splat(proof, SHIFT))
             .store(&mut samples);
         for (out, sample) in out.iter_mut().zip(samples) {
             let sample = sample.to_bits() as u16;

@@ -12,7 +12,8 @@
 use super::kernel::range_weight;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{Fast, LANES, Lanes, variants};
+use super::lanes::{LANES, Lanes, variants};
+use crate::frame::simd::Simd;
 use crate::geometry::Size;
 
 /// Cells on either side of one that its depth may come from.
@@ -131,7 +132,7 @@ pub(super) struct EdgeRefinement {
     parts: [Vec<f32>; 3],
     /// One row of these, of columns.
     row: [Vec<f32>; 3],
-    pub(super) fast: Fast,
+    pub(super) simd: Simd,
 }
 
 impl EdgeRefinement {
@@ -143,7 +144,7 @@ impl EdgeRefinement {
             slopes: Padded::default(),
             parts: Default::default(),
             row: Default::default(),
-            fast: Fast::detect(),
+            simd: Simd::detect(),
         }
     }
 
@@ -173,7 +174,7 @@ impl EdgeRefinement {
             least: STEP.map(|share| share * range),
         };
         for (y, out) in out.chunks_exact_mut(width).enumerate() {
-            mend_row(self.fast, &window, y, out);
+            mend_row(self.simd, &window, y, out);
         }
     }
 
@@ -192,11 +193,11 @@ impl EdgeRefinement {
             let middle = (y + PART) * stride;
             let [low, high, steps] =
                 [&mut *low, &mut *high, &mut *steps].map(|part| &mut part[middle..][..*stride]);
-            measure_columns(self.fast, around, &mut self.row);
+            measure_columns(self.simd, around, &mut self.row);
             let [least, most, step] = &self.row;
-            find_lowest(self.fast, least, low);
-            find_highest(self.fast, most, high);
-            find_highest(self.fast, step, steps);
+            find_lowest(self.simd, least, low);
+            find_highest(self.simd, most, high);
+            find_highest(self.simd, step, steps);
         }
     }
 }
@@ -243,24 +244,24 @@ variants! {
 }
 
 #[inline(always)]
-fn columns_with<V: Lanes>(rows: [&[f32]; 2 * PART + 1], out: &mut [Vec<f32>; 3]) {
+fn columns_with<V: Lanes>(proof: V::Proof, rows: [&[f32]; 2 * PART + 1], out: &mut [Vec<f32>; 3]) {
     let [low, high, steps] = out;
     let out = low.as_chunks_mut().0.iter_mut();
     let out = out.zip(high.as_chunks_mut().0).zip(steps.as_chunks_mut().0);
     for (block, ((low, high), steps)) in out.enumerate() {
         let x = block * LANES;
         // closures would not be compiled for what the processor can
-        let mut at = [V::splat(0.0); 2 * PART + 1];
+        let mut at = [V::splat(proof, 0.0); 2 * PART + 1];
         for (at, row) in at.iter_mut().zip(rows) {
-            *at = V::load(row, x);
+            *at = V::load(proof, row, x);
         }
         lowest(at).store(low);
         highest(at).store(high);
         // the last of a row has no neighbour, and is not asked for
         let next = (x + 1).min(rows[0].len() - LANES);
-        let mut step = V::splat(0.0);
+        let mut step = V::splat(proof, 0.0);
         for (down, row) in rows.iter().enumerate() {
-            step = step.max(apart(V::load(row, next), at[down]));
+            step = step.max(apart(V::load(proof, row, next), at[down]));
             step = step.max(apart(at[down], at[down.saturating_sub(1)]));
         }
         step.store(steps);
@@ -273,24 +274,24 @@ fn apart<V: Lanes>(a: V, b: V) -> V {
 }
 
 #[inline(always)]
-fn lowest_with<V: Lanes>(row: &[f32], out: &mut [f32]) {
+fn lowest_with<V: Lanes>(proof: V::Proof, row: &[f32], out: &mut [f32]) {
     for (block, out) in out[PART..].as_chunks_mut().0.iter_mut().enumerate() {
-        lowest(shifted::<V>(row, block * LANES)).store(out);
+        lowest(shifted::<V>(proof, row, block * LANES)).store(out);
     }
 }
 
 #[inline(always)]
-fn highest_with<V: Lanes>(row: &[f32], out: &mut [f32]) {
+fn highest_with<V: Lanes>(proof: V::Proof, row: &[f32], out: &mut [f32]) {
     for (block, out) in out[PART..].as_chunks_mut().0.iter_mut().enumerate() {
-        highest(shifted::<V>(row, block * LANES)).store(out);
+        highest(shifted::<V>(proof, row, block * LANES)).store(out);
     }
 }
 
 #[inline(always)]
-fn shifted<V: Lanes>(row: &[f32], x: usize) -> [V; 2 * PART + 1] {
-    let mut at = [V::splat(0.0); 2 * PART + 1];
+fn shifted<V: Lanes>(proof: V::Proof, row: &[f32], x: usize) -> [V; 2 * PART + 1] {
+    let mut at = [V::splat(proof, 0.0); 2 * PART + 1];
     for (by, at) in at.iter_mut().enumerate() {
-        *at = V::load(row, x + by);
+        *at = V::load(proof, row, x + by);
     }
     at
 }
@@ -306,7 +307,7 @@ fn highest<V: Lanes>([a, b, c, d, e, f, g]: [V; 2 * PART + 1]) -> V {
 }
 
 #[inline(always)]
-fn mend<V: Lanes>(window: &Window<'_>, y: usize, out: &mut [f32]) {
+fn mend<V: Lanes>(proof: V::Proof, window: &Window<'_>, y: usize, out: &mut [f32]) {
     let row = |down: usize| (y + down) * window.stride;
     let mut taps = [0; TAPS];
     for (tap, (down, across)) in taps.iter_mut().zip(LATTICE) {
@@ -317,22 +318,25 @@ fn mend<V: Lanes>(window: &Window<'_>, y: usize, out: &mut [f32]) {
     let (mut shares, mut agreement) = ([0.0; LANES], [0.0; LANES]);
     for (block, out) in out.chunks_mut(LANES).enumerate() {
         let x = block * LANES;
-        let (mut low, mut high) = (V::splat(f32::INFINITY), V::splat(f32::NEG_INFINITY));
-        let (mut steepest, mut step) = (V::splat(0.0), V::splat(0.0));
+        let (mut low, mut high) = (
+            V::splat(proof, f32::INFINITY),
+            V::splat(proof, f32::NEG_INFINITY),
+        );
+        let (mut steepest, mut step) = (V::splat(proof, 0.0), V::splat(proof, 0.0));
         for row in parts_down {
             for across in parts {
-                let least = V::load(window.low, row + x + across);
-                let most = V::load(window.high, row + x + across);
+                let least = V::load(proof, window.low, row + x + across);
+                let most = V::load(proof, window.high, row + x + across);
                 (low, high) = (low.min(least), high.max(most));
                 steepest = steepest.max(most.sub(least));
-                step = step.max(V::load(window.steps, row + x + across));
+                step = step.max(V::load(proof, window.steps, row + x + across));
             }
         }
         let range = high.sub(low);
-        let blurred = V::splat(1.0).sub(between(step.div(range), SHARP));
+        let blurred = V::splat(proof, 1.0).sub(between(proof, step.div(range), SHARP));
         // a window without a range, or with values that are not finite, has no step
-        between(steepest, window.least)
-            .mul(between(steepest.div(range), STEEP))
+        between(proof, steepest, window.least)
+            .mul(between(proof, steepest.div(range), STEEP))
             .mul(blurred)
             .store(&mut shares);
         let mut any = 0.0;
@@ -342,7 +346,7 @@ fn mend<V: Lanes>(window: &Window<'_>, y: usize, out: &mut [f32]) {
         if any <= 0.0 {
             continue;
         }
-        agreed(window, &taps, x, range).store(&mut agreement);
+        agreed(proof, window, &taps, x, range).store(&mut agreement);
         for ((out, share), agreed) in out.iter_mut().zip(shares).zip(agreement) {
             if share > 0.0 {
                 *out += share * (agreed - *out);
@@ -353,32 +357,38 @@ fn mend<V: Lanes>(window: &Window<'_>, y: usize, out: &mut [f32]) {
 
 /// From 0 at the first bound to 1 at the second; 0 of NaN.
 #[inline(always)]
-fn between<V: Lanes>(value: V, [none, full]: [f32; 2]) -> V {
+fn between<V: Lanes>(proof: V::Proof, value: V, [none, full]: [f32; 2]) -> V {
     let share = value
-        .sub(V::splat(none))
-        .mul(V::splat((full - none).recip()));
-    share.max(V::splat(0.0)).min(V::splat(1.0))
+        .sub(V::splat(proof, none))
+        .mul(V::splat(proof, (full - none).recip()));
+    share.max(V::splat(proof, 0.0)).min(V::splat(proof, 1.0))
 }
 
 /// The depth that the cells around each with its luma agree on.
 #[inline(always)]
-fn agreed<V: Lanes>(window: &Window<'_>, taps: &[usize; TAPS], x: usize, range: V) -> V {
-    let own = V::load(window.luma, taps[TAPS / 2] + x);
-    let (one, nothing) = (V::splat(1.0), V::splat(0.0));
+fn agreed<V: Lanes>(
+    proof: V::Proof,
+    window: &Window<'_>,
+    taps: &[usize; TAPS],
+    x: usize,
+    range: V,
+) -> V {
+    let own = V::load(proof, window.luma, taps[TAPS / 2] + x);
+    let (one, nothing) = (V::splat(proof, 1.0), V::splat(proof, 0.0));
     let mut shares = [nothing; TAPS];
     let (mut sum, mut weight) = (nothing, nothing);
     for (share, tap) in shares.iter_mut().zip(taps) {
-        *share = range_weight(V::load(window.luma, tap + x).sub(own));
-        sum = sum.add(share.mul(V::load(window.depth, tap + x)));
+        *share = range_weight(proof, V::load(proof, window.luma, tap + x).sub(own));
+        sum = sum.add(share.mul(V::load(proof, window.depth, tap + x)));
         weight = weight.add(*share);
     }
     let middle = sum.div(weight);
-    let scale = one.div(range.mul(V::splat(FAR)));
+    let scale = one.div(range.mul(V::splat(proof, FAR)));
     // should all be far, it stays where it is
-    let mut near = weight.mul(V::splat(1e-6));
+    let mut near = weight.mul(V::splat(proof, 1e-6));
     let mut sum = near.mul(middle);
     for (share, tap) in shares.iter().zip(taps) {
-        let depth = V::load(window.depth, tap + x);
+        let depth = V::load(proof, window.depth, tap + x);
         let off = depth.sub(middle).mul(scale);
         let close = one.sub(off.mul(off)).max(nothing);
         let share = share.mul(close.mul(close));

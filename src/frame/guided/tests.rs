@@ -29,9 +29,9 @@ fn samples_in(order: ByteOrder, depth: &[f32], guide: &Guide, mapping: Mapping) 
     let mut writer = GuidedWriter::new(NETWORK, FRAME).expect("larger");
     let row = 2 * FRAME.width as usize;
     let stride = row + 6;
-    let planes = Fast::all().into_iter().map(|fast| {
-        writer.fast = fast;
-        writer.refinement.fast = fast;
+    let planes = Simd::available().map(|simd| {
+        writer.simd = simd;
+        writer.refinement.simd = simd;
         // the padding of the last row is not there
         let mut plane = vec![0xee; stride * (FRAME.height as usize - 1) + row];
         let invalid = writer

@@ -5,11 +5,8 @@ use std::arch::x86_64::*;
 
 use super::{ChannelAffine, ColourMatrix, Interleaving, RgbRows, SLACK, SampleMapping, plain};
 use crate::frame::light::ToneMap;
+use crate::frame::simd::Avx2;
 use crate::frame::taps::{CubicTaps, LinearTaps};
-
-/// Proof that this machine has AVX2.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::frame) struct Avx2(());
 
 /// Outputs made at a time.
 const LANES: usize = 8;
@@ -37,11 +34,6 @@ with_avx2! {
 }
 
 impl Avx2 {
-    /// The proof, if it can be had.
-    pub(super) fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx2").then_some(Self(()))
-    }
-
     pub(super) fn blend_rows<const CHANNELS: usize>(
         self,
         rows: [&[u8]; 4],

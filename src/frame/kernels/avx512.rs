@@ -3,26 +3,17 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{Avx2, pick_channel};
+use super::avx2::pick_channel;
 use super::{ChannelAffine, ColourMatrix, Interleaving, RgbRows, SLACK, SampleMapping, plain};
 use crate::frame::light::ToneMap;
+use crate::frame::simd::Avx512;
 use crate::frame::taps::{BLOCK, CubicTaps, LinearTaps, Quad, Quads, Window};
-
-/// Proof that this machine has AVX-512.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::frame) struct Avx512(Avx2);
 
 /// Outputs made at a time.
 const LANES: usize = 16;
 const _: () = assert!(LANES == BLOCK);
 
 impl Avx512 {
-    /// The proof, if it can be had.
-    pub(super) fn detect() -> Option<Self> {
-        let there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        Avx2::detect().filter(|_| there).map(Self)
-    }
-
     pub(super) fn blend_rows<const CHANNELS: usize>(
         self,
         rows: [&[u8]; 4],
@@ -55,7 +46,7 @@ impl Avx512 {
         match taps.quads() {
             // SAFETY: as above
             Some(quads) => unsafe { columns(row, taps, quads, out) },
-            None => self.0.columns(row, taps, out),
+            None => self.avx2().columns(row, taps, out),
         }
     }
 
@@ -69,7 +60,7 @@ impl Avx512 {
         match taps.quads() {
             // SAFETY: as above
             Some(quads) => unsafe { columns_to_rgb(rgb, taps, quads, affine, out) },
-            None => self.0.columns_to_rgb(rgb, taps, affine, out),
+            None => self.avx2().columns_to_rgb(rgb, taps, affine, out),
         }
     }
 
@@ -85,12 +76,12 @@ impl Avx512 {
             [Some(luma), Some(chroma)] => unsafe {
                 columns_yuv_to_rgb(yuv, taps, [luma, chroma], matrix, out);
             },
-            _ => self.0.columns_yuv_to_rgb(yuv, taps, matrix, out),
+            _ => self.avx2().columns_yuv_to_rgb(yuv, taps, matrix, out),
         }
     }
 
     pub(super) fn luma_to_rgb(self, luma: &[f32], affine: &ChannelAffine, out: RgbRows<'_>) {
-        self.0.luma_to_rgb(luma, affine, out);
+        self.avx2().luma_to_rgb(luma, affine, out);
     }
 
     pub(super) fn map_rows(

@@ -12,6 +12,7 @@ mod plain;
 mod tests;
 
 use super::light::ToneMap;
+pub(super) use super::simd::Simd as Kernels;
 use super::taps::{CubicTaps, LinearTaps};
 
 /// R, G and B, one row of each.
@@ -73,22 +74,6 @@ impl std::fmt::Display for InstructionSet {
     }
 }
 
-/// A set of inner loops.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Kernels {
-    /// Rust that runs anywhere.
-    Plain,
-    /// x86-64 with AVX2.
-    #[cfg(target_arch = "x86_64")]
-    Avx2(avx2::Avx2),
-    /// x86-64 with AVX-512 (F, BW).
-    #[cfg(target_arch = "x86_64")]
-    Avx512(avx512::Avx512),
-    /// 64-bit Arm, where NEON is always there.
-    #[cfg(target_arch = "aarch64")]
-    Neon,
-}
-
 /// Calls a kernel of the set.
 macro_rules! dispatch {
     ($kernels:ident, $name:ident $(::<$parameter:ident>)? ($($argument:expr),*)) => {
@@ -105,25 +90,6 @@ macro_rules! dispatch {
 }
 
 impl Kernels {
-    /// The fastest set that this machine runs.
-    pub(super) fn detect() -> Self {
-        Self::available().last().unwrap_or(Self::Plain)
-    }
-
-    /// Every set that this machine runs, the slowest first.
-    pub(super) fn available() -> impl Iterator<Item = Self> {
-        let variants = [
-            Some(Self::Plain),
-            #[cfg(target_arch = "x86_64")]
-            avx2::Avx2::detect().map(Self::Avx2),
-            #[cfg(target_arch = "x86_64")]
-            avx512::Avx512::detect().map(Self::Avx512),
-            #[cfg(target_arch = "aarch64")]
-            Some(Self::Neon),
-        ];
-        variants.into_iter().flatten()
-    }
-
     /// Weighted sum of four rows of bytes, channel by channel; all of `out` are of one length.
     pub(super) fn blend_rows<const CHANNELS: usize>(
         self,

@@ -2,6 +2,7 @@
 //! same bits.
 
 use super::REACH;
+use crate::frame::simd::Simd;
 use crate::range::align::Affine;
 
 /// Pixels that are looked at around each one, one way.
@@ -95,24 +96,18 @@ pub(super) struct Rows<'a> {
     pub(super) drift: &'a [f32],
 }
 
-/// Whether the faster variant runs here.
+/// What the loops are compiled for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Variant {
-    avx2: bool,
-}
+pub(super) struct Variant(Simd);
 
 #[cfg(test)]
 impl Variant {
-    pub(super) const PLAIN: Self = Self { avx2: false };
+    pub(super) const PLAIN: Self = Self(Simd::Plain);
 }
 
 impl Default for Variant {
     fn default() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        let avx2 = std::arch::is_x86_feature_detected!("avx2");
-        #[cfg(not(target_arch = "x86_64"))]
-        let avx2 = false;
-        Self { avx2 }
+        Self(Simd::detect())
     }
 }
 
@@ -123,12 +118,12 @@ macro_rules! dispatched {
             $($(#[$doc])*
             pub(super) fn $name(self, $($argument: $type),*) {
                 #[cfg(target_arch = "x86_64")]
-                if self.avx2 {
+                if let Simd::Avx2(_) | Simd::Avx512(_) = self.0 {
                     #[target_feature(enable = "avx2")]
                     fn fast($($argument: $type),*) {
                         $name($($argument),*);
                     }
-                    // SAFETY: AVX2 was detected
+                    // SAFETY: both are proof of AVX2
                     unsafe { fast($($argument),*) };
                     return;
                 }
