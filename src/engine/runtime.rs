@@ -82,16 +82,28 @@ impl Runtime {
             target_env = "gnu",
             any(target_arch = "x86_64", target_arch = "aarch64")
         ))]
-        if let Some(folder) = self
-            .library
-            .path
-            .canonicalize()
-            .ok()
-            .as_deref()
-            .and_then(Path::parent)
-        {
-            allowance::bind_beside(folder);
+        if let Some(folder) = self.folder() {
+            allowance::bind_beside(&folder);
         }
+    }
+
+    /// Has divisions by zero answered in the libraries beside this one, those of its providers, as far as they are loaded.
+    pub(super) fn watch_divisions_of_providers(&self) {
+        #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+        if let Some(folder) = self.folder() {
+            division::watch_beside(&folder);
+        }
+    }
+
+    /// Where the library really lies.
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))]
+    fn folder(&self) -> Option<PathBuf> {
+        let path = self.library.path.canonicalize().ok()?;
+        path.parent().map(Path::to_owned)
     }
 
     /// Its version.

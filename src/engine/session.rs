@@ -480,6 +480,7 @@ fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, E
     if provider == ExecutionProvider::Openvino {
         runtime.bound_memory_of_providers();
     }
+    runtime.watch_divisions_of_providers();
     // older ones have no such function
     let version = runtime.version();
     let canceler = ((version.major, version.minor) >= (1, 22)).then(|| builder.canceler());
@@ -489,6 +490,8 @@ fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, E
         }
     };
     let (session, logged) = capture(|| opening::endable(cancel, || graph.commit(builder)));
+    // providers load what they compile with when they are used first
+    runtime.watch_divisions_of_providers();
     session?.map_err(|error| {
         opening::or_ended(failure::load(provider, facts, runtime, &error, &logged))
     })

@@ -7,10 +7,11 @@
 //! touched: it goes to the handler that was there before, or ends the process as it would have.
 
 use std::ffi::{c_int, c_void};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use super::image::Image;
+use super::image::{Image, loaded};
 use crate::sync::lock;
 
 /// Libraries that are watched at most. A runtime with its providers is some ten; beyond that, a trap is not answered.
@@ -29,6 +30,15 @@ static BEFORE: OnceLock<Option<libc::sigaction>> = OnceLock::new();
 pub(super) fn watch(image: &Image) {
     let (start, end) = image.range();
     watch_range(start, end);
+}
+
+/// As [`watch`], for all libraries that were loaded from `folder`.
+pub(super) fn watch_beside(folder: &Path) {
+    let images = loaded();
+    images
+        .iter()
+        .filter(|image| image.path.parent() == Some(folder))
+        .for_each(watch);
 }
 
 fn watch_range(start: usize, end: usize) {
