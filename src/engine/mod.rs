@@ -183,10 +183,11 @@ fn or_broken<T>(config: &Config, work: impl FnOnce() -> Result<T, Error>) -> Res
     })
 }
 
-/// Refuses what this version of the runtime is known to write beyond its memory for.
+/// Refuses what this version of the runtime is known to leave its memory for.
 fn refuse_unchecked(config: &Config, model: &Model, runtime: &Runtime) -> Result<(), Error> {
-    /// Puts values where its second input says; 1.24 writes there without looking.
-    const OPERATOR: &str = "MaxUnpool";
+    /// Take places from an input, and read or write there without looking with 1.24: lengths of what went before, places of
+    /// maxima, numbers of images.
+    const OPERATORS: [&str; 3] = ["GroupQueryAttention", "MaxUnpool", "RoiAlign"];
     /// Is known to look.
     const LOOKS: Version = Version {
         major: 1,
@@ -194,10 +195,13 @@ fn refuse_unchecked(config: &Config, model: &Model, runtime: &Runtime) -> Result
         patch: 0,
     };
     let version = runtime.version();
-    if version < LOOKS && model.uses(OPERATOR) {
+    let unsafe_here = OPERATORS.iter().find(|operator| model.uses(operator));
+    if version < LOOKS
+        && let Some(operator) = unsafe_here
+    {
         return Err(Error::ModelUnsupported {
             model: config.model.label(),
-            found: format!("the operator {OPERATOR}, which ONNX Runtime {version} runs unsafely"),
+            found: format!("the operator {operator}, which ONNX Runtime {version} runs unsafely"),
             wanted: format!("ONNX Runtime {LOOKS} or newer for it"),
         });
     }

@@ -21,6 +21,8 @@ pub(super) const MAX_ATTRIBUTES: u64 = 1024;
 pub(super) const MAX_INITIALIZERS: u64 = 200_000;
 /// Outputs of all graphs.
 pub(super) const MAX_RESULTS: u64 = 50_000;
+/// Elements of all sparse tensors when written out.
+pub(super) const MAX_DENSE: u64 = 1 << 26;
 /// Inputs that have to be fed, and outputs, of the model.
 pub(super) const MAX_TENSORS: usize = 256;
 /// Bytes of a name.

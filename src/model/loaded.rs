@@ -16,6 +16,7 @@ use super::output::select_output;
 use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::rewrite::leave_in_files;
 use super::source::ModelSource;
+use super::sparse;
 use super::wire::{self, Refusal};
 use crate::error::Error;
 
@@ -66,6 +67,10 @@ impl Model {
             })?;
         let External { files, mut parts } = external::take_in(&mut proto, source.path(), budget)?;
         parts.iter().for_each(|part| count(&part.bytes));
+        sparse::check(&proto).map_err(|reason| Error::ModelInvalid {
+            model: source.label(),
+            reason,
+        })?;
         // of no use here, and it would be handed on
         proto.training_info = Vec::new();
         refuse_compiled(&proto, source)?;

@@ -25,6 +25,7 @@ mod patch;
 pub mod proto;
 pub mod rewrite;
 mod source;
+mod sparse;
 mod tensor_info;
 mod tensors;
 mod wire;
