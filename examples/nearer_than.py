@@ -18,7 +18,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
 from gi.repository import GLib, Gst, GstVideo  # noqa: E402
-from inputs import check, in_words  # noqa: E402
+from inputs import check, in_words, watch_decoder  # noqa: E402
 
 
 class RegionMeta(ctypes.Structure):
@@ -168,7 +168,7 @@ def source(text):
         return f'v4l2src device="{text}" ! decodebin', False
     if "://" in text:
         return f'uridecodebin uri="{text}" ! {upright}', False
-    return f'filesrc location="{text}" ! decodebin ! {upright}', True
+    return f'filesrc location="{text}" ! decodebin name=decoder ! {upright}', True
 
 
 def zone(text):
@@ -242,6 +242,8 @@ def main():
     watch = Watch(pipeline, options)
     depth.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, watch.on_depth)
 
+    if waits:
+        watch_decoder(pipeline.get_by_name("decoder"))
     pipeline.set_state(Gst.State.PLAYING)
     try:
         follow(pipeline.get_bus(), options.source)

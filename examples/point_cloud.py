@@ -17,7 +17,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
 from gi.repository import Gst, GstVideo  # noqa: E402
-from inputs import check, in_words  # noqa: E402
+from inputs import check, in_words, watch_decoder  # noqa: E402
 
 
 def frames(video, **properties):
@@ -34,7 +34,7 @@ def frames(video, **properties):
     if parser:
         parser.set_rank(Gst.Rank.PRIMARY + 1)
     pipeline = Gst.parse_launch(
-        "filesrc name=video ! decodebin ! videoconvert ! videoflip video-direction=auto ! tee name=frames"
+        "filesrc name=video ! decodebin name=decoder ! videoconvert ! videoflip video-direction=auto ! tee name=frames"
         " frames. ! queue ! videoconvert ! video/x-raw,format=RGB ! appsink name=color sync=false async=false"
         " frames. ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 ! depthanything name=network"
         " ! video/x-raw,format=GRAY16_LE ! appsink name=depth sync=false async=false max-buffers=2"
@@ -44,6 +44,7 @@ def frames(video, **properties):
         pipeline.get_by_name("network").set_property(name.replace("_", "-"), value)
     color_sink = pipeline.get_by_name("color")
     depth_sink = pipeline.get_by_name("depth")
+    watch_decoder(pipeline.get_by_name("decoder"))
     pipeline.set_state(Gst.State.PLAYING)
     try:
         while (depth := pull(pipeline, depth_sink, video)) is not None:

@@ -15,7 +15,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
 from gi.repository import Gst, GstVideo  # noqa: E402
-from inputs import check, in_words  # noqa: E402
+from inputs import check, in_words, watch_decoder  # noqa: E402
 
 
 def print_middle(sample):
@@ -60,12 +60,13 @@ def main():
     if Gst.ElementFactory.find("depthanything") is None:
         sys.exit("error: GStreamer finds no element depthanything; in the project's folder: . scripts/env.sh")
     pipeline = Gst.parse_launch(
-        "filesrc name=video ! decodebin ! depthanything"
+        "filesrc name=video ! decodebin name=decoder ! depthanything"
         " ! appsink name=depth sync=false emit-signals=true"
     )
     seen = []
     pipeline.get_by_name("video").set_property("location", video)
     pipeline.get_by_name("depth").connect("new-sample", on_sample, seen)
+    watch_decoder(pipeline.get_by_name("decoder"))
     pipeline.set_state(Gst.State.PLAYING)
     message = pipeline.get_bus().timed_pop_filtered(
         Gst.CLOCK_TIME_NONE, Gst.MessageType.EOS | Gst.MessageType.ERROR

@@ -8,6 +8,8 @@
 
 #[path = "common/decoding.rs"]
 mod decoding;
+#[path = "common/stalled.rs"]
+mod stalled;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,12 +46,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     gstdepthanything::plugin_register_static()?;
 
     let pipeline = gst::parse::launch(
-        "filesrc name=video ! decodebin ! depthanything ! appsink name=depth sync=false",
+        "filesrc name=video ! decodebin name=decoder ! depthanything ! appsink name=depth sync=false",
     )?
     .downcast::<gst::Pipeline>()
     .map_err(|_| "not a pipeline")?;
     let element = |name| pipeline.by_name(name).ok_or("no such element");
     element("video")?.set_property("location", &arguments.video);
+    stalled::watch(&element("decoder")?);
     let sink = element("depth")?
         .downcast::<gst_app::AppSink>()
         .map_err(|_| "not an appsink")?;

@@ -7,6 +7,8 @@ mod common;
 mod link_video;
 #[path = "../examples/common/orientation.rs"]
 mod orientation;
+#[path = "../examples/common/stalled.rs"]
+mod stalled;
 
 use std::path::{Path, PathBuf};
 

@@ -1,10 +1,16 @@
 //! What the examples say of files that are no video: which file, and what is wrong with it.
 
 mod common;
+#[path = "../examples/common/stalled.rs"]
+mod stalled;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
 
 const SAMPLE: &str = "examples/media/sample.mkv";
 
@@ -164,4 +170,99 @@ fn a_film_that_was_cut_short_is_told_of() {
         assert!(result.status.success(), "{said}");
         assert_eq!(said.contains("is it whole?"), torn, "{said}");
     }
+}
+
+/// A demultiplexer that finds nothing, and whose error nobody hears.
+#[derive(Default)]
+struct Silent;
+
+#[glib::object_subclass]
+impl ObjectSubclass for Silent {
+    const NAME: &'static str = "TestSilentDemux";
+    type Type = SilentDemux;
+    type ParentType = gst::Element;
+}
+
+glib::wrapper! {
+    struct SilentDemux(ObjectSubclass<Silent>) @extends gst::Element, gst::Object;
+}
+
+const SILENT: &str = "application/x-silent";
+
+impl ObjectImpl for Silent {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let template = self.obj().pad_template("sink").expect("a template");
+        let pad = gst::Pad::builder_from_template(&template)
+            .activate_function(|pad, _| {
+                pad.activate_mode(gst::PadMode::Pull, true)
+                    .map_err(|_| gst::loggable_error!(gst::CAT_RUST, "no pull mode"))
+            })
+            .activatemode_function(|pad, _, _, active| {
+                let of = pad.clone();
+                let done = match active {
+                    true => pad.start_task(move || {
+                        let _ = of.pause_task();
+                    }),
+                    false => pad.stop_task(),
+                };
+                done.map_err(|_| gst::loggable_error!(gst::CAT_RUST, "no task"))
+            })
+            .build();
+        self.obj().add_pad(&pad).expect("a pad");
+    }
+}
+
+impl GstObjectImpl for Silent {}
+
+impl ElementImpl for Silent {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static OF: std::sync::LazyLock<gst::subclass::ElementMetadata> =
+            std::sync::LazyLock::new(|| {
+                gst::subclass::ElementMetadata::new("silent", "Codec/Demuxer", "says nothing", "us")
+            });
+        Some(&OF)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static OF: std::sync::LazyLock<Vec<gst::PadTemplate>> = std::sync::LazyLock::new(|| {
+            let caps = gst::Caps::new_empty_simple(SILENT);
+            let (sink, always) = (gst::PadDirection::Sink, gst::PadPresence::Always);
+            let of = gst::PadTemplate::new("sink", sink, always, &caps).expect("a template");
+            let any = gst::Caps::new_empty_simple("video/x-raw");
+            let (src, some) = (gst::PadDirection::Src, gst::PadPresence::Sometimes);
+            let out = gst::PadTemplate::new("src", src, some, &any).expect("a template");
+            vec![of, out]
+        });
+        &OF
+    }
+}
+
+#[test]
+fn a_decoder_that_stops_and_says_nothing_is_told_of() {
+    common::init();
+    let rank = gst::Rank::PRIMARY + 9;
+    gst::Element::register(None, "silentdemux", rank, SilentDemux::static_type())
+        .expect("an element");
+    let caps = gst::Caps::new_empty_simple(SILENT);
+    let ends = Some("silent");
+    gst::TypeFind::register(None, "silent", rank, ends, Some(&caps), |find| {
+        if find.peek(0, 8) == Some(b"SILENTLY") {
+            find.suggest(
+                gst::TypeFindProbability::Maximum,
+                &gst::Caps::new_empty_simple(SILENT),
+            );
+        }
+    })
+    .expect("a finder");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.silent");
+    fs::write(&file, b"SILENTLY".repeat(999)).expect("a file");
+    let pipeline = common::Pipeline::new(&format!(
+        "filesrc location={} ! decodebin name=decoder ! fakesink",
+        file.display()
+    ));
+    stalled::watch(&pipeline.element("decoder"));
+    let error = pipeline.run().expect_err("an error");
+    assert!(error.contains("no stream is found"), "{error}");
 }

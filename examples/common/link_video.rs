@@ -4,6 +4,8 @@ use std::error::Error;
 
 use gst::prelude::*;
 
+use crate::stalled;
+
 /// Lets a decoder tell how a photo was held, for `videoflip video-direction=auto` behind it: `decodebin` leaves out JPEG's
 /// parser by itself, and only that reads Exif. For decoders that start later.
 pub(crate) fn read_orientation() {
@@ -21,6 +23,7 @@ pub(crate) fn link_video(
     let sink = video.static_pad("sink").ok_or("no sink pad")?;
     let target = sink.clone();
     read_orientation();
+    stalled::watch(decoder);
     decoder.connect_pad_added(move |_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let is_video = caps.structure(0).is_some_and(|s| s.name() == "video/x-raw");

@@ -40,6 +40,8 @@ mod selection;
 mod settings;
 mod shots;
 mod source;
+#[path = "../common/stalled.rs"]
+mod stalled;
 mod stop;
 mod timecode;
 

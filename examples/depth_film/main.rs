@@ -15,6 +15,8 @@ mod orientation;
 #[path = "../common/properties.rs"]
 mod properties;
 mod selection;
+#[path = "../common/stalled.rs"]
+mod stalled;
 
 use std::error::Error;
 use std::io::IsTerminal;

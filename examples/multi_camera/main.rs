@@ -17,6 +17,8 @@ mod mosaic;
 mod properties;
 mod recorder;
 mod source;
+#[path = "../common/stalled.rs"]
+mod stalled;
 
 use std::collections::BTreeSet;
 use std::error::Error;

@@ -14,6 +14,8 @@ mod decoding;
 mod orientation;
 #[path = "../common/properties.rs"]
 mod properties;
+#[path = "../common/stalled.rs"]
+mod stalled;
 
 use std::error::Error;
 use std::fs;
@@ -224,7 +226,7 @@ impl Pairs {
             parser.set_rank(gst::Rank::PRIMARY + 1);
         }
         let pipeline = gst::parse::launch(
-            "filesrc name=film ! decodebin ! videoconvert name=video ! videoflip video-direction=auto ! tee name=frames \
+            "filesrc name=film ! decodebin name=decoder ! videoconvert name=video ! videoflip video-direction=auto ! tee name=frames \
              frames. ! queue ! videoconvert ! video/x-raw,format=RGB ! appsink name=color sync=false async=false \
              frames. ! queue max-size-buffers=2 max-size-bytes=0 max-size-time=0 ! depthanything name=network \
                 ! appsink name=depth sync=false async=false max-buffers=2",
@@ -237,6 +239,7 @@ impl Pairs {
             sink.map_err(|_| format!("{name} is no appsink"))
         };
         element("film")?.set_property("location", &arguments.film);
+        stalled::watch(&element("decoder")?);
         let pad = element("video")?.static_pad("sink").ok_or("no sink pad")?;
         orientation::tell(&arguments.film, &pad);
         let network = element("network")?;
