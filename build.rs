@@ -10,4 +10,11 @@ fn main() {
         known => known,
     };
     println!("cargo:rustc-env=ORIGIN={origin}");
+
+    let target = ["OS", "ENV", "ARCH"]
+        .map(|part| std::env::var(format!("CARGO_CFG_TARGET_{part}")).unwrap_or_default());
+    if target == ["linux", "gnu", "x86_64"] {
+        // the plugin's file as a program: src/engine/isolated/start.rs
+        println!("cargo:rustc-cdylib-link-arg=-Wl,--entry=depthanything_start");
+    }
 }

@@ -100,6 +100,19 @@ impl Cache {
         }
     }
 
+    /// Whether a note of this name was left.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let folder = self.base.as_deref().map(private::folder);
+        folder.is_some_and(|folder| folder.is_ok_and(|root| private::has(&root.join(name))))
+    }
+
+    /// Leaves a note of this name, where that can be.
+    pub(super) fn add(&self, name: &str) {
+        if let Some(Ok(root)) = self.base.as_deref().map(private::folder) {
+            let _ = private::touch(&root.join(name));
+        }
+    }
+
     /// Calls `build` with the engine's folder, which holds the engine or waits for it, or without one where nothing can
     /// be kept.
     ///

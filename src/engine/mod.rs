@@ -17,6 +17,7 @@
 
 mod cache;
 pub mod ep;
+mod isolated;
 pub mod network;
 mod opening;
 pub mod planner;
@@ -40,6 +41,7 @@ pub use precision::Precision;
 pub(crate) use under_way::watch_main_thread;
 
 use ep::{Attempt, Choice};
+use network::MemoryDomain;
 use runtime::{Runtime, Version};
 use session::Setup;
 
@@ -229,6 +231,20 @@ fn open_on_a_provider(
         cpu_has_bf16: precision::cpu_has_bf16(),
     };
     let attempts = choice.attempts(&ep::built_in())?;
+
+    let is_on_device = |attempt: &Attempt| {
+        attempt.provider.capabilities(&config.device).memory == MemoryDomain::Device
+    };
+    let on_cpu;
+    // compilers and libraries of devices take long: there, ONNX Runtime's own part of it has to do
+    let tried = match attempts.iter().any(is_on_device) {
+        true => {
+            on_cpu = config.on_any_cpu();
+            &on_cpu
+        }
+        false => config,
+    };
+    isolated::try_out(tried, model, runtime)?;
 
     let mut fallbacks = Vec::new();
     let mut failure = Error::Provider {

@@ -38,6 +38,8 @@ const OF_WAITING: f64 = 0.7;
 const MEMORY: u64 = 1 << 30;
 /// … and for each byte of its weights.
 const MEMORY_PER_BYTE: u64 = 8;
+/// Another process that does it may take so long, however busy the machine is.
+const LONGEST_ELSEWHERE: Duration = Duration::from_secs(300);
 /// How often it is looked after.
 const LOOK: Duration = Duration::from_millis(20);
 /// What was told to end may take so long for it: then its thread is left behind.
@@ -57,6 +59,10 @@ struct State {
     attempts: u32,
     /// The thread, for the system's figures.
     task: Option<PathBuf>,
+    /// Time in which another process worked for it.
+    elsewhere: Duration,
+    /// Since when one does.
+    elsewhere_since: Option<Instant>,
     /// Ends what is under way.
     ender: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -189,9 +195,14 @@ impl Watch {
         if cancel.is_cancelled() || state.stopped.is_some() {
             return state.stopped.or(Some(Stop::Cancelled));
         }
+        if let Some(since) = state.elsewhere_since {
+            // which ends by itself
+            return (since.elapsed() > LONGEST_ELSEWHERE).then_some(Stop::Time);
+        }
         let figures = state.task.as_ref().map(std::fs::read_to_string);
         let figures = figures.and_then(Result::ok).unwrap_or_default();
-        (worked(&figures, began.elapsed()) > state.allowed).then_some(Stop::Time)
+        let passed = began.elapsed().saturating_sub(state.elsewhere);
+        (worked(&figures, passed) > state.allowed).then_some(Stop::Time)
     }
 
     fn stop(&self, stop: Stop) {
@@ -267,6 +278,31 @@ pub(super) fn endable<T>(
     let result = work();
     lock(&watch.state).ender = None;
     Ok(result)
+}
+
+/// As [`endable`], of work that another process does, within limits of its own.
+///
+/// # Errors
+/// As those of [`endable`], and when it was ended.
+pub(super) fn elsewhere<T>(
+    ender: impl Fn() + Send + Sync + 'static,
+    work: impl FnOnce() -> T,
+) -> Result<T, Error> {
+    let watch = CURRENT.with_borrow(Clone::clone);
+    let since = Instant::now();
+    if let Some(watch) = &watch {
+        lock(&watch.state).elsewhere_since = Some(since);
+    }
+    let result = endable(ender, work);
+    let Some(watch) = watch else { return result };
+    let mut state = lock(&watch.state);
+    state.elsewhere_since = None;
+    state.elsewhere += since.elapsed();
+    drop(state);
+    match watch.reason() {
+        Some(error) => Err(error),
+        None => result,
+    }
 }
 
 /// The error that this thread's opening of a network ends with, if it does not go on after `error`: its time is over, it

@@ -14,6 +14,12 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// That of this name.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let all = [Self::Fp32, Self::Fp16, Self::Bf16];
+        all.into_iter().find(|it| it.name() == name)
+    }
+
     /// Its name as the property spells it.
     pub const fn name(self) -> &'static str {
         match self {

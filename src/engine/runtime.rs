@@ -18,7 +18,7 @@ mod exceptions;
     target_env = "gnu",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
-mod image;
+pub(in crate::engine) mod image;
 mod library;
 mod log;
 mod probe;
@@ -34,6 +34,7 @@ use crate::error::{Error, RuntimeCandidate};
 
 pub(super) use log::capture;
 pub use log::{LogHook, LogLevel, set_log_hook};
+pub(super) use probe::file_of_symbol;
 pub use version::{MINIMUM, Version};
 
 /// The loaded ONNX Runtime.

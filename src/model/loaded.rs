@@ -127,6 +127,15 @@ impl Model {
         uses(&self.proto, operator)
     }
 
+    /// Whether all of its nodes are of these operators, and of ONNX's own.
+    pub fn uses_only(&self, operators: &[&str]) -> bool {
+        let is_known = |node: &NodeProto| {
+            ["", "ai.onnx"].contains(&node.domain()) && operators.contains(&node.op_type())
+        };
+        let graph = self.proto.graph.iter();
+        self.proto.functions.is_empty() && graph.flat_map(|graph| &graph.node).all(is_known)
+    }
+
     /// A hash of all that was read.
     pub fn digest(&self) -> [u8; 32] {
         self.digest

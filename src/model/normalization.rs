@@ -37,6 +37,12 @@ impl InputNormalization {
         (mean(Self::Imagenet) / mean(self)) as f32
     }
 
+    /// That of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let all = [Self::Imagenet, Self::Unit, Self::Byte];
+        all.into_iter().find(|it| it.name() == name)
+    }
+
     /// Its name as the property spells it.
     pub const fn name(self) -> &'static str {
         match self {

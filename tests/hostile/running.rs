@@ -7,7 +7,7 @@ use gstdepthanything::engine::shared::Batching;
 use gstdepthanything::engine::{self, ExecutionProvider, Network};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
-use gstdepthanything::model::proto::{ModelProto, TensorProto};
+use gstdepthanything::model::proto::{ModelProto, NodeProto, TensorProto};
 use gstdepthanything::model::{Budget, Cancel, Model, ModelSource};
 use prost::Message as _;
 
@@ -355,4 +355,73 @@ fn divisions_by_zero_do_not_end_the_process() {
         }
     }
     assert!(opened > 0, "the runtime refuses all of them by itself");
+}
+
+/// What the runtime itself crashes on ends another process, and what works is tried there once.
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+#[test]
+fn a_crash_of_the_runtime_does_not_end_the_process() {
+    plain_runtime();
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let open = |name: &str, nodes: Vec<NodeProto>| {
+        let mean = with(
+            node("ReduceMean", &["made"], &["w"]),
+            ints("axes", &[0, 1, 2, 3]),
+        );
+        let numbers = vec![
+            longs("zero", &[1], &[0]),
+            longs("across", &[1], &[3]),
+            floats("ones", &[3], &[1.0; 3]),
+        ];
+        let model = weighed([nodes, vec![mean]].concat(), numbers);
+        let path = folder.path().join(name);
+        std::fs::write(&path, model.encode_to_vec()).unwrap();
+        let config = engine::Config {
+            engine_cache: Some(cache.clone()),
+            ..config(ModelSource::File(path), ExecutionProvider::Cpu)
+        };
+        engine::open(&config, &mut |_| {})
+    };
+    let notes = || {
+        let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
+        let files = folders.flat_map(|it| std::fs::read_dir(it.path()).unwrap());
+        files.map(|it| it.unwrap().path()).collect::<Vec<_>>()
+    };
+    // statistics of no pixels
+    let broken = vec![
+        node("Slice", &["x", "zero", "zero", "across"], &["none"]),
+        node(
+            "InstanceNormalization",
+            &["none", "ones", "ones"],
+            &["made"],
+        ),
+    ];
+    let result = open("broken.onnx", broken);
+    let version = engine::runtime::load().unwrap().version().to_string();
+    if ["1.21.1", "1.24.1", "1.32.0"].contains(&version.as_str()) {
+        let words = result.err().expect("a crash").to_string();
+        assert!(
+            words.contains("SIGSEGV") && words.contains("broken.onnx"),
+            "{words}"
+        );
+        assert!(notes().is_empty(), "what fails is tried again");
+    }
+
+    let unusual = || vec![node("Softsign", &["x"], &["made"])];
+    let mut network = open("unusual.onnx", unusual()).unwrap();
+    let size = Size::new(28, 14);
+    run(&mut *network, &vec![0.5; 3 * size.area()], 1, size);
+    let [note] = &notes()[..] else {
+        panic!("{:?}", notes());
+    };
+    let made = std::fs::metadata(note).unwrap().modified().unwrap();
+    open("elsewhere.onnx", unusual()).unwrap();
+    assert_eq!(notes().len(), 1, "the same model under another name");
+    let now = std::fs::metadata(note).unwrap().modified().unwrap();
+    assert_eq!(now, made, "it was tried again");
+
+    let usual = vec![node("Relu", &["x"], &["made"])];
+    open("usual.onnx", usual).unwrap();
+    assert_eq!(notes().len(), 1, "nothing to be careful of");
 }

@@ -108,6 +108,17 @@ pub(super) fn lock(folder: &Path, timeout: Duration) -> io::Result<File> {
     }
 }
 
+/// Whether there is such a file, of this user's.
+pub(super) fn has(path: &Path) -> bool {
+    open(path, OpenOptions::new().read(true)).is_ok()
+}
+
+/// Makes an empty file.
+pub(super) fn touch(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    open(path, options.write(true).create(true).mode(0o600)).map(drop)
+}
+
 /// Marks `folder` as whole, with what is in it now.
 pub(super) fn seal(folder: &Path) -> io::Result<()> {
     let mut lines = String::new();

@@ -143,6 +143,12 @@ impl ExecutionProvider {
         }
     }
 
+    /// That of this name.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let all = ALL.into_iter().chain([Self::Auto]);
+        all.into_iter().find(|it| it.name() == name)
+    }
+
     /// What it is; `None`: `Auto`, which is none.
     pub(super) fn provider(self) -> Option<&'static dyn Provider> {
         match self {

@@ -57,9 +57,9 @@ struct Table {
 
 /// A library that is loaded, for as long as nobody unloads it.
 #[derive(Debug, Clone)]
-pub(super) struct Image {
+pub(in crate::engine) struct Image {
     /// Its file; empty for the program itself.
-    pub(super) path: PathBuf,
+    pub(in crate::engine) path: PathBuf,
     base: usize,
     /// What it takes of the address space.
     start: usize,
@@ -70,7 +70,7 @@ pub(super) struct Image {
 }
 
 /// All libraries of this process, in the order in which they were loaded.
-pub(super) fn loaded() -> Vec<Image> {
+pub(in crate::engine) fn loaded() -> Vec<Image> {
     let mut images = Vec::<Image>::new();
     let data: *mut Vec<Image> = &raw mut images;
     // SAFETY: `collect` has the type that is wanted, is called before this returns, and gets what `data` points at,

@@ -44,7 +44,7 @@ pub(super) fn probe_name(name: &str) -> Result<(PathBuf, Probed), String> {
 
 /// The file that holds the code or data at `address`.
 #[cfg(unix)]
-pub(super) fn file_of_symbol(address: *const ()) -> Option<PathBuf> {
+pub(in crate::engine) fn file_of_symbol(address: *const ()) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
 
     // SAFETY: an all-zero Dl_info is a valid value of that plain C struct
@@ -61,7 +61,7 @@ pub(super) fn file_of_symbol(address: *const ()) -> Option<PathBuf> {
 
 /// The file that holds the code or data at `address`.
 #[cfg(not(unix))]
-pub(super) fn file_of_symbol(_address: *const ()) -> Option<PathBuf> {
+pub(in crate::engine) fn file_of_symbol(_address: *const ()) -> Option<PathBuf> {
     None
 }
 
