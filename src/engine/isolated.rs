@@ -134,7 +134,7 @@ pub(super) fn try_out(config: &Config, model: &Model, runtime: &Runtime) -> Resu
     let pipes = child.stdin.take().zip(child.stdout.take());
     let child = Arc::new(Mutex::new(Running(child)));
     let ended = Arc::clone(&child);
-    let answer = opening::elsewhere(
+    let answer = opening::uncounted(
         move || drop(lock(&ended).0.kill()),
         || {
             let (_input, output) = pipes?;

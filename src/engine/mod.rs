@@ -217,7 +217,7 @@ fn open_on_a_provider(
 ) -> Result<Box<dyn Network>, Error> {
     let start = Instant::now();
     let facts = model.facts();
-    let runtime = runtime::load()?;
+    let runtime = opening::uncounted(|| {}, runtime::load)??;
     refuse_unchecked(config, model, runtime)?;
     under_way::register("onnxruntime");
     if config.provider != ExecutionProvider::Auto {

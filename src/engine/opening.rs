@@ -23,7 +23,7 @@ use crate::panics::caught;
 use crate::sync::lock;
 
 /// Time that loading and trying any model may take, computing. An ordinary one takes a second.
-const TIME: Duration = Duration::from_secs(5);
+const TIME: Duration = Duration::from_secs(4);
 /// Each further attempt may take so much more.
 const TIME_OF_NEXT: Duration = Duration::from_secs(1);
 /// Compilers for GPUs and the like take minutes.
@@ -38,8 +38,8 @@ const OF_WAITING: f64 = 0.7;
 const MEMORY: u64 = 1 << 30;
 /// … and for each byte of its weights.
 const MEMORY_PER_BYTE: u64 = 8;
-/// Another process that does it may take so long, however busy the machine is.
-const LONGEST_ELSEWHERE: Duration = Duration::from_secs(300);
+/// What does not count may take so long, however busy the machine is.
+const LONGEST_UNCOUNTED: Duration = Duration::from_secs(300);
 /// How often it is looked after.
 const LOOK: Duration = Duration::from_millis(20);
 /// What was told to end may take so long for it: then its thread is left behind.
@@ -59,10 +59,10 @@ struct State {
     attempts: u32,
     /// The thread, for the system's figures.
     task: Option<PathBuf>,
-    /// Time in which another process worked for it.
-    elsewhere: Duration,
-    /// Since when one does.
-    elsewhere_since: Option<Instant>,
+    /// Time that does not count.
+    uncounted: Duration,
+    /// Since when time does not count.
+    uncounted_since: Option<Instant>,
     /// Ends what is under way.
     ender: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -195,13 +195,12 @@ impl Watch {
         if cancel.is_cancelled() || state.stopped.is_some() {
             return state.stopped.or(Some(Stop::Cancelled));
         }
-        if let Some(since) = state.elsewhere_since {
-            // which ends by itself
-            return (since.elapsed() > LONGEST_ELSEWHERE).then_some(Stop::Time);
+        if let Some(since) = state.uncounted_since {
+            return (since.elapsed() > LONGEST_UNCOUNTED).then_some(Stop::Time);
         }
         let figures = state.task.as_ref().map(std::fs::read_to_string);
         let figures = figures.and_then(Result::ok).unwrap_or_default();
-        let passed = began.elapsed().saturating_sub(state.elsewhere);
+        let passed = began.elapsed().saturating_sub(state.uncounted);
         (worked(&figures, passed) > state.allowed).then_some(Stop::Time)
     }
 
@@ -280,24 +279,25 @@ pub(super) fn endable<T>(
     Ok(result)
 }
 
-/// As [`endable`], of work that another process does, within limits of its own.
+/// As [`endable`], of work whose time is not the model's: another process does it, within limits of its own, or a library
+/// comes from a slow disk.
 ///
 /// # Errors
 /// As those of [`endable`], and when it was ended.
-pub(super) fn elsewhere<T>(
+pub(super) fn uncounted<T>(
     ender: impl Fn() + Send + Sync + 'static,
     work: impl FnOnce() -> T,
 ) -> Result<T, Error> {
     let watch = CURRENT.with_borrow(Clone::clone);
     let since = Instant::now();
     if let Some(watch) = &watch {
-        lock(&watch.state).elsewhere_since = Some(since);
+        lock(&watch.state).uncounted_since = Some(since);
     }
     let result = endable(ender, work);
     let Some(watch) = watch else { return result };
     let mut state = lock(&watch.state);
-    state.elsewhere_since = None;
-    state.elsewhere += since.elapsed();
+    state.uncounted_since = None;
+    state.uncounted += since.elapsed();
     drop(state);
     match watch.reason() {
         Some(error) => Err(error),
