@@ -5,11 +5,10 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gstdepthanything::frame::{
     ByteOrder, Frame, FrameFormat, Gray16Writer, Guide, GuidedWriter, Mapping, PixelFormat, Plane,
+    SmallPicture,
 };
 use gstdepthanything::geometry::{Size, network_size};
-use gstdepthanything::range::{
-    CutDetector, Joint, Mode, Picture, Strength, TemporalFilter, Tracker,
-};
+use gstdepthanything::range::{CutDetector, Joint, Mode, Strength, TemporalFilter, Tracker};
 
 const HD: Size = Size::new(1920, 1080);
 
@@ -35,9 +34,11 @@ fn range(criterion: &mut Criterion) {
             .collect();
         let mut tracker = Tracker::default();
         let mut cuts = CutDetector::default();
+        let mut picture = SmallPicture::default();
         group.bench_function(BenchmarkId::new("smooth", size), |bencher| {
             bencher.iter(|| {
-                tracker.see(cuts.look(black_box(&tensor), size, Joint::Next));
+                picture.read(black_box(&tensor), size, 1.0, false);
+                tracker.see(cuts.look(&picture, Joint::Next));
                 black_box(tracker.follow(black_box(&depth), size, Mode::Smooth { past: 0.9 }))
             });
         });
@@ -57,7 +58,7 @@ fn temporal_filter(criterion: &mut Criterion) {
         let mut tracker = Tracker::default();
         let mut cuts = CutDetector::default();
         for _ in 0..2 {
-            tracker.see(cuts.look(&tensor, size, Joint::Next));
+            tracker.see(cuts.look(&SmallPicture::of(&tensor, size), Joint::Next));
             tracker.follow(&own, size, Mode::Smooth { past: 0.9 });
         }
         let limits = tracker.follow(&own, size, Mode::Smooth { past: 0.9 });
@@ -68,11 +69,11 @@ fn temporal_filter(criterion: &mut Criterion) {
             past: 0.9,
             departure: 0.03,
         };
+        let mut picture = SmallPicture::default();
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
             bencher.iter(|| {
-                let tensor = black_box(&tensor);
-                let picture = Picture { tensor, size };
-                filter.apply(&mut depth, size, picture, limits, carry, strength);
+                picture.read(black_box(&tensor), size, 1.0, true);
+                filter.apply(&mut depth, size, &picture, limits, carry, strength);
             });
         });
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use gst::prelude::*;
-use gstdepthanything::frame::{Frame, FrameFormat, Normalization, TensorWriter};
+use gstdepthanything::frame::{Frame, FrameFormat, Normalization, SmallPicture, TensorWriter};
 use gstdepthanything::geometry::Size;
 use gstdepthanything::range::{CutDetector, Joint, Tracker};
 
@@ -91,7 +91,7 @@ fn join(parts: [&Part; 2], flashes: bool, count: &mut Count) {
                 _ => None,
             };
             let picture = flash.as_ref().unwrap_or(picture);
-            tracker.see(detector.look(picture, SIZE, Joint::Next));
+            tracker.see(detector.look(&SmallPicture::of(picture, SIZE), Joint::Next));
             // a frame of white may count as a scene, if behind it what was before goes on
             let now = tracker.scene();
             let begins = scene.is_some_and(|before| before != now);

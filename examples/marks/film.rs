@@ -17,6 +17,15 @@ pub(crate) struct Shot {
     pub(crate) take: Option<u64>,
 }
 
+/// When somebody comes and goes: the first frame in which he is on his way, is there, is on his way out, is gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visit {
+    pub(crate) comes: usize,
+    pub(crate) arrives: usize,
+    pub(crate) goes: usize,
+    pub(crate) gone: usize,
+}
+
 /// A film on disk.
 pub(crate) struct Film {
     path: PathBuf,
@@ -39,6 +48,27 @@ impl Film {
         })
     }
 
+    /// `None`: nobody comes, or that is not known.
+    pub(crate) fn visit(&self) -> Option<Visit> {
+        let told = self.told();
+        let frame = |name: &str| {
+            let frame = told.pointer(&format!("/visit/{name}"))?.as_u64()?;
+            usize::try_from(frame).ok()
+        };
+        Some(Visit {
+            comes: frame("comes")?,
+            arrives: frame("arrives")?,
+            goes: frame("goes")?,
+            gone: frame("gone")?,
+        })
+    }
+
+    /// What the renderer tells of it.
+    fn told(&self) -> serde_json::Value {
+        let told = fs::read(self.path.join("film.json")).unwrap_or_default();
+        serde_json::from_slice(&told).unwrap_or_default()
+    }
+
     /// Calls `take` with each frame.
     pub(crate) fn each(
         &self,
@@ -55,8 +85,7 @@ impl Film {
         &self,
         take: &mut dyn FnMut(Shot) -> Result<(), Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
-        let told = fs::read(self.path.join("film.json")).unwrap_or_default();
-        let told: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
+        let told = self.told();
         for index in 0..self.limit {
             let frame = self.path.join(format!("frame_{index:05}.png"));
             if !frame.exists() {

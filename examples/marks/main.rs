@@ -4,6 +4,8 @@
 //! cargo run --release --example marks -- steady [--resolution N] [--model FILE] [--frames N] [--temporal-filter X]
 //!     [--plot FILE.svg] FILM…
 //! cargo run --release --example marks -- edges [--resolution N] [--model FILE] [--frames N] FILM…
+//! cargo run --release --example marks -- visits [--resolution N] [--model FILE] [--frames N] [--temporal-filter X]
+//!     [--depths FOLDER] FILM…
 //! cargo run --release --example marks -- cuts FILM…
 //! ```
 //!
@@ -15,6 +17,7 @@ mod edges;
 mod film;
 mod plot;
 mod steady;
+mod visits;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -34,7 +37,7 @@ use film::{Film, Shot};
 #[command(name = "marks")]
 struct Wanted {
     /// What is measured.
-    #[arg(value_parser = ["steady", "edges", "cuts"])]
+    #[arg(value_parser = ["steady", "visits", "edges", "cuts"])]
     mark: String,
     /// Short side of what the network sees, in pixels.
     #[arg(long, default_value_t = 252)]
@@ -48,6 +51,9 @@ struct Wanted {
     /// The property that steadiness is measured with.
     #[arg(long, default_value_t = 0.03)]
     temporal_filter: f64,
+    /// Keeps what the network gave here, for another run with the same model and resolution.
+    #[arg(long)]
+    depths: Option<PathBuf>,
     /// Frames of each video.
     #[arg(long, default_value_t = 150)]
     frames: usize,
@@ -83,8 +89,11 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
             let plot = wanted.plot.as_deref();
             steady::run(&mut eye, &films, wanted.temporal_filter, plot)
         }
+        "visits" => visits::run(&mut eye, &films, wanted.temporal_filter),
         "edges" => edges::run(&mut eye, &films),
-        other => Err(format!("{other:?} can't be measured, only: steady, edges, cuts").into()),
+        other => {
+            Err(format!("{other:?} can't be measured, only: steady, visits, edges, cuts").into())
+        }
     }
 }
 
@@ -103,6 +112,8 @@ struct Eye {
     writer: Option<(Size, TensorWriter)>,
     tensor: Vec<f32>,
     depth: DepthMaps,
+    /// Where depth is kept.
+    depths: Option<PathBuf>,
 }
 
 impl Eye {
@@ -115,10 +126,65 @@ impl Eye {
             writer: None,
             tensor: Vec::new(),
             depth: DepthMaps::default(),
+            depths: wanted.depths.clone(),
+        })
+    }
+
+    /// As [`Self::look`]; frame `place` of the film `name` is looked at once, if depth is kept.
+    fn look_again(
+        &mut self,
+        name: &str,
+        place: usize,
+        shot: &Shot,
+    ) -> Result<Looked<'_>, Box<dyn Error>> {
+        let Some(folder) = &self.depths else {
+            return self.look(shot);
+        };
+        let file = folder.join(name).join(format!("{place:05}.f32"));
+        match std::fs::read(&file) {
+            Ok(bytes) => {
+                let size = self.see(shot)?;
+                let values = bytes.chunks_exact(4);
+                let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                self.depth.values.clear();
+                self.depth.values.extend(values);
+                self.depth.size = size;
+                if self.depth.values.len() != size.area() {
+                    return Err(format!("{} is of another size", file.display()).into());
+                }
+            }
+            Err(_) => {
+                std::fs::create_dir_all(folder.join(name))?;
+                let looked = self.look(shot)?;
+                let values = looked.depth.values.iter();
+                let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
+                std::fs::write(&file, bytes)?;
+            }
+        }
+        Ok(Looked {
+            tensor: &self.tensor,
+            network: self.depth.size,
+            depth: &self.depth,
         })
     }
 
     fn look(&mut self, shot: &Shot) -> Result<Looked<'_>, Box<dyn Error>> {
+        let size = self.see(shot)?;
+        let images = Images {
+            values: &self.tensor,
+            batch: 1,
+            size,
+        };
+        self.network.run(images, &mut self.depth)?;
+        Ok(Looked {
+            tensor: &self.tensor,
+            network: size,
+            depth: &self.depth,
+        })
+    }
+
+    /// Makes the tensor.
+    fn see(&mut self, shot: &Shot) -> Result<Size, Box<dyn Error>> {
         let patch = self.network.description().patch;
         let size = network_size(shot.size, (1, 1), self.resolution, patch)?;
         let writer = match &mut self.writer {
@@ -132,16 +198,6 @@ impl Eye {
         self.tensor.resize(3 * size.area(), 0.0);
         let frame = Frame::packed(&shot.rgb, 3 * shot.size.width as usize);
         writer.write(&frame, &mut self.tensor)?;
-        let images = Images {
-            values: &self.tensor,
-            batch: 1,
-            size,
-        };
-        self.network.run(images, &mut self.depth)?;
-        Ok(Looked {
-            tensor: &self.tensor,
-            network: size,
-            depth: &self.depth,
-        })
+        Ok(size)
     }
 }

@@ -7,9 +7,10 @@ pub(crate) mod numbers;
 use std::error::Error;
 use std::path::Path;
 
+use gstdepthanything::frame::SmallPicture;
 use gstdepthanything::geometry::Size;
 use gstdepthanything::range::{
-    CutDetector, Joint, Limits, Mode, Picture, Strength, TemporalFilter, Tracker,
+    CutDetector, Joint, Limits, Mode, Strength, TemporalFilter, Tracker,
 };
 
 use crate::film::{Film, nearest};
@@ -126,13 +127,10 @@ fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn 
             hi: PAST * held.hi + (1.0 - PAST) * own.hi,
         });
         average = Some(running);
-        tracker.see(cuts.look(tensor, network, Joint::Next));
+        let picture = SmallPicture::of(tensor, network);
+        tracker.see(cuts.look(&picture, Joint::Next));
         let smooth = tracker.follow(&depth, size, Mode::Smooth { past: PAST });
         let mut filtered = depth.clone();
-        let picture = Picture {
-            tensor,
-            size: network,
-        };
         let strength = Strength {
             past: PAST,
             departure,
@@ -140,7 +138,7 @@ fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn 
         filter.apply(
             &mut filtered,
             size,
-            picture,
+            &picture,
             smooth,
             tracker.carry(),
             strength,
@@ -172,7 +170,7 @@ fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn 
 }
 
 /// What is shown of values within limits: 0…1.
-fn show(depth: &[f32], limits: Limits) -> Vec<f32> {
+pub(crate) fn show(depth: &[f32], limits: Limits) -> Vec<f32> {
     let span = limits.span().max(f64::MIN_POSITIVE);
     let shown = |&value: &f32| (((f64::from(value) - limits.lo) / span) as f32).clamp(0.0, 1.0);
     depth.iter().map(shown).collect()

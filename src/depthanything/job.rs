@@ -12,7 +12,7 @@ use super::warning::Warning;
 use crate::depth_meta::DepthMeta;
 use crate::engine::shared::{Request, Timing};
 use crate::error::Error;
-use crate::frame::Guide;
+use crate::frame::{Guide, SmallPicture};
 use crate::geometry::Size;
 use crate::mapping::writable;
 use crate::range::{Compared, Joint};
@@ -38,6 +38,8 @@ pub(super) struct Job {
     pub(super) request: Request,
     /// What leads its depth to the edges of the picture; empty where that is not asked for.
     pub(super) guide: Guide,
+    /// What it shows, for the range; with luma where that is filtered.
+    pub(super) picture: SmallPicture,
     pub(super) live: LiveSettings,
     pub(super) begun: Instant,
     pub(super) moment: Moment,
@@ -66,7 +68,8 @@ pub(super) fn pack(
     let start = Instant::now();
     if !job.repeated {
         let compared = std::mem::take(&mut job.compared);
-        packer.take(&mut job.request, &mut job.guide, compared, &job.live);
+        let (picture, live) = (&job.picture, &job.live);
+        packer.take(&mut job.request, &mut job.guide, picture, compared, live);
         if job.warning.is_none()
             && let Some(saturation) = packer.saturation()
         {

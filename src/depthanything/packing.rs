@@ -9,9 +9,9 @@ use crate::depth_meta::{DepthMeta, Unit};
 use crate::engine::network::{DepthKind, DepthMaps, Description};
 use crate::engine::shared::Request;
 use crate::error::{Error, Setting};
-use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping};
+use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping, SmallPicture};
 use crate::geometry::Size;
-use crate::range::{Compared, Limits, Mode, Picture, Strength, TemporalFilter, Tracker};
+use crate::range::{Compared, Limits, Mode, Strength, TemporalFilter, Tracker};
 
 /// What samples are made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,12 +97,11 @@ impl Packer {
                 of_distance: kind != DepthKind::Relative,
             },
         };
-        let deviation = description.normalization.picture_deviation();
         Ok(Self {
             output,
             model: description.model.clone(),
             tracker: Tracker::default(),
-            filter: TemporalFilter::default().of_deviation(deviation),
+            filter: TemporalFilter::default(),
             format: None,
             held: Held::default(),
             told_saturation: false,
@@ -130,11 +129,12 @@ impl Packer {
     }
 
     /// Takes the depth map of `request` and its guide; what is left in them are buffers to use again. `compared` is what its
-    /// picture is to the one before.
+    /// `picture` is to the one before.
     pub(super) fn take(
         &mut self,
         request: &mut Request,
         guide: &mut Guide,
+        picture: &SmallPicture,
         compared: Compared,
         live: &LiveSettings,
     ) {
@@ -163,10 +163,7 @@ impl Packer {
                     Some(strength) => self.filter.apply(
                         values,
                         *size,
-                        Picture {
-                            tensor: &request.tensor,
-                            size: request.size,
-                        },
+                        picture,
                         limits,
                         self.tracker.carry(),
                         strength,
@@ -319,6 +316,11 @@ fn range_mode(live: &LiveSettings) -> Mode {
             past: live.smoothing,
         },
     }
+}
+
+/// Whether the temporal filter works, which needs the picture's luma.
+pub(super) fn filters(live: &LiveSettings) -> bool {
+    strength(range_mode(live), live).is_some()
 }
 
 /// Of the temporal filter; `None`: there is none.

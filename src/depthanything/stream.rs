@@ -16,7 +16,7 @@ use super::intake::Intake;
 use super::job::{Job, Moment, Span, pack};
 use super::joints::Joints;
 use super::messages::Reason;
-use super::packing::Packer;
+use super::packing::{self, Packer};
 use super::plan::{Asked, Plan};
 use super::settings::{LiveSettings, LoadSettings};
 use super::warning::Warning;
@@ -26,7 +26,7 @@ use crate::engine::network::Readiness;
 use crate::engine::planner::available;
 use crate::engine::shared::{Request, Shared};
 use crate::error::Error;
-use crate::frame::Guide;
+use crate::frame::{Guide, SmallPicture};
 use crate::geometry::Size;
 use crate::mapping::readable;
 use crate::range::{Compared, CutDetector, Joint};
@@ -46,7 +46,7 @@ pub(super) struct Stream {
     packer: Arc<Mutex<Packer>>,
     format: Option<Format>,
     /// Buffers to use again.
-    spare: Vec<(Request, Guide)>,
+    spare: Vec<(Request, Guide, SmallPicture)>,
     /// Frames that may be under way.
     in_flight: usize,
     flight: Option<Flight>,
@@ -62,6 +62,8 @@ pub(super) struct Stream {
     span: Span,
     /// Looks at the picture of each frame that is read.
     cuts: CutDetector,
+    /// Of natural pictures, in the network's units.
+    deviation: f32,
     /// Bytes that the network may take; `None`: any number.
     memory_limit: Option<u64>,
     /// What follows from it, or from what the machine has left, for the sizes of the present plan.
@@ -163,7 +165,8 @@ impl Stream {
             threads,
             joints: Joints::default(),
             span: Span::default(),
-            cuts: CutDetector::default().of_deviation(deviation),
+            cuts: CutDetector::default(),
+            deviation,
             memory_limit: Some(settings.memory_limit).filter(|&limit| limit > 0),
             limit: None,
             measured: 0,
@@ -371,7 +374,7 @@ impl Stream {
         } else {
             live.inference_interval
         };
-        let (request, guide) = self.spare.pop().unwrap_or_default();
+        let (request, guide, picture) = self.spare.pop().unwrap_or_default();
         let discont = frame.flags().contains(gst::BufferFlags::DISCONT);
         let [start, end] = std::mem::take(&mut self.span);
         let joined = self.joints.next(discont, start, end);
@@ -379,6 +382,7 @@ impl Stream {
             repeated: format.intake.repeats(interval),
             request,
             guide,
+            picture,
             live: *live,
             begun,
             moment,
@@ -397,9 +401,7 @@ impl Stream {
             self.abandon(job);
             return Err(error);
         }
-        let compared = self
-            .cuts
-            .look(&job.request.tensor, job.request.size, job.joint);
+        let compared = self.cuts.look(&job.picture, job.joint);
         if job.repeated && !compared.goes_on() {
             // the depth before is of something else
             job.repeated = false;
@@ -422,13 +424,16 @@ impl Stream {
         job.guide.clear();
         let guide = job.live.upsampling.is_guided().then_some(&mut job.guide);
         format.intake.read(&frame, &mut job.request.tensor, guide)?;
+        let (tensor, size) = (&job.request.tensor, job.request.size);
+        let luma = packing::filters(&job.live);
+        job.picture.read(tensor, size, self.deviation, luma);
         job.reading = start.elapsed();
         Ok(())
     }
 
     /// A frame that comes to nothing. The next one is tried, not papered over with an older depth.
     fn abandon(&mut self, job: Job) {
-        self.spare.push((job.request, job.guide));
+        self.spare.push((job.request, job.guide, job.picture));
         // nobody has taken in a cut before it
         self.joints.put_back(if job.compared.goes_on() {
             job.joint
@@ -469,7 +474,7 @@ impl Stream {
                 .map_or(Duration::ZERO, |timing| timing.waited + timing.inference);
             total = total.min(job.reading + network + job.writing + each * others);
         }
-        self.spare.push((job.request, job.guide));
+        self.spare.push((job.request, job.guide, job.picture));
         Report {
             meta,
             inference: job.timing.map(|timing| timing.inference),

@@ -14,6 +14,7 @@ mod kernels;
 mod levels;
 mod light;
 pub(crate) mod simd;
+pub(crate) mod small;
 mod taps;
 mod tensor;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use guided::{Guide, GuidedWriter};
 pub use kernels::InstructionSet;
 pub use levels::{Levels, RunningLevels};
 pub use light::{Primaries, Transfer};
+pub use small::SmallPicture;
 pub use tensor::{Normalization, TensorWriter};
 
 use crate::error::Error;

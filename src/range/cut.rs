@@ -6,7 +6,7 @@
 mod thumbnail;
 
 use super::grid::{self, Colours};
-use crate::geometry::Size;
+use crate::frame::SmallPicture;
 use thumbnail::{
     Thumbnail, centred, contrast, difference, flat, is_even, resemblance, shared_detail, thumbnail,
 };
@@ -104,28 +104,15 @@ pub struct CutDetector {
     shown: Option<Thumbnail>,
     is_dark: bool,
     usual: f32,
-    /// See [`Self::of_deviation`]; 0: 1.
-    deviation: f32,
 }
 
 impl CutDetector {
-    /// For pictures in whose values natural ones have this standard deviation; 1, as in normalised tensors, where it is
-    /// not said.
-    #[must_use]
-    pub fn of_deviation(self, deviation: f32) -> Self {
-        Self { deviation, ..self }
-    }
-
-    /// Looks at the next picture of a stream: `tensor` is `[3, height, width]` of `size`, normalised. One of no pixels
-    /// goes on.
-    pub fn look(&mut self, tensor: &[f32], size: Size, joint: Joint) -> Compared {
+    /// Looks at the next picture of a stream. One of no pixels goes on.
+    pub fn look(&mut self, picture: &SmallPicture, joint: Joint) -> Compared {
         if joint == Joint::Afresh {
-            *self = Self::default().of_deviation(self.deviation);
+            *self = Self::default();
         }
-        let mut picture = Colours::of(tensor, size);
-        if let (Some(picture), true) = (&mut picture, self.deviation > 0.0) {
-            picture.divide(self.deviation);
-        }
+        let picture = Colours::of(picture);
         let change = picture
             .as_ref()
             .map_or(Change::None, |picture| self.compare(picture, joint));

@@ -17,7 +17,7 @@ mod tracker;
 
 pub use cut::{Compared, CutDetector, Joint};
 pub use limits::Limits;
-pub use temporal::{Carry, Picture, Strength, TemporalFilter};
+pub use temporal::{Carry, Strength, TemporalFilter};
 pub use tracker::Tracker;
 
 /// How the limits follow the stream.

@@ -12,6 +12,7 @@ mod kernel;
 
 use super::Limits;
 use super::align::Affine;
+use crate::frame::SmallPicture;
 use crate::geometry::Size;
 use drift::Drift;
 use kernel::{Gates, Rows, Seen, Units, Variant};
@@ -72,17 +73,6 @@ pub struct TemporalFilter {
     samples: Vec<f32>,
     columns: Vec<usize>,
     variant: Variant,
-    /// See [`Self::of_deviation`]; 0: 1.
-    deviation: f32,
-}
-
-/// A picture as the network sees it: `[3, height, width]`, normalised.
-#[derive(Debug, Clone, Copy)]
-pub struct Picture<'a> {
-    /// Its values.
-    pub tensor: &'a [f32],
-    /// Its size.
-    pub size: Size,
 }
 
 /// How much is filtered.
@@ -95,43 +85,32 @@ pub struct Strength {
 }
 
 impl TemporalFilter {
-    /// For pictures in whose values natural ones have this standard deviation; 1, as in normalised tensors, where it is
-    /// not said.
-    #[must_use]
-    pub fn of_deviation(self, deviation: f32) -> Self {
-        Self { deviation, ..self }
-    }
-
     /// Forgets the past.
     pub fn restart(&mut self) {
         self.fresh = true;
     }
 
-    /// Filters `depth`, `[height, width]` of `size`, the depth of `picture`, in place. `limits` are those of this frame
+    /// Filters `depth`, `[height, width]` of `size`, the depth of `picture`, which has luma, in place. `limits` are those of this frame
     /// and `carry` how they came out of the ones before, both of the [`Tracker`](super::Tracker); without a carry it
     /// starts afresh. Values that are not finite stay as they are.
     pub fn apply(
         &mut self,
         depth: &mut [f32],
         size: Size,
-        picture: Picture<'_>,
+        picture: &SmallPicture,
         limits: Limits,
         carry: Option<Carry>,
         strength: Strength,
     ) {
         let fits = depth.len() == size.area()
-            && picture.tensor.len() == 3 * picture.size.area()
+            && picture.luma().len() == picture.size().area()
             && size.area() > 0
-            && picture.size.area() > 0;
+            && picture.size().area() > 0;
         if !fits || !limits.usable() {
             self.restart();
             return;
         }
         self.read_luma(picture, size);
-        if self.deviation > 0.0 && self.deviation != 1.0 {
-            let deviation = self.deviation;
-            self.luma.iter_mut().for_each(|luma| *luma /= deviation);
-        }
         let span = limits.span();
         let show = Affine {
             gain: span.recip(),
@@ -267,24 +246,23 @@ impl TemporalFilter {
     }
 
     /// Luma of the picture at each pixel of the depth map.
-    fn read_luma(&mut self, picture: Picture<'_>, size: Size) {
-        self.luma.resize(size.area(), 0.0);
-        let area = picture.size.area();
-        let planes = [0, 1, 2].map(|channel| &picture.tensor[channel * area..][..area]);
-        if picture.size == size {
-            self.variant.luma(planes, &mut self.luma);
+    fn read_luma(&mut self, picture: &SmallPicture, size: Size) {
+        self.luma.clear();
+        if picture.size() == size {
+            self.luma.extend_from_slice(picture.luma());
             return;
         }
+        self.luma.resize(size.area(), 0.0);
+        let seen = picture.size();
         let nearest =
             |index: usize, from: u32, to: u32| (2 * index + 1) * from as usize / (2 * to as usize);
         let columns = &mut self.columns;
         columns.clear();
-        columns
-            .extend((0..size.width).map(|x| nearest(x as usize, picture.size.width, size.width)));
+        columns.extend((0..size.width).map(|x| nearest(x as usize, seen.width, size.width)));
         for (y, out) in self.luma.chunks_exact_mut(size.width as usize).enumerate() {
-            let row = nearest(y, picture.size.height, size.height) * picture.size.width as usize;
+            let row = nearest(y, seen.height, size.height) * seen.width as usize;
             for (out, column) in out.iter_mut().zip(columns.iter()) {
-                *out = planes.iter().map(|plane| plane[row + column]).sum::<f32>() / 3.0;
+                *out = picture.luma()[row + column];
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use gstdepthanything::frame::SmallPicture;
 use gstdepthanything::range::{CutDetector, Joint, Limits, Mode, Tracker};
 
 use super::{PAST, show};
@@ -12,7 +13,7 @@ const MODE: Mode = Mode::Smooth { past: PAST };
 
 /// A frame as the tracker gets it.
 struct Kept {
-    tensor: Vec<f32>,
+    picture: SmallPicture,
     depth: Vec<f32>,
     size: gstdepthanything::geometry::Size,
 }
@@ -54,7 +55,7 @@ pub(super) fn run(eye: &mut Eye, films: &[Film]) -> Result<(), Box<dyn Error>> {
 fn look(eye: &mut Eye, shot: &Shot) -> Result<Kept, Box<dyn Error>> {
     let looked = eye.look(shot)?;
     Ok(Kept {
-        tensor: looked.tensor.to_vec(),
+        picture: SmallPicture::of(looked.tensor, looked.network),
         depth: looked.depth.values.clone(),
         size: looked.depth.size,
     })
@@ -82,12 +83,12 @@ fn cuts(eye: &mut Eye, films: &[Film], beginnings: &[Vec<Shot>]) -> Result<(), B
             let mut tracker = Tracker::default();
             let mut cuts = CutDetector::default();
             for frame in first {
-                tracker.see(cuts.look(&frame.tensor, frame.size, Joint::Next));
+                tracker.see(cuts.look(&frame.picture, Joint::Next));
                 tracker.follow(&frame.depth, frame.size, MODE);
             }
             let before = tracker.scene();
             for (index, frame) in second.iter().take(2).enumerate() {
-                tracker.see(cuts.look(&frame.tensor, frame.size, Joint::Next));
+                tracker.see(cuts.look(&frame.picture, Joint::Next));
                 let limits = tracker.follow(&frame.depth, frame.size, MODE);
                 if index == 0 && tracker.scene() > before {
                     found += 1;
@@ -114,7 +115,7 @@ fn scenes(eye: &mut Eye, shots: &[Shot]) -> Result<u32, Box<dyn Error>> {
     let mut cuts = CutDetector::default();
     for shot in shots {
         let frame = look(eye, shot)?;
-        tracker.see(cuts.look(&frame.tensor, frame.size, Joint::Next));
+        tracker.see(cuts.look(&frame.picture, Joint::Next));
         tracker.follow(&frame.depth, frame.size, MODE);
     }
     Ok(tracker.scene().min(1))
@@ -181,7 +182,7 @@ fn step(eye: &mut Eye, name: &str, shots: &[Shot]) -> Result<(), Box<dyn Error>>
                 row[width * 2 / 5..width * 3 / 5].fill((own.lo + 1.5 * own.span()) as f32);
             }
         }
-        tracker.see(cuts.look(&frame.tensor, frame.size, Joint::Next));
+        tracker.see(cuts.look(&frame.picture, Joint::Next));
         let limits = tracker.follow(&depth, frame.size, MODE);
         // how far above what was nearest before
         let nearest = show(&[own.hi as f32], limits)[0];

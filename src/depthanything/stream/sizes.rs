@@ -50,13 +50,13 @@ impl Stream {
     /// Runs the network on nothing at a size, which waits until that is compiled. `None`: interrupted.
     pub(super) fn trial(&mut self, size: Size) -> Result<Option<Timing>, Error> {
         self.watch.observe(size, &self.network.prepare(size));
-        let (mut work, guide) = self.spare.pop().unwrap_or_default();
+        let (mut work, guide, picture) = self.spare.pop().unwrap_or_default();
         work.size = size;
         work.tensor.clear();
         work.tensor.resize(3 * size.area(), 0.0);
         let due = Instant::now() + LONGEST_SLACK;
         let ran = self.network.run(&mut work, due);
-        self.spare.push((work, guide));
+        self.spare.push((work, guide, picture));
         if let Ok(Some(_)) = ran {
             self.watch.observe(size, &Readiness::Ready);
         }

@@ -16,7 +16,7 @@ fn picture(seed: f32, shift: f32, [contrast, brightness]: [f32; 2]) -> Colours {
             }
         }
     }
-    Colours::of(&tensor, SIZE).unwrap()
+    Colours::of(&SmallPicture::of(&tensor, SIZE)).unwrap()
 }
 
 const PLAIN: [f32; 2] = [1.0, 0.0];
@@ -67,7 +67,7 @@ fn where_the_camera_stands_what_fills_half_of_the_picture_is_no_cut() {
                 }
             }
         }
-        Colours::of(&tensor, SIZE).unwrap()
+        Colours::of(&SmallPicture::of(&tensor, SIZE)).unwrap()
     };
     // the exposure follows
     let film = (0..20_i32).map(|frame| still((7..13).contains(&frame), -0.1 * (frame % 4) as f32));
@@ -89,7 +89,7 @@ fn where_the_camera_stands_what_fills_half_of_the_picture_is_no_cut() {
                 }
             }
         }
-        Colours::of(&tensor, SIZE).unwrap()
+        Colours::of(&SmallPicture::of(&tensor, SIZE)).unwrap()
     };
     let film = (0..20).map(|frame| barred(if frame < 10 { 1.0 } else { 4.0 }));
     assert_eq!(changes(film), [(10, Change::Cut)]);
@@ -132,7 +132,7 @@ fn scenes_lit_alike_are_told_by_their_colours() {
                 }
             }
         }
-        Colours::of(&tensor, SIZE).unwrap()
+        Colours::of(&SmallPicture::of(&tensor, SIZE)).unwrap()
     };
     let film = |frame: u32| {
         // a flash in each of them
@@ -204,7 +204,7 @@ fn noise_in_the_dark_is_no_cut() {
                 (state >> 8) as f32 / (1 << 24) as f32 * 0.2 - 2.1
             })
             .collect();
-        Colours::of(&tensor, SIZE).unwrap()
+        Colours::of(&SmallPicture::of(&tensor, SIZE)).unwrap()
     });
     assert_eq!(changes(noise), []);
 }
@@ -229,7 +229,7 @@ fn view(seed: u32, [left, top]: [f32; 2], light: [f32; 3]) -> Colours {
             }
         }
     }
-    Colours::of(&tensor, SIZE).unwrap()
+    Colours::of(&SmallPicture::of(&tensor, SIZE)).unwrap()
 }
 
 const WHITE: [f32; 3] = [1.0; 3];

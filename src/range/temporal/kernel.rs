@@ -134,8 +134,6 @@ macro_rules! dispatched {
 }
 
 dispatched! {
-    /// Mean of three planes.
-    fn luma(planes: [&[f32]; 3], out: &mut [f32]);
     /// How far two planes are from each other.
     fn differences(a: &[f32], b: &[f32], out: &mut [f32]);
     /// Adds a row to another.
@@ -148,13 +146,6 @@ dispatched! {
     fn judge(seen: Seen<'_>, gates: &Gates);
     /// Filters a row.
     fn update(rows: Rows<'_>, gates: &Gates);
-}
-
-#[inline(always)]
-fn luma([red, green, blue]: [&[f32]; 3], out: &mut [f32]) {
-    for (((out, r), g), b) in out.iter_mut().zip(red).zip(green).zip(blue) {
-        *out = (r + g + b) * (1.0 / 3.0);
-    }
 }
 
 #[inline(always)]

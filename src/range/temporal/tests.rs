@@ -53,8 +53,8 @@ fn picture(scene: &[f32]) -> Vec<f32> {
     [0, 1, 2].iter().flat_map(|_| plane.clone()).collect()
 }
 
-fn seen(tensor: &[f32]) -> Picture<'_> {
-    Picture { tensor, size: SIZE }
+fn seen(tensor: &[f32]) -> SmallPicture {
+    SmallPicture::of(tensor, SIZE)
 }
 
 fn largest(a: &[f32], b: &[f32]) -> f32 {
@@ -77,7 +77,7 @@ fn still_film(depth_noise: f32, picture_noise: f32, strength: Strength) -> [f32;
         let own = noise.on(&scene, depth_noise * 4.0);
         let mut depth = own.clone();
         let tensor = noise.on(&picture(&scene), picture_noise);
-        filter.apply(&mut depth, SIZE, seen(&tensor), LIMITS, SAME, strength);
+        filter.apply(&mut depth, SIZE, &seen(&tensor), LIMITS, SAME, strength);
         farthest = farthest.max(largest(&own, &depth) / 4.0);
         let now = [own, depth];
         if let Some(before) = before.filter(|_| frame > 20) {
@@ -130,7 +130,7 @@ fn regions_that_the_network_changes_its_mind_about_are_held() {
             .map(|(i, d)| d + tilt(i))
             .collect();
         let mut depth = own.clone();
-        filter.apply(&mut depth, SIZE, seen(&tensor), LIMITS, SAME, STRENGTH);
+        filter.apply(&mut depth, SIZE, &seen(&tensor), LIMITS, SAME, STRENGTH);
         assert!(largest(&own, &depth) / 4.0 < 0.0501, "{frame}");
         let now = [own, depth];
         if let Some(before) = before.filter(|_| frame > 20) {
@@ -174,7 +174,7 @@ fn what_moves_is_followed_at_once() {
         let own = noise.on(&scene, 0.02);
         let mut depth = own.clone();
         let tensor = picture(&scene);
-        filter.apply(&mut depth, SIZE, seen(&tensor), LIMITS, SAME, STRENGTH);
+        filter.apply(&mut depth, SIZE, &seen(&tensor), LIMITS, SAME, STRENGTH);
         if frame < 20 {
             continue;
         }
@@ -205,7 +205,7 @@ fn a_step_in_depth_alone_is_followed_at_once_and_a_small_one_closely() {
                 .map(|depth| depth + moved)
                 .collect();
             let mut depth = own.clone();
-            filter.apply(&mut depth, SIZE, seen(&tensor), LIMITS, SAME, STRENGTH);
+            filter.apply(&mut depth, SIZE, &seen(&tensor), LIMITS, SAME, STRENGTH);
             if frame >= 20 {
                 assert!(largest(&own, &depth) <= 0.2001, "{step} {frame}");
             }
@@ -232,11 +232,8 @@ fn it_starts_afresh_without_a_carry_at_another_size_and_when_told() {
         let tensor = vec![0.0; 3 * size.area()];
         let own = noise.on(&plane, 0.02);
         let mut depth = own.clone();
-        let picture = Picture {
-            tensor: &tensor,
-            size,
-        };
-        filter.apply(&mut depth, size, picture, LIMITS, carry, STRENGTH);
+        let picture = SmallPicture::of(&tensor, size);
+        filter.apply(&mut depth, size, &picture, LIMITS, carry, STRENGTH);
         own == depth
     };
     assert!(untouched(&mut filter, SAME, SIZE), "there is no past");
@@ -263,7 +260,7 @@ fn values_that_are_not_finite_stay_and_are_forgotten() {
             own[300] = f32::NEG_INFINITY;
         }
         let mut depth = own.clone();
-        filter.apply(&mut depth, SIZE, seen(&tensor), LIMITS, SAME, STRENGTH);
+        filter.apply(&mut depth, SIZE, &seen(&tensor), LIMITS, SAME, STRENGTH);
         for (own, depth) in own.iter().zip(&depth) {
             if own.is_finite() {
                 assert!((own - depth).abs() < 0.2001, "{frame}");
@@ -295,12 +292,12 @@ fn the_range_may_move() {
             .map(|d| (5.0 + 2.0 * wander) * d + wander)
             .collect();
         let mut depth = own.clone();
-        tracker.see(cuts.look(&tensor, SIZE, Joint::Next));
+        tracker.see(cuts.look(&seen(&tensor), Joint::Next));
         let limits = tracker.follow(&own, SIZE, Mode::Smooth { past: 0.9 });
         filter.apply(
             &mut depth,
             SIZE,
-            seen(&tensor),
+            &seen(&tensor),
             limits,
             tracker.carry(),
             STRENGTH,
@@ -330,16 +327,13 @@ fn depth_of_another_size_than_the_picture() {
     for size in [Size::new(32, 24), Size::new(1, 1), Size::new(200, 3)] {
         let (mut filter, mut noise) = (TemporalFilter::default(), Noise(17));
         let plane = vec![1.0; size.area()];
-        let picture = Picture {
-            tensor: &tensor,
-            size: picture_size,
-        };
+        let picture = SmallPicture::of(&tensor, picture_size);
         let mut last = [plane.clone(), plane.clone()];
         let mut flicker = [0.0; 2];
         for _ in 0..40 {
             let own = noise.on(&plane, 0.02);
             let mut depth = own.clone();
-            filter.apply(&mut depth, size, picture, LIMITS, SAME, STRENGTH);
+            filter.apply(&mut depth, size, &picture, LIMITS, SAME, STRENGTH);
             let now = [own, depth];
             for way in 0..2 {
                 flicker[way] += mean(&now[way], &last[way]);
@@ -371,11 +365,8 @@ fn what_does_not_fit_is_left_alone() {
         let mut depth = vec![1.0; values];
         let tensor = vec![0.0; tensor];
         for _ in 0..3 {
-            let picture = Picture {
-                tensor: &tensor,
-                size,
-            };
-            filter.apply(&mut depth, size, picture, limits, SAME, STRENGTH);
+            let picture = SmallPicture::of(&tensor, size);
+            filter.apply(&mut depth, size, &picture, limits, SAME, STRENGTH);
             assert_eq!(depth, vec![1.0; values]);
         }
     }
@@ -398,11 +389,8 @@ fn the_variants_give_the_same_bits() {
             let tensor = noise.on(&vec![0.0; 3 * size.area()], 0.1);
             let depths = filters.each_mut().map(|filter| {
                 let mut depth = own.clone();
-                let picture = Picture {
-                    tensor: &tensor,
-                    size,
-                };
-                filter.apply(&mut depth, size, picture, LIMITS, SAME, STRENGTH);
+                let picture = SmallPicture::of(&tensor, size);
+                filter.apply(&mut depth, size, &picture, LIMITS, SAME, STRENGTH);
                 depth.iter().map(|d| d.to_bits()).collect::<Vec<_>>()
             });
             assert_eq!(depths[0], depths[1], "{size}");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::frame::SmallPicture;
 use crate::range::{CutDetector, Joint};
 
 const SIZE: Size = Size::new(128, 96);
@@ -15,7 +16,8 @@ impl Seeing {
     }
 
     fn join(&mut self, tensor: &[f32], size: Size, joint: Joint) {
-        self.tracker.see(self.cuts.look(tensor, size, joint));
+        self.tracker
+            .see(self.cuts.look(&SmallPicture::of(tensor, size), joint));
     }
 }
 

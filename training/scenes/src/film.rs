@@ -1,5 +1,7 @@
 //! Films: one scene, a camera that moves in a known way, exact depth for each frame.
 
+mod visit;
+
 use crate::camera::Camera;
 use crate::files::{write_pfm, write_png};
 use crate::geometry::Frame;
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io;
 use std::path::Path;
+use visit::Visit;
 
 /// What moves in a film.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -31,6 +34,9 @@ pub enum Motion {
     Still,
     /// The camera rests; one thing comes, passes and goes.
     Objects,
+    /// The camera rests; someone comes, fills a tenth of the picture, stays for 100 frames and goes; the exposure drops by a
+    /// tenth when he comes, and recovers.
+    Visit,
     /// The camera walks; half-way the film cuts to another scene.
     Cut,
 }
@@ -74,6 +80,10 @@ pub struct Take {
     pub scene: Scene,
     /// 0 before a cut, 1 after it.
     pub shot: usize,
+    /// The frame shows the same as the one before.
+    pub same: bool,
+    /// What its exposure is to that of the first of its take.
+    pub exposure: f32,
 }
 
 impl Film {
@@ -120,6 +130,7 @@ impl Film {
         let cut = self.motion == Motion::Cut;
         let shots: Vec<Shot> = (0..if cut { 2 } else { 1 }).map(|n| self.shot(n)).collect();
         let half = self.frames.div_ceil(2);
+        let visit = self.visit(&shots[0]);
         (0..self.frames).map(move |i| {
             let number = usize::from(cut && i >= half);
             let local = if cut { i % half } else { i };
@@ -127,11 +138,22 @@ impl Film {
             let share = local as f32 / length.max(2) as f32;
             let mut scene = shots[number].scene.clone();
             self.move_on(&mut scene, &shots[number], share, local as f32 / self.fps);
+            let there = |frame| visit.as_ref().is_some_and(|visit| visit.is_there(frame));
+            if let Some(visit) = &visit {
+                visit.put(&mut scene, i);
+            }
+            let rests = matches!(self.motion, Motion::Still | Motion::Visit);
             Take {
                 scene,
                 shot: number,
+                same: rests && i > 0 && !there(i) && !there(i - 1),
+                exposure: visit.as_ref().map_or(1.0, |visit| visit.exposure(i)),
             }
         })
+    }
+
+    fn visit(&self, shot: &Shot) -> Option<Visit> {
+        (self.motion == Motion::Visit).then(|| Visit::new(shot))
     }
 
     /// Puts camera and things where they are at a share of the film's length and at a time in seconds.
@@ -141,7 +163,7 @@ impl Film {
         let level = Vec3::new(forward.x, 0.0, forward.z).normalize_or(Vec3::Z);
         let turned = |a: f32| Mat3::from_rotation_y(a);
         match self.motion {
-            Motion::Still => {}
+            Motion::Still | Motion::Visit => {}
             Motion::Dolly => scene.camera.at = start.at + forward * (0.5 * shot.near * share),
             Motion::Pan => scene.camera.axes = turned(0.6 * (share - 0.5)) * start.axes,
             Motion::Orbit => {
@@ -170,13 +192,17 @@ impl Film {
         let (w, h) = self.size;
         let mut exposure = [None; 2];
         let mut frames = Vec::new();
+        let mut last = None;
         for (i, take) in self.takes().enumerate() {
             let options = Options {
                 parallel: true,
                 jitter: 7,
                 antialias: true,
             };
-            let image = render::render(&take.scene, w, h, &options);
+            let image = last
+                .take()
+                .filter(|_| take.same)
+                .unwrap_or_else(|| render::render(&take.scene, w, h, &options));
             let mut sensor = Sensor::clean();
             if self.noise {
                 sensor.noise = (4e-4, 4e-3);
@@ -184,8 +210,12 @@ impl Film {
             // held over a take: a film that flickers would test something else
             let exposure =
                 *exposure[take.shot].get_or_insert_with(|| automatic_exposure(&image, &take.scene));
-            let rgb =
-                sensor.develop_exposed(&image, &take.scene, self.seed ^ (i as u64) << 20, exposure);
+            let rgb = sensor.develop_exposed(
+                &image,
+                &take.scene,
+                self.seed ^ (i as u64) << 20,
+                exposure * take.exposure,
+            );
             write_png(&folder.join(format!("frame_{i:05}.png")), &rgb, w, h)?;
             write_pfm(
                 &folder.join(format!("depth_{i:05}.pfm")),
@@ -197,13 +227,17 @@ impl Film {
             pose["shot"] = json!(take.shot);
             pose["seconds"] = json!(i as f32 / self.fps);
             frames.push(pose);
+            last = Some(image);
         }
-        let film = json!({
+        let mut film = json!({
             "width": w, "height": h, "fps": self.fps,
             "kind": scenes::KINDS[self.kind].name, "seed": self.seed,
             "depth": "depth_*.pfm: 1/metres along the camera's axis, 0 is infinitely far",
             "frames": frames,
         });
+        if let Some(visit) = self.visit(&self.shot(0)) {
+            film["visit"] = visit.json();
+        }
         fs::write(folder.join("film.json"), serde_json::to_vec_pretty(&film)?)
     }
 }

@@ -99,3 +99,24 @@ fn one_thing_comes_and_goes_while_the_rest_stays() {
     assert!(changed > 20, "something passes: {changed} pixels");
     assert!(changed < all / 2, "the rest stays: {changed} pixels");
 }
+
+#[test]
+fn a_visitor_fills_a_tenth_and_leaves_all_as_it_was() {
+    for kind in ["room", "street", "passage"] {
+        let visit = Film {
+            frames: 165,
+            ..film(kind, Motion::Visit)
+        };
+        let takes: Vec<_> = visit.takes().collect();
+        let depth = |frame: usize| picture(&takes[frame].scene).inverse_depth;
+        let (before, there, after) = (depth(0), depth(60), depth(164));
+        assert_eq!(before, after, "{kind}: all is as it was");
+        let changed = before.iter().zip(&there).filter(|(a, b)| a != b).count();
+        let share = changed as f32 / before.len() as f32;
+        assert!((0.06..0.15).contains(&share), "{kind}: {share}");
+        let darkest = takes.iter().map(|take| take.exposure).fold(1.0, f32::min);
+        assert!((darkest - 0.9).abs() < 0.01, "{kind}: {darkest}");
+        assert_eq!(takes[164].exposure, 1.0);
+        assert!(takes[5].same && !takes[60].same);
+    }
+}

@@ -1,0 +1,316 @@
+//! What somebody who comes and goes does to the depth of all that stays, over a whole shot with one scale and shift.
+//!
+//! All figures are in shares of the range. The model's own are its values, laid on the range that the way had before anybody
+//! came: what it would show if its range stayed as it was.
+
+use std::error::Error;
+
+use gstdepthanything::frame::SmallPicture;
+use gstdepthanything::geometry::Size;
+use gstdepthanything::range::{
+    CutDetector, Joint, Limits, Mode, Strength, TemporalFilter, Tracker,
+};
+
+use crate::film::{Film, Visit, nearest};
+use crate::steady::numbers::{Fit, Mean};
+use crate::steady::{PAST, show};
+use crate::{Eye, Looked};
+
+/// The ways to lay values on the range.
+const FRAME: usize = 0;
+const SMOOTH: usize = 1;
+const FILTERED: usize = 2;
+
+/// Every so many pixels count, both ways.
+const STEP: usize = 2;
+/// Frames around one that are averaged, so that noise does not count: so many before and after it.
+const AROUND: usize = 2;
+/// Frames after the arrival at which all has to be settled: 1.5 s of ten.
+const SETTLED: usize = 15;
+/// Frames after the arrival within which who came has to have risen.
+const AT_ONCE: usize = 5;
+/// Frames after which nothing may be left of who went.
+const OVER: usize = 12;
+/// What changes by less, of the range of the truth, stays.
+const SAME: f32 = 0.002;
+/// The farthest that counts, in metres.
+const FARTHEST: f32 = 80.0;
+
+/// One frame, at every few pixels.
+struct Seen {
+    own: Vec<f32>,
+    truth: Option<Vec<f32>>,
+    luma: Vec<f32>,
+    shown: [Vec<f32>; 3],
+}
+
+/// What one way makes of a film, and the model's own beside it.
+#[derive(Clone, Copy)]
+struct Marks {
+    /// Change of a still pixel from frame to frame.
+    steps: f64,
+    /// How far all that stays is off its value when who came has arrived and all is settled.
+    settle: [f64; 2],
+    /// How far it gets from there while he stays.
+    pump: [f64; 2],
+    /// How much he rises over what was in his place: when all is settled, and at once.
+    rise: [[f64; 2]; 2],
+    /// How far all is off its value when he has gone.
+    left: [f64; 2],
+    abs_rel: [f64; 2],
+}
+
+/// What is printed of a film: the heading of a column, and its value.
+type Column = (&'static str, fn(&[Marks; 3]) -> f64);
+
+fn ratio([way, own]: [f64; 2]) -> f64 {
+    way / own
+}
+
+const COLUMNS: [Column; 19] = [
+    ("steps ÷ frame's: smooth", |m| {
+        m[SMOOTH].steps / m[FRAME].steps
+    }),
+    ("filtered", |m| m[FILTERED].steps / m[FRAME].steps),
+    ("settle ÷ own: frame", |m| ratio(m[FRAME].settle)),
+    ("smooth", |m| ratio(m[SMOOTH].settle)),
+    ("filtered", |m| ratio(m[FILTERED].settle)),
+    ("smooth, %", |m| 100.0 * m[SMOOTH].settle[0]),
+    ("own, %", |m| 100.0 * m[SMOOTH].settle[1]),
+    ("pump, %: frame", |m| 100.0 * m[FRAME].pump[0]),
+    ("smooth", |m| 100.0 * m[SMOOTH].pump[0]),
+    ("filtered", |m| 100.0 * m[FILTERED].pump[0]),
+    ("own", |m| 100.0 * m[SMOOTH].pump[1]),
+    ("rise ÷ own: frame", |m| ratio(m[FRAME].rise[0])),
+    ("smooth", |m| ratio(m[SMOOTH].rise[0])),
+    ("filtered", |m| ratio(m[FILTERED].rise[0])),
+    ("smooth, at once", |m| ratio(m[SMOOTH].rise[1])),
+    ("left, %: smooth", |m| 100.0 * m[SMOOTH].left[0]),
+    ("own", |m| 100.0 * m[SMOOTH].left[1]),
+    ("AbsRel ÷ own: smooth", |m| ratio(m[SMOOTH].abs_rel)),
+    ("filtered", |m| ratio(m[FILTERED].abs_rel)),
+];
+
+/// Prints what each film gives, with all of its frames and without every third.
+pub(crate) fn run(eye: &mut Eye, films: &[Film], departure: f64) -> Result<(), Box<dyn Error>> {
+    for lost in [false, true] {
+        if lost {
+            println!("\nEvery third frame is lost:\n");
+        }
+        let headings = COLUMNS.map(|(heading, _)| heading);
+        println!("| film | {} | scenes |", headings.join(" | "));
+        println!("|---|{}---|", "---|".repeat(COLUMNS.len()));
+        let mut means = [Mean::default(); COLUMNS.len()];
+        for film in films {
+            let shot = see(eye, film, departure, lost)?;
+            let marks = [FRAME, SMOOTH, FILTERED].map(|way| measure(&shot, way));
+            let values = COLUMNS.map(|(_, value)| value(&marks));
+            for (mean, value) in means.iter_mut().zip(values) {
+                if value.is_finite() {
+                    mean.add(value);
+                }
+            }
+            println!("| {} | {} | {} |", film.name, row(&values), shot.scenes);
+        }
+        let means = means.map(|mean| mean.value());
+        println!("| **mean** | {} | |", row(&means));
+    }
+    Ok(())
+}
+
+fn row(values: &[f64]) -> String {
+    let text = |value: &f64| {
+        if value.is_finite() {
+            format!("{value:.2}")
+        } else {
+            "–".to_owned()
+        }
+    };
+    values.iter().map(text).collect::<Vec<_>>().join(" | ")
+}
+
+/// A whole film.
+struct Whole {
+    frames: Vec<Seen>,
+    visit: Option<Visit>,
+    scenes: u32,
+}
+
+/// Looks at a film. `lost`: without every third frame, as if the rest had come with DISCONT set.
+fn see(eye: &mut Eye, film: &Film, departure: f64, lost: bool) -> Result<Whole, Box<dyn Error>> {
+    let mut frames = Vec::new();
+    let (mut tracker, mut cuts) = (Tracker::default(), CutDetector::default());
+    let mut filter = TemporalFilter::default();
+    let mut index = 0;
+    film.each(|shot| {
+        let place = index;
+        index += 1;
+        if lost && place % 3 == 2 {
+            return Ok(());
+        }
+        let Looked {
+            tensor,
+            network,
+            depth: maps,
+        } = eye.look_again(&film.name, place, &shot)?;
+        let (size, depth) = (maps.size, &maps.values);
+        let picture = SmallPicture::of(tensor, network);
+        tracker.see(cuts.look(&picture, Joint::Next));
+        let own = Limits::of(depth).ok_or("a frame without depth")?;
+        let smooth = tracker.follow(depth, size, Mode::Smooth { past: PAST });
+        let mut filtered = depth.clone();
+        let strength = Strength {
+            past: PAST,
+            departure,
+        };
+        let carry = tracker.carry();
+        filter.apply(&mut filtered, size, &picture, smooth, carry, strength);
+        let ways = [(depth, own), (depth, smooth), (&filtered, smooth)];
+        let truth = shot.truth.map(|truth| nearest(&truth, shot.size, size));
+        frames.push(Seen {
+            own: few(depth, size),
+            truth: truth.map(|truth| few(&truth, size)),
+            luma: few(&nearest(picture.luma(), network, size), size),
+            shown: ways.map(|(depth, limits)| few(&show(depth, limits), size)),
+        });
+        Ok(())
+    })?;
+    let left = |frame: usize| frame - if lost { frame / 3 } else { 0 };
+    Ok(Whole {
+        visit: film.visit().map(|visit| Visit {
+            comes: left(visit.comes),
+            arrives: left(visit.arrives),
+            goes: left(visit.goes),
+            gone: left(visit.gone),
+        }),
+        frames,
+        scenes: tracker.scene() + 1,
+    })
+}
+
+/// Every few pixels of a plane.
+fn few(plane: &[f32], size: Size) -> Vec<f32> {
+    let rows = plane.chunks_exact(size.width as usize).step_by(STEP);
+    rows.flat_map(|row| row.iter().step_by(STEP).copied())
+        .collect()
+}
+
+fn measure(film: &Whole, way: usize) -> Marks {
+    let frames = &film.frames;
+    let unknown = [f64::NAN; 2];
+    let mut marks = Marks {
+        steps: steps(frames, way),
+        settle: unknown,
+        pump: unknown,
+        rise: [unknown; 2],
+        left: unknown,
+        abs_rel: [0, 1].map(|own| abs_rel(frames, way, own == 1)),
+    };
+    let Some(visit) = film.visit.filter(|visit| visit.gone + OVER < frames.len()) else {
+        return marks;
+    };
+    let settled = visit.arrives + SETTLED;
+    let (stays, came) = places(frames, visit, settled);
+    // the model's own values in this way's units of before
+    let mut fit = Fit::default();
+    for frame in &frames[visit.comes / 2..visit.comes] {
+        for &i in &stays {
+            fit.add(f64::from(frame.own[i]), f64::from(frame.shown[way][i]));
+        }
+    }
+    let (gain, bias) = fit.line();
+    for own in [0, 1] {
+        let mean = |at: usize, i: usize| {
+            let around = &frames[at - AROUND..=at + AROUND];
+            let value = |frame: &Seen| match own {
+                0 => f64::from(frame.shown[way][i]),
+                _ => gain * f64::from(frame.own[i]) + bias,
+            };
+            around.iter().map(value).sum::<f64>() / around.len() as f64
+        };
+        let off = |a: usize, b: usize, places: &[usize]| {
+            let off = |&i: &usize| (mean(a, i) - mean(b, i)).abs();
+            places.iter().map(off).sum::<f64>() / places.len() as f64
+        };
+        let rise = |at: usize| {
+            let rise = |&i: &usize| mean(at, i) - mean(visit.comes - 1 - AROUND, i);
+            came.iter().map(rise).sum::<f64>() / came.len() as f64
+        };
+        let before = visit.comes - 1 - AROUND;
+        marks.settle[own] = off(settled, before, &stays);
+        let later = (settled..visit.goes - AROUND).step_by(2 * AROUND + 1);
+        marks.pump[own] = later.map(|at| off(at, settled, &stays)).fold(0.0, f64::max);
+        marks.rise[0][own] = rise(settled);
+        marks.rise[1][own] = rise(visit.arrives + AT_ONCE);
+        marks.left[own] = off(visit.gone + OVER - AROUND - 1, before, &stays);
+    }
+    marks
+}
+
+/// Pixels that show the same all the time, and those in which who came is to be seen.
+fn places(frames: &[Seen], visit: Visit, settled: usize) -> (Vec<usize>, Vec<usize>) {
+    let Some(first) = &frames[0].truth else {
+        return (Vec::new(), Vec::new());
+    };
+    let range = Limits::of(first).map_or(0.0, |range| range.span() as f32);
+    let same = |frame: &Seen, i: usize| {
+        let truth = frame.truth.as_ref();
+        truth.is_some_and(|truth| (truth[i] - first[i]).abs() <= SAME * range)
+    };
+    let all = 0..first.len();
+    let stays = all
+        .clone()
+        .filter(|&i| frames.iter().all(|frame| same(frame, i)))
+        .collect();
+    let around = visit.arrives + AT_ONCE - AROUND..=settled + AROUND;
+    let came = all
+        .filter(|&i| frames[around.clone()].iter().all(|frame| !same(frame, i)))
+        .collect();
+    (stays, came)
+}
+
+/// Mean change of a pixel that shows the same, from a frame to the next.
+fn steps(frames: &[Seen], way: usize) -> f64 {
+    /// Of pictures without exact depth, in standard deviations of natural ones.
+    const ALIKE: f32 = 0.1;
+    let mut mean = Mean::default();
+    for pair in frames.windows(2) {
+        let [before, now] = pair else { continue };
+        let (one, other, most) = match (&before.truth, &now.truth) {
+            (Some(one), Some(other)) => {
+                let range = Limits::of(one).map_or(0.0, |range| range.span() as f32);
+                (one, other, SAME * range)
+            }
+            _ => (&before.luma, &now.luma, ALIKE),
+        };
+        let still = (0..one.len()).filter(|&i| (one[i] - other[i]).abs() <= most);
+        let mut change = Mean::default();
+        still.for_each(|i| change.add(f64::from((now.shown[way][i] - before.shown[way][i]).abs())));
+        mean.add(change.value());
+    }
+    mean.value()
+}
+
+/// Mean error of depth, in shares of it, with one scale and shift of the inverse for all frames.
+fn abs_rel(frames: &[Seen], way: usize, own: bool) -> f64 {
+    let points = || {
+        frames.iter().flat_map(move |frame| {
+            let shown = if own { &frame.own } else { &frame.shown[way] };
+            let truth = frame.truth.iter().flatten();
+            let pairs = shown.iter().zip(truth).step_by(7);
+            pairs.filter(|(_, truth)| **truth * FARTHEST > 1.0)
+        })
+    };
+    let mut fit = Fit::default();
+    points().for_each(|(shown, truth)| fit.add(f64::from(*shown), f64::from(*truth)));
+    if fit.count() == 0.0 {
+        return f64::NAN;
+    }
+    let (gain, bias) = fit.line();
+    let mut error = Mean::default();
+    for (shown, truth) in points() {
+        let found = (gain * f64::from(*shown) + bias).max(f64::from(FARTHEST).recip());
+        error.add((f64::from(*truth) / found - 1.0).abs());
+    }
+    error.value()
+}
