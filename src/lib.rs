@@ -22,6 +22,8 @@ mod panics;
 pub mod range;
 mod sync;
 mod text;
+mod threads;
+mod timing;
 
 pub use plugin::plugin_register_static;
 

@@ -20,7 +20,7 @@ const ABOVE: [&str; 6] = [
 const HELPERS: [&str; 4] = ["error", "panics", "sync", "text"];
 
 /// What each module may import beside the helpers; a module that is not here may import all others.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("depth_meta", &["geometry"]),
     ("depthcolorize", &["depth_meta", "mapping"]),
     ("engine", &["geometry", "model"]),
@@ -32,6 +32,8 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("panics", &[]),
     ("range", &["frame", "geometry"]),
     ("text", &[]),
+    ("threads", &["timing"]),
+    ("timing", &[]),
 ];
 
 /// Imports that run up all the same, to be mended: file, module.

@@ -2,67 +2,86 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
+use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
 
-use super::errors::ToMessage;
-use super::gaps::{Gaps, Stamp};
-use super::hints::Hints;
-use super::job::Moment;
-use super::live::Live;
+use super::frames::Frames;
+use super::loading::{Formats, Session};
+use super::messages::{Hints, Stats, ToMessage, Warning};
 use super::metas::{self, Infos};
-use super::plan::Asked;
-use super::settings::{self, Changes, Settings};
-use super::starting::Starting;
-use super::stats::Stats;
+use super::settings::{self, Changes, LiveSettings, Settings};
 use super::stream::Stream;
-use super::warning::Warning;
-use super::worker::Worker;
 use super::{CAT, caps};
-use crate::engine::{self, shared::Interrupt};
-use crate::error::Error;
+use crate::engine;
+use crate::engine::sizes::Notice;
+use crate::error::{Error, Setting};
 use crate::sync::lock;
-
-/// Formats of frames and their depth, and the time between two frames where somebody waits for them.
-#[derive(Debug, Clone)]
-pub(super) struct Pending {
-    pub(super) frame: VideoInfo,
-    pub(super) depth: VideoInfo,
-    pub(super) pace: Option<Duration>,
-}
+use crate::threads::Worker;
+use crate::timing::Live;
 
 /// Private part of the element.
 #[derive(Default)]
 pub struct DepthAnything {
     pub(super) settings: Mutex<Settings>,
-    /// Taken out by the streaming thread while it works, so that no lock is held over an inference.
-    pub(super) stream: Mutex<Option<Stream>>,
-    /// The model is being loaded.
-    pub(super) starting: Mutex<Option<Arc<Starting>>>,
-    /// Ends the stream's wait for a network that others use.
-    pub(super) interrupt: Mutex<Option<Interrupt>>,
-    pub(super) stats: Mutex<Stats>,
+    /// From `start` to `stop`: the load settings are in use.
+    started: AtomicBool,
+    /// The model and the stream that runs through it.
+    pub(super) session: Session,
+    /// Where the stream is in time.
     pub(super) live: Live,
     /// Works on frames of a live source.
-    pub(super) worker: Worker,
-    /// Finds out which frames never came.
-    pub(super) gaps: Mutex<Gaps>,
-    /// What the clock said of the frame that has been taken in.
-    pub(super) moment: Mutex<Moment>,
-    pub(super) hints: Hints,
+    pub(super) worker: Worker<gst::Buffer, gst::FlowError>,
     /// A frame has been dropped since the last was taken in.
     pub(super) skipped: AtomicBool,
-    /// Formats that the stream has not been told yet.
-    pub(super) pending: Mutex<Option<Pending>>,
     /// What metas are taken over by.
-    pub(super) infos: Mutex<Option<Arc<Infos>>>,
-    /// From `start` to `stop`: the load settings are in use.
-    pub(super) started: AtomicBool,
+    infos: Mutex<Option<Arc<Infos>>>,
+    pub(super) stats: Mutex<Stats>,
+    hints: Hints,
+}
+
+impl DepthAnything {
+    fn frames(&self) -> Frames {
+        Frames(self.obj().clone())
+    }
+
+    /// The settings of the next frame.
+    pub(super) fn live_settings(&self) -> LiveSettings {
+        let (live, warning) = lock(&self.settings).for_frame();
+        if let Some(warning) = warning {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("property range: {warning}")
+            );
+        }
+        live
+    }
+
+    /// Says what went wrong without ending the stream. A size that was refused is not what the properties say any more.
+    pub(super) fn warn(&self, warning: &Warning) {
+        let element = self.obj();
+        warning.post(&element);
+        if let &Warning::Size(Notice::Refused { asked, kept, .. }) = warning {
+            let changed = lock(&self.settings).take_back(asked, kept);
+            for (name, changed) in ["resolution", "min-resolution"].into_iter().zip(changed) {
+                if changed {
+                    element.notify(name);
+                }
+            }
+        }
+    }
+
+    /// Says what ends the stream.
+    pub(super) fn fail(&self, error: &Error) -> gst::FlowError {
+        gst::error!(CAT, imp = self, "{error}");
+        self.post_error_message(error.to_message());
+        gst::FlowError::Error
+    }
 }
 
 #[glib::object_subclass]
@@ -100,7 +119,7 @@ impl ObjectImpl for DepthAnything {
             return;
         }
         if matches!(name, "resolution" | "min-resolution") {
-            self.live.forgive(&self.obj());
+            self.frames().forgive();
         }
         let set = lock(&self.settings).set_playing(name, value);
         if let Err(reason) = set {
@@ -159,7 +178,7 @@ impl ElementImpl for DepthAnything {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         engine::watch_main_thread();
         if transition == gst::StateChange::PausedToReady {
-            self.set_interrupted(true);
+            self.session.set_interrupted(true);
         }
         self.parent_change_state(transition)
     }
@@ -177,13 +196,17 @@ impl BaseTransformImpl for DepthAnything {
         *lock(&self.stats) = Stats::default();
         self.live.start();
         self.hints.reset();
-        *lock(&self.gaps) = Gaps::default();
-        let asked = Asked::of(&settings.live);
+        let asked = settings.live.asked();
         if asked.floor_is_above() {
-            self.warn(&Warning::Floor(asked));
+            self.warn(&Warning::Size(Notice::Floor(asked)));
         }
-        let started =
-            Self::check_range(&settings.live).and_then(|()| self.start_loading(&settings.load));
+        let started = match settings.live.missing_range() {
+            Some(reason) => Err(Error::Setting {
+                setting: Setting::Range,
+                reason,
+            }),
+            None => self.session.start(&self.obj(), &settings.load),
+        };
         started.map_err(|error| {
             self.started.store(false, Ordering::Release);
             error.to_message()
@@ -191,15 +214,9 @@ impl BaseTransformImpl for DepthAnything {
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        let starting = lock(&self.starting).take();
-        if let Some(starting) = starting {
-            starting.abandon();
-        }
+        self.session.abandon();
         self.worker.stop();
-        *lock(&self.pending) = None;
-        let stream = lock(&self.stream).take();
-        drop(stream);
-        *lock(&self.interrupt) = None;
+        self.session.end();
         self.started.store(false, Ordering::Release);
         Ok(())
     }
@@ -229,11 +246,11 @@ impl BaseTransformImpl for DepthAnything {
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Latency(query) if direction == gst::PadDirection::Src => {
-                self.live.answer(&self.obj(), query)
+                self.frames().answer_latency(query)
             }
             gst::QueryViewMut::Drain(_) => {
                 // an error has been told
-                let _ = self.drain();
+                let _ = self.frames().drain();
                 BaseTransformImplExt::parent_query(self, direction, query)
             }
             _ => BaseTransformImplExt::parent_query(self, direction, query),
@@ -242,34 +259,29 @@ impl BaseTransformImpl for DepthAnything {
 
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
-            gst::EventView::FlushStart(_) => self.set_interrupted(true),
+            gst::EventView::FlushStart(_) => self.session.set_interrupted(true),
             gst::EventView::FlushStop(_) => {
                 self.worker.discard();
-                self.set_interrupted(false);
+                self.session.set_interrupted(false);
                 self.live.restart();
-                lock(&self.gaps).restart();
-                self.with_stream(|stream| {
-                    stream.discard();
-                    stream.restart();
-                });
+                self.session.with_stream(Stream::restart);
             }
             _ if event.is_serialized() => {
                 // an error has been told, and a flush ends it
-                let _ = self.drain();
+                let _ = self.frames().drain();
             }
             _ => {}
         }
         match event.view() {
-            gst::EventView::Gap(_) => lock(&self.gaps).restart(),
+            gst::EventView::Gap(_) => self.live.gap(),
             gst::EventView::Segment(_) => {
                 self.live.restart();
-                lock(&self.gaps).restart();
-                self.with_stream(|stream| stream.joints().segment());
+                self.session.with_stream(|stream| stream.joints().segment());
             }
             gst::EventView::StreamStart(_) => {
                 self.live.restart();
-                lock(&self.gaps).restart();
-                self.with_stream(|stream| stream.joints().elsewhere());
+                self.session
+                    .with_stream(|stream| stream.joints().elsewhere());
             }
             gst::EventView::Tag(tag) => self
                 .hints
@@ -283,10 +295,10 @@ impl BaseTransformImpl for DepthAnything {
         match event.view() {
             gst::EventView::Qos(qos) => {
                 // not to the base class, which would drop frames that may be repeated
-                self.live.hear_qos(qos);
+                self.frames().hear_qos(qos);
                 return self.obj().sink_pad().push_event(event);
             }
-            gst::EventView::Latency(latency) => self.live.hear_latency(latency),
+            gst::EventView::Latency(latency) => self.live.set_total(latency.latency().into()),
             _ => {}
         }
         self.parent_src_event(event)
@@ -297,26 +309,11 @@ impl BaseTransformImpl for DepthAnything {
         is_discont: bool,
         inbuf: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let missing = lock(&self.gaps).observe(Stamp {
-            time: inbuf.pts().map(Into::into),
-            offset: Some(inbuf.offset())
-                .filter(|&offset| offset != gst::ffi::GST_BUFFER_OFFSET_NONE),
-        });
-        if missing > 0 {
-            lock(&self.stats).missing += missing;
-        }
-        if self.has_worker() {
-            if self.obj().src_pad().needs_reconfigure() {
-                // which frees what the frames under way use
-                self.drain()?;
-            }
-        } else {
-            self.negotiate()?;
-            let Some(moment) = self.live.take(&self.obj(), &inbuf) else {
-                self.skip();
-                return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED);
-            };
-            *lock(&self.moment) = moment;
+        let frames = self.frames();
+        frames.count_missing(&inbuf);
+        if frames.have_worker() && self.obj().src_pad().needs_reconfigure() {
+            // which frees what the frames under way use
+            frames.drain()?;
         }
         let mode = lock(&self.infos)
             .as_ref()
@@ -326,40 +323,12 @@ impl BaseTransformImpl for DepthAnything {
         self.parent_submit_input_buffer(is_discont, inbuf)
     }
 
-    fn transform(
-        &self,
-        inbuf: &gst::Buffer,
-        outbuf: &mut gst::BufferRef,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let moment = *lock(&self.moment);
-        self.work_on(inbuf, outbuf, self.span(inbuf), moment)?;
-        Ok(gst::FlowSuccess::Ok)
-    }
-
-    fn generate_output(
-        &self,
-    ) -> Result<gst_base::subclass::base_transform::GenerateOutputSuccess, gst::FlowError> {
-        use gst_base::subclass::base_transform::GenerateOutputSuccess;
-        if self.has_worker() {
-            if let Some(frame) = self.take_queued_buffer() {
-                self.submit(frame)?;
-            }
-            return Ok(GenerateOutputSuccess::NoOutput);
+    fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
+        match self.take_queued_buffer() {
+            // pushed from there: the base class marks whatever it pushes next as the frame after a discontinuity
+            Some(frame) => self.frames().pass(frame),
+            None => Ok(GenerateOutputSuccess::NoOutput),
         }
-        // a source may turn out not to be live after all
-        self.worker.drain()?;
-        if self.in_flight() == 1 {
-            return self.parent_generate_output();
-        }
-        if let Some(frame) = self.take_queued_buffer() {
-            let (span, moment) = (self.span(&frame), *lock(&self.moment));
-            self.send(frame, span, moment)?;
-        }
-        // not by the base class, which marks whatever it pushes next as the frame after a discontinuity
-        while let Some((depth, _)) = self.collect(false)? {
-            self.obj().src_pad().push(depth)?;
-        }
-        Ok(GenerateOutputSuccess::NoOutput)
     }
 
     fn transform_meta<'a>(
@@ -376,7 +345,7 @@ impl BaseTransformImpl for DepthAnything {
         &self,
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
-        let more = self.in_flight() - 1;
+        let more = lock(&self.settings).load.in_flight - 1;
         let pools: Vec<_> = query.allocation_pools().collect();
         for (index, (pool, size, min, max)) in (0..).zip(pools) {
             let min = min.saturating_add(more);
@@ -408,27 +377,24 @@ impl VideoFilterImpl for DepthAnything {
             self.post_error_message(error.to_message());
             return Err(gst::loggable_error!(CAT, "{error}"));
         }
-        self.drain()
+        let frames = self.frames();
+        frames
+            .drain()
             .map_err(|error| gst::loggable_error!(CAT, "frames under way: {error}"))?;
-        let pace = self.live.set_rate(&self.obj(), frame.fps());
-        lock(&self.gaps).set_rate(frame.fps().numer(), frame.fps().denom());
+        let pace = frames.set_rate(frame.fps());
         self.live.resized();
         let infos = Infos {
             frame: frame.clone(),
             depth: depth.clone(),
         };
         *lock(&self.infos) = Some(Arc::new(infos));
-        let pending = Pending {
+        let formats = Formats {
             frame: frame.clone(),
             depth: depth.clone(),
             pace,
         };
-        *lock(&self.pending) = Some(pending);
-        if self.is_loading() {
-            // a source may hold a lock meanwhile that it needs to stop: its first frame waits, not its caps
-            return Ok(());
-        }
-        self.negotiate()
+        self.session
+            .set_formats(&self.obj(), formats)
             .map_err(|error| gst::loggable_error!(CAT, "{error}"))
     }
 }

@@ -1,16 +1,270 @@
 //! The way in: from a frame to the tensor that the network sees, or to the decision to repeat a depth.
+//!
+//! Pixels are read directly where the kernels of [`crate::frame`] know the format, through GStreamer's own video
+//! converter where they do not.
 
-use gst_video::{VideoFrameRef, VideoInfo};
+use std::time::{Duration, Instant};
+
+use gst_video::prelude::*;
+use gst_video::{
+    VideoColorMatrix, VideoColorPrimaries, VideoColorRange, VideoColorimetry, VideoConverter,
+    VideoFormat, VideoFrame, VideoFrameRef, VideoInfo, VideoTransferFunction,
+};
 
 use super::CAT;
-use super::pixels::Reader;
+use super::messages::Warning;
+use super::settings::LiveSettings;
 use crate::engine::network::InputNormalization;
+use crate::engine::shared::{Request, Timing};
+use crate::engine::sizes::Reason;
 use crate::error::Error;
-use crate::frame::{Guide, Levels, Normalization, RunningLevels, TensorWriter, Transfer};
+use crate::frame::{
+    ChromaSite, Colorimetry, Frame, FrameFormat, Guide, Levels, Normalization, PixelFormat, Plane,
+    Primaries, RunningLevels, SmallPicture, TensorWriter, Transfer,
+};
 use crate::geometry::Size;
+use crate::mapping::readable;
+use crate::range::{Compared, CutDetector, Joint, Joints};
+use crate::sync::lock;
+use crate::timing::Moment;
+
+/// A frame on its way through the element.
+pub(super) struct Job {
+    pub(super) request: Request,
+    /// What leads its depth to the edges of the picture; empty where that is not asked for.
+    pub(super) guide: Guide,
+    /// What it shows, for the range; with luma where that is filtered.
+    pub(super) picture: SmallPicture,
+    pub(super) live: LiveSettings,
+    pub(super) begun: Instant,
+    pub(super) moment: Moment,
+    pub(super) repeated: bool,
+    /// How it joins on to the frame before,
+    joint: Joint,
+    /// and what its picture is to that one's, if it is not repeated.
+    pub(super) compared: Compared,
+    pub(super) timing: Option<Timing>,
+    /// Time that reading the frame took.
+    pub(super) reading: Duration,
+    /// Time that writing its depth took.
+    pub(super) writing: Duration,
+    pub(super) steps: Vec<(Size, Reason)>,
+    pub(super) warning: Option<Warning>,
+}
+
+/// The way in of one stream.
+pub(super) struct Intake {
+    /// For frames of the present caps; `None` before there are any.
+    reader: Option<TensorReader>,
+    normalization: InputNormalization,
+    /// For the conversion of large frames; 0: all cores.
+    threads: usize,
+    /// How the next frame joins on to the last.
+    joints: Joints,
+    /// Looks at the picture of each frame that is read.
+    cuts: CutDetector,
+    /// Buffers to use again.
+    spare: Vec<(Request, Guide, SmallPicture)>,
+}
+
+impl Intake {
+    /// For a network that wants the values of `normalization`; large frames, and those of formats that GStreamer converts
+    /// first, are converted with so many threads, 0: one for each core.
+    pub(super) fn new(normalization: InputNormalization, threads: usize) -> Self {
+        Self {
+            reader: None,
+            normalization,
+            threads,
+            joints: Joints::default(),
+            cuts: CutDetector::default(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Frames are of `info` from here on, and the network sees `network` of them.
+    ///
+    /// # Errors
+    /// When such frames can't be read. There are no caps then.
+    pub(super) fn set_format(&mut self, info: &VideoInfo, network: Size) -> Result<(), Error> {
+        let before = self.reader.take();
+        let mut reader = TensorReader::new(info, network, self.normalization, self.threads)?;
+        if let Some(before) = &before {
+            let size = |info: &VideoInfo| (info.width(), info.height());
+            let same_size = size(&before.info) == size(info);
+            if before.info != *info {
+                let same_shape = same_size && before.info.par() == info.par();
+                self.joints.caps(same_shape);
+            }
+            if same_size {
+                reader.resume(before);
+            }
+        }
+        self.reader = Some(reader);
+        Ok(())
+    }
+
+    /// There are no caps any more.
+    pub(super) fn forget_format(&mut self) {
+        self.reader = None;
+    }
+
+    /// Whether frames are of `info`.
+    pub(super) fn is_for(&self, info: &VideoInfo) -> bool {
+        self.reader
+            .as_ref()
+            .is_some_and(|reader| reader.info == *info)
+    }
+
+    /// Whether frames go through GStreamer's video converter first.
+    pub(super) fn converts(&self) -> bool {
+        let reader = self.reader.as_ref();
+        reader.is_some_and(|reader| reader.reader.converts())
+    }
+
+    /// Whether there is a depth to repeat.
+    pub(super) fn can_repeat(&self) -> bool {
+        let reader = self.reader.as_ref();
+        reader.is_some_and(|reader| reader.age.is_some())
+    }
+
+    /// The frames that come next may join on to the last, or not.
+    pub(super) fn joints(&mut self) -> &mut Joints {
+        &mut self.joints
+    }
+
+    /// Forgets the past: after a flush.
+    pub(super) fn restart(&mut self) {
+        self.joints.afresh();
+        self.set_age(None);
+    }
+
+    /// Changes what the network sees. The depth of the old size is not repeated.
+    ///
+    /// # Errors
+    /// When the frames can't be made tensors of this size; the old size stays.
+    pub(super) fn resize(&mut self, network: Size) -> Result<(), Error> {
+        self.reader
+            .as_mut()
+            .ok_or_else(not_negotiated)?
+            .resize(network)
+    }
+
+    /// An empty job, of buffers that were used before.
+    pub(super) fn job(&mut self, live: &LiveSettings, moment: Moment) -> Job {
+        let begun = Instant::now();
+        let (request, guide, picture) = self.spare.pop().unwrap_or_default();
+        Job {
+            repeated: false,
+            request,
+            guide,
+            picture,
+            live: *live,
+            begun,
+            moment,
+            joint: Joint::default(),
+            compared: Compared::default(),
+            timing: None,
+            reading: Duration::ZERO,
+            writing: Duration::ZERO,
+            steps: Vec::new(),
+            warning: None,
+        }
+    }
+
+    /// Decides what happens to a frame, and reads it for `job`.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(super) fn take(&mut self, frame: &gst::BufferRef, job: &mut Job) -> Result<(), Error> {
+        let reader = self.reader.as_mut().ok_or_else(not_negotiated)?;
+        let interval = if job.moment.hurried {
+            u32::MAX
+        } else {
+            job.live.inference_interval
+        };
+        let discont = frame.flags().contains(gst::BufferFlags::DISCONT);
+        let [start, end] = job.moment.span;
+        let joined = self.joints.next(discont, start, end);
+        job.joint = joined.joint;
+        job.repeated = reader.repeats(interval);
+        if job.repeated && !joined.in_doubt {
+            return Ok(());
+        }
+        self.read(frame, job)?;
+        let compared = self.cuts.look(&job.picture, job.joint);
+        if job.repeated && !compared.goes_on() {
+            // the depth before is of something else
+            job.repeated = false;
+            self.set_age(Some(0));
+        }
+        if !job.repeated {
+            job.compared = compared;
+        }
+        Ok(())
+    }
+
+    /// Reads `frame` at the present size.
+    ///
+    /// # Errors
+    /// When it is not what its caps say.
+    pub(super) fn read(&mut self, frame: &gst::BufferRef, job: &mut Job) -> Result<(), Error> {
+        let start = Instant::now();
+        let reader = self.reader.as_mut().ok_or_else(not_negotiated)?;
+        job.request.size = reader.network;
+        let frame = readable(frame, &reader.info, "input")?;
+        job.guide.clear();
+        let guide = job.live.upsampling.is_guided().then_some(&mut job.guide);
+        reader.read(&frame, &mut job.request.tensor, guide)?;
+        let (tensor, size) = (&job.request.tensor, job.request.size);
+        // of natural pictures, in the network's units
+        let deviation = self.normalization.picture_deviation();
+        job.picture
+            .read(tensor, size, deviation, job.live.filters());
+        job.reading = start.elapsed();
+        Ok(())
+    }
+
+    /// A frame that was to be run is to be read again, at another size.
+    pub(super) fn begin_again(&mut self, job: &mut Job) {
+        // the tensor that failed is larger than what is needed now
+        job.request = Request::default();
+        self.set_age(Some(0));
+    }
+
+    /// A frame that comes to nothing. The next one is tried, not papered over with an older depth.
+    pub(super) fn abandon(&mut self, job: Job) {
+        // nobody has taken in a cut before it
+        self.joints.put_back(if job.compared.goes_on() {
+            job.joint
+        } else {
+            Joint::Afresh
+        });
+        self.set_age(None);
+        self.give_back(job);
+    }
+
+    /// Takes the buffers of a job back, to use them again.
+    pub(super) fn give_back(&mut self, job: Job) {
+        self.spare.push((job.request, job.guide, job.picture));
+    }
+
+    fn set_age(&mut self, age: Option<u32>) {
+        if let Some(reader) = &mut self.reader {
+            reader.age = age;
+        }
+    }
+}
+
+/// Frames came before caps did.
+pub(super) fn not_negotiated() -> Error {
+    Error::Frame {
+        reason: "it came before its caps".into(),
+    }
+}
 
 /// Makes tensors of the frames of one caps.
-pub(super) struct Intake {
+struct TensorReader {
+    info: VideoInfo,
     reader: Reader,
     writer: TensorWriter,
     /// Of 16-bit grey.
@@ -25,13 +279,13 @@ pub(super) struct Intake {
     age: Option<u32>,
 }
 
-impl Intake {
+impl TensorReader {
     /// For frames of `info` and a network that sees `network` in the values of `normalization`; large ones, and those of
     /// formats that GStreamer converts first, are converted with so many threads, 0: one for each core.
     ///
     /// # Errors
     /// When such frames can't be read.
-    pub(super) fn new(
+    fn new(
         info: &VideoInfo,
         network: Size,
         normalization: InputNormalization,
@@ -51,6 +305,7 @@ impl Intake {
             );
         }
         Ok(Self {
+            info: info.clone(),
             levels: RunningLevels::new(reader.format()),
             stretched: false,
             reader,
@@ -62,41 +317,16 @@ impl Intake {
         })
     }
 
-    /// What the network sees of the frames from here on.
-    pub(super) fn network(&self) -> Size {
-        self.network
-    }
-
-    /// Whether frames go through GStreamer's video converter first.
-    pub(super) fn converts(&self) -> bool {
-        self.reader.converts()
-    }
-
-    /// The next frame goes through the network, whatever the interval.
-    pub(super) fn end_repetition(&mut self) {
-        self.age = None;
-    }
-
     /// Goes on repeating where `before` was, whose frames were of other caps.
-    pub(super) fn resume(&mut self, before: &Self) {
+    fn resume(&mut self, before: &Self) {
         self.age = before.age.filter(|_| before.network == self.network);
-    }
-
-    /// The frame whose depth was to be repeated goes through the network.
-    pub(super) fn repeat_this(&mut self) {
-        self.age = Some(0);
-    }
-
-    /// Whether there is a depth to repeat.
-    pub(super) fn can_repeat(&self) -> bool {
-        self.age.is_some()
     }
 
     /// Changes what the network sees. The depth of the old size is not repeated.
     ///
     /// # Errors
     /// When the frames can't be made tensors of this size; the old size stays.
-    pub(super) fn resize(&mut self, network: Size) -> Result<(), Error> {
+    fn resize(&mut self, network: Size) -> Result<(), Error> {
         if network != self.network {
             let writer = TensorWriter::new(self.reader.format(), network, self.normalization)?;
             self.writer = writer.with_threads(self.threads);
@@ -108,7 +338,7 @@ impl Intake {
 
     /// Whether the depth before is to be repeated for the frame that comes now, when the network runs on each
     /// `interval`-th.
-    pub(super) fn repeats(&mut self, interval: u32) -> bool {
+    fn repeats(&mut self, interval: u32) -> bool {
         match self.age {
             Some(age) if age.saturating_add(1) < interval => {
                 self.age = Some(age + 1);
@@ -125,7 +355,7 @@ impl Intake {
     ///
     /// # Errors
     /// When the frame is not what its caps say.
-    pub(super) fn read(
+    fn read(
         &mut self,
         frame: &VideoFrameRef<&gst::BufferRef>,
         tensor: &mut Vec<f32>,
@@ -160,3 +390,216 @@ fn tell_stretched(levels: Levels, told: &mut bool) {
         );
     }
 }
+
+/// Reads the frames of one caps.
+struct Reader {
+    format: FrameFormat,
+    conversion: Option<Conversion>,
+}
+
+/// To RGB of the same size, into a frame that is kept.
+struct Conversion {
+    converter: VideoConverter,
+    rgb: VideoFrame<gst_video::video_frame::Writable>,
+}
+
+impl Reader {
+    /// For frames described by `info`; where they are converted first, with so many threads, 0: one for each core.
+    ///
+    /// # Errors
+    /// When GStreamer can't convert such frames.
+    fn new(info: &VideoInfo, threads: usize) -> Result<Self, glib::BoolError> {
+        // chroma of interlaced 4:2:0 lies between the lines of a field, which only the converter knows
+        if let Some(format) = direct(info)
+            && !(info.is_interlaced() && format.pixels.shares_chroma_down())
+        {
+            return Ok(Self {
+                format,
+                conversion: None,
+            });
+        }
+        let colorimetry = info.colorimetry();
+        // eight bits are too few for high dynamic range, and what its samples mean has to come through
+        let (format, colorimetry) = match transfer(info) {
+            Transfer::Standard => (VideoFormat::Rgb, None),
+            Transfer::Pq | Transfer::Hlg => {
+                let rgb = VideoColorimetry::new(
+                    VideoColorRange::Range0_255,
+                    VideoColorMatrix::Rgb,
+                    colorimetry.transfer(),
+                    colorimetry.primaries(),
+                );
+                (VideoFormat::Argb64, Some(rgb))
+            }
+        };
+        let rgb = VideoInfo::builder(format, info.width(), info.height())
+            .fps(info.fps())
+            .interlace_mode(info.interlace_mode())
+            .colorimetry_if_some(colorimetry.as_ref())
+            .build()?;
+        let mut config = gst_video::VideoConverterConfig::new();
+        config.set_dither_method(gst_video::VideoDitherMethod::None);
+        config.set_threads(threads_there_are(threads));
+        let converter = VideoConverter::new(info, &rgb, Some(config))?;
+        let buffer = gst::Buffer::with_size(rgb.size())?;
+        let format = direct(&rgb).ok_or_else(|| glib::bool_error!("RGB is read directly"))?;
+        let rgb = VideoFrame::from_buffer_writable(buffer, &rgb)
+            .map_err(|_| glib::bool_error!("can't map a frame of {} bytes", rgb.size()))?;
+        Ok(Self {
+            format,
+            conversion: Some(Conversion { converter, rgb }),
+        })
+    }
+
+    /// What [`Self::read`] hands on.
+    fn format(&self) -> &FrameFormat {
+        &self.format
+    }
+
+    /// Whether frames are converted first.
+    fn converts(&self) -> bool {
+        self.conversion.is_some()
+    }
+
+    /// Hands the pixels of `frame` to `reader`.
+    fn read<T>(
+        &mut self,
+        frame: &VideoFrameRef<&gst::BufferRef>,
+        reader: impl FnOnce(&Frame<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match &mut self.conversion {
+            None => reader(&planes(frame)?),
+            Some(Conversion { converter, rgb }) => {
+                converter.frame_ref(frame, &mut rgb.as_mut_video_frame_ref());
+                reader(&planes(&rgb.as_video_frame_ref())?)
+            }
+        }
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::Frame {
+        reason: error.to_string(),
+    }
+}
+
+fn planes<'a>(frame: &'a VideoFrameRef<&gst::BufferRef>) -> Result<Frame<'a>, Error> {
+    let mut planes = [Plane::default(); 3];
+    let count = planes.len().min(frame.n_planes() as usize);
+    for (index, plane) in planes.iter_mut().enumerate().take(count) {
+        let stride = frame.plane_stride()[index];
+        *plane = Plane {
+            data: frame.plane_data(index as u32).map_err(unreadable)?,
+            stride: usize::try_from(stride)
+                .map_err(|_| unreadable(format_args!("stride {stride} of plane {index}")))?,
+        };
+    }
+    Ok(Frame { planes })
+}
+
+/// How the samples stand for light.
+fn transfer(info: &VideoInfo) -> Transfer {
+    match info.colorimetry().transfer() {
+        VideoTransferFunction::Smpte2084 => Transfer::Pq,
+        VideoTransferFunction::AribStdB67 => Transfer::Hlg,
+        _ => Transfer::Standard,
+    }
+}
+
+/// What a thread of GStreamer's converter takes for its stack, and more.
+const STACK: usize = 16 << 20;
+
+/// So many threads, 0: one for each core; one, which is the caller's own, where they can't be started. GStreamer's
+/// converter waits for ever for threads that could not be started.
+fn threads_there_are(wanted: usize) -> u32 {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let wanted = if wanted == 0 { cores() } else { wanted };
+    let gate = std::sync::Mutex::new(());
+    let all = std::thread::scope(|scope| {
+        let closed = lock(&gate);
+        // all at the same time
+        let started = (1..wanted).all(|_| {
+            let builder = std::thread::Builder::new().stack_size(STACK);
+            let wait = || drop(lock(&gate));
+            builder.spawn_scoped(scope, wait).is_ok()
+        });
+        drop(closed);
+        started
+    });
+    if all {
+        u32::try_from(wanted).unwrap_or(1)
+    } else {
+        1
+    }
+}
+
+/// As the kernels name it; `None` for what they do not read.
+fn direct(info: &VideoInfo) -> Option<FrameFormat> {
+    let pixels = match info.format() {
+        VideoFormat::Rgb => PixelFormat::Rgb,
+        VideoFormat::Bgr => PixelFormat::Bgr,
+        VideoFormat::Rgbx => PixelFormat::Rgbx,
+        VideoFormat::Bgrx => PixelFormat::Bgrx,
+        VideoFormat::Xrgb => PixelFormat::Xrgb,
+        VideoFormat::Xbgr => PixelFormat::Xbgr,
+        VideoFormat::Rgba => PixelFormat::Rgba,
+        VideoFormat::Bgra => PixelFormat::Bgra,
+        VideoFormat::Argb => PixelFormat::Argb,
+        VideoFormat::Abgr => PixelFormat::Abgr,
+        VideoFormat::Gray8 => PixelFormat::Gray8,
+        VideoFormat::Nv12 => PixelFormat::Nv12,
+        VideoFormat::Nv21 => PixelFormat::Nv21,
+        VideoFormat::I420 => PixelFormat::I420,
+        VideoFormat::Yv12 => PixelFormat::Yv12,
+        VideoFormat::Yuy2 => PixelFormat::Yuy2,
+        VideoFormat::Yvyu => PixelFormat::Yvyu,
+        VideoFormat::Uyvy => PixelFormat::Uyvy,
+        VideoFormat::Vyuy => PixelFormat::Vyuy,
+        VideoFormat::Nv16 => PixelFormat::Nv16,
+        VideoFormat::Nv61 => PixelFormat::Nv61,
+        VideoFormat::Y42b => PixelFormat::I422,
+        VideoFormat::Y444 => PixelFormat::I444,
+        VideoFormat::P01010le => PixelFormat::P010,
+        VideoFormat::P012Le => PixelFormat::P012,
+        VideoFormat::P016Le => PixelFormat::P016,
+        VideoFormat::I42010le => PixelFormat::I420P10,
+        VideoFormat::I42210le => PixelFormat::I422P10,
+        VideoFormat::Y44410le => PixelFormat::I444P10,
+        VideoFormat::I42012le => PixelFormat::I420P12,
+        VideoFormat::I42212le => PixelFormat::I422P12,
+        VideoFormat::Y44412le => PixelFormat::I444P12,
+        VideoFormat::Argb64 => PixelFormat::Argb64,
+        VideoFormat::Gray16Le => PixelFormat::Gray16Le,
+        VideoFormat::Gray16Be => PixelFormat::Gray16Be,
+        _ => return None,
+    };
+    let colorimetry = info.colorimetry();
+    let full_range = colorimetry.range() == VideoColorRange::Range0_255;
+    let colorimetry = match colorimetry.matrix() {
+        VideoColorMatrix::Bt709 => Colorimetry::bt709(full_range),
+        VideoColorMatrix::Bt2020 => Colorimetry::bt2020(full_range),
+        VideoColorMatrix::Smpte240m => Colorimetry::smpte240m(full_range),
+        // GStreamer fills in what caps leave out: all else is BT.601 but in name, or has no use for a matrix
+        _ => Colorimetry::bt601(full_range),
+    };
+    let primaries = match info.colorimetry().primaries() {
+        VideoColorPrimaries::Smpterp431 | VideoColorPrimaries::Smpteeg432 => Primaries::P3,
+        // high dynamic range that does not say is BT.2100's
+        VideoColorPrimaries::Bt2020 | VideoColorPrimaries::Unknown => Primaries::BT2020,
+        _ => Primaries::BT709,
+    };
+    let colorimetry = colorimetry.with_light(transfer(info), primaries);
+    let site = info.chroma_site();
+    Some(FrameFormat {
+        size: Size::new(info.width(), info.height()),
+        pixels,
+        colorimetry,
+        chroma_site: ChromaSite {
+            horizontally_cosited: site.contains(gst_video::VideoChromaSite::H_COSITED),
+            vertically_cosited: site.contains(gst_video::VideoChromaSite::V_COSITED),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,26 @@
-//! From settings to a network that has run once, with its story told on the bus and in the log.
+//! From settings to a stream: the model is loaded on a thread of its own, with its story told on the bus and in the log.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_video::VideoInfo;
 
-use super::messages::{self, EngineNews};
+use super::messages::{self, EngineNews, ToMessage};
 use super::settings::LoadSettings;
+use super::stream::Stream;
 use super::{CAT, ExecutionProvider, InputNormalization, ModelDepth, Precision};
+use crate::engine::ep::short_name;
 use crate::engine::network::{DepthKind, Description, InputSize};
 use crate::engine::runtime::{self, LogLevel};
-use crate::engine::shared::{self, Batching, Shared};
+use crate::engine::shared::{self, Batching, Interrupt, Shared};
+use crate::engine::sizes::Compilation;
+use crate::engine::starting::Starting;
 use crate::engine::{self, Progress};
 use crate::error::Error;
 use crate::model::{self, Cancel, ModelSource};
+use crate::sync::lock;
 
 /// What ONNX Runtime itself has to say.
 static CAT_RUNTIME: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -24,15 +31,248 @@ static CAT_RUNTIME: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
+/// The start of the element waits for its model no longer than this, as who stops it has to wait for the start.
+const MOMENT: Duration = Duration::from_millis(200);
+
+type Element = super::DepthAnything;
+
+/// Formats of frames and their depth, and the time between two frames where somebody waits for them.
+#[derive(Debug, Clone)]
+pub(super) struct Formats {
+    pub(super) frame: VideoInfo,
+    pub(super) depth: VideoInfo,
+    pub(super) pace: Option<Duration>,
+}
+
+/// From the element's start to its stop: its model, while it is loaded, and the stream that it gives.
+#[derive(Default)]
+pub(super) struct Session {
+    /// Taken out by the thread that works with it, so that no lock is held over an inference.
+    stream: Mutex<Option<Stream>>,
+    /// The model is being loaded.
+    starting: Mutex<Option<Arc<Starting>>>,
+    /// Ends the stream's wait for a network that others use.
+    interrupt: Mutex<Option<Interrupt>>,
+    /// Formats that the stream has not been told yet.
+    pending: Mutex<Option<Formats>>,
+}
+
+impl Session {
+    /// Loads the model on a thread of its own. What goes wrong soon fails the start, and what goes wrong later is told by a
+    /// message.
+    ///
+    /// # Errors
+    /// See [`load`].
+    pub(super) fn start(&self, element: &Element, settings: &LoadSettings) -> Result<(), Error> {
+        let [loads, installs, fails] = [(); 3].map(|()| element.clone());
+        let of_thread = settings.clone();
+        let starting = Starting::begin(
+            move |cancel| open(&loads, &of_thread, cancel),
+            move |(stream, interrupt)| {
+                let session = &installs.imp().session;
+                session.install(&installs, stream, interrupt);
+            },
+            move |error| fails.imp().post_error_message(error.to_message()),
+        );
+        let Ok(starting) = starting else {
+            // no thread can be started: here, then
+            let (stream, interrupt) = open(element, settings, Cancel::default())?;
+            self.install(element, stream, interrupt);
+            return Ok(());
+        };
+        match starting.wait_a_moment(MOMENT) {
+            Some(result) => result,
+            None => {
+                *lock(&self.starting) = Some(starting);
+                Ok(())
+            }
+        }
+    }
+
+    /// Abandons what is being loaded, so that nothing is installed any more.
+    pub(super) fn abandon(&self) {
+        let starting = lock(&self.starting).take();
+        if let Some(starting) = starting {
+            starting.abandon();
+        }
+    }
+
+    /// Lets the stream go.
+    pub(super) fn end(&self) {
+        *lock(&self.pending) = None;
+        let stream = lock(&self.stream).take();
+        drop(stream);
+        *lock(&self.interrupt) = None;
+    }
+
+    /// From here on frames run through `stream`.
+    fn install(&self, element: &Element, stream: Stream, interrupt: Interrupt) {
+        {
+            let network = stream.network();
+            let mut stats = lock(&element.imp().stats);
+            stats.provider.clone_from(&network.description().provider);
+            stats.precision.clone_from(&network.description().precision);
+            stats.stream_count = network.stream_count();
+        }
+        *lock(&self.interrupt) = Some(interrupt);
+        *lock(&self.stream) = Some(stream);
+    }
+
+    /// Works on the stream without holding its lock; `None`: there is none.
+    pub(super) fn with_stream<T>(&self, work: impl FnOnce(&mut Stream) -> T) -> Option<T> {
+        let mut stream = lock(&self.stream).take()?;
+        let result = work(&mut stream);
+        *lock(&self.stream) = Some(stream);
+        Some(result)
+    }
+
+    /// Whether there is a stream.
+    pub(super) fn has_stream(&self) -> bool {
+        lock(&self.stream).is_some()
+    }
+
+    /// A wait for the model or the network ends, or work is done again.
+    pub(super) fn set_interrupted(&self, interrupted: bool) {
+        if let Some(starting) = lock(&self.starting).as_ref() {
+            starting.interrupt(interrupted);
+        }
+        if let Some(interrupt) = lock(&self.interrupt).as_ref() {
+            interrupt.set(interrupted);
+        }
+    }
+
+    /// Formats have been negotiated. They are told to the stream now, or, while the model is being loaded, with the first
+    /// frame: a source may hold a lock meanwhile that it needs to stop, and so its caps do not wait.
+    ///
+    /// # Errors
+    /// As those of [`Self::negotiate`].
+    pub(super) fn set_formats(
+        &self,
+        element: &Element,
+        formats: Formats,
+    ) -> Result<(), gst::FlowError> {
+        *lock(&self.pending) = Some(formats);
+        let starting = lock(&self.starting).clone();
+        if starting.is_some_and(|starting| !starting.is_done()) {
+            return Ok(());
+        }
+        self.negotiate(element)
+    }
+
+    /// Tells the stream the formats that were negotiated last, if it has not been told yet, once the model is loaded.
+    ///
+    /// # Errors
+    /// When the model can't be loaded, or frames can't be worked on, which has been told; when somebody flushes or stops.
+    pub(super) fn negotiate(&self, element: &Element) -> Result<(), gst::FlowError> {
+        if lock(&self.pending).is_none() {
+            return Ok(());
+        }
+        self.await_loading()?;
+        let Some(Formats { frame, depth, pace }) = lock(&self.pending).take() else {
+            return Ok(());
+        };
+        let imp = element.imp();
+        let live = imp.live_settings();
+        let (negotiated, network, converts) = self
+            .with_stream(|stream| {
+                let negotiated = stream.set_format(&frame, &depth, &live, pace)?;
+                Ok((negotiated, stream.network_size(), stream.converts()))
+            })
+            .ok_or(gst::FlowError::Flushing)?
+            .map_err(|error: Error| {
+                let _ = imp.fail(&error);
+                gst::FlowError::NotNegotiated
+            })?;
+        if converts {
+            gst::info!(
+                CAT,
+                obj = element,
+                "{} is converted to RGB first; 8-bit RGB, and 4:2:0, 4:2:2 and 4:4:4 of 8 to 12 bits are not",
+                frame.format().to_str()
+            );
+        }
+        if let Some(warning) = &negotiated.warning {
+            imp.warn(warning);
+        }
+        if let (Some(reason), Some(network)) = (negotiated.reason, network) {
+            gst::info!(CAT, obj = element, "the network sees {network}");
+            lock(&imp.stats).network = network;
+            messages::post_resolution(element.upcast_ref(), network, reason);
+        }
+        Ok(())
+    }
+
+    /// Waits until the model is loaded.
+    ///
+    /// # Errors
+    /// When that has failed, which has been told, or somebody flushes or stops meanwhile.
+    fn await_loading(&self) -> Result<(), gst::FlowError> {
+        let starting = lock(&self.starting).clone();
+        let Some(starting) = starting else {
+            return Ok(());
+        };
+        match starting.wait() {
+            Some(Ok(())) => {
+                *lock(&self.starting) = None;
+                Ok(())
+            }
+            Some(Err(_)) => Err(gst::FlowError::Error),
+            None => Err(gst::FlowError::Flushing),
+        }
+    }
+}
+
+/// Finds the runtime, loads the model, says so on the bus.
+///
+/// # Errors
+/// See [`load`]; [`Error::Setting`] when metric output is asked of a relative model.
+fn open(
+    element: &Element,
+    settings: &LoadSettings,
+    cancel: Cancel,
+) -> Result<(Stream, Interrupt), Error> {
+    let network = load(element, settings, cancel)?;
+    let interrupt = network.interrupt();
+    let mut stream = Stream::new(network, settings)?;
+    stream.tell_landed(element.imp().worker.landed());
+    let weak = element.downgrade();
+    stream.tell_compilations(Box::new(move |news| {
+        if let Some(element) = weak.upgrade() {
+            tell_compilation(&element, news);
+        }
+    }));
+    Ok((stream, interrupt))
+}
+
+/// A size is compiled, or has been.
+fn tell_compilation(element: &Element, news: Compilation) {
+    let (provider, precision) = {
+        let stats = lock(&element.imp().stats);
+        (stats.provider.clone(), stats.precision.clone())
+    };
+    let news = EngineNews {
+        stage: if news.is_done { "ready" } else { "compiling" },
+        provider: short_name(&provider).to_owned(),
+        precision,
+        elapsed: news.elapsed,
+        reason: news.size.to_string(),
+    };
+    gst::info!(
+        CAT,
+        obj = element,
+        "{} for {} after {:?}",
+        news.stage,
+        news.reason,
+        news.elapsed
+    );
+    messages::post_engine(element.upcast_ref(), &news);
+}
+
 /// Opens the network that `settings` ask for, or joins the elements of this process that have it.
 ///
 /// # Errors
 /// See [`shared::open`].
-pub(super) fn load(
-    element: &super::DepthAnything,
-    settings: &LoadSettings,
-    cancel: Cancel,
-) -> Result<Shared, Error> {
+fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Shared, Error> {
     runtime::set_log_hook(runtime_log_level(), log_of_runtime);
     let config = engine::Config {
         model: match &settings.model_file {
@@ -132,7 +372,7 @@ pub(super) fn load(
 }
 
 /// Says something on the bus. gst-launch-1.0 prints of such messages the details alone.
-fn inform(element: &super::DepthAnything, text: &str) {
+fn inform(element: &Element, text: &str) {
     gst::element_info!(element, gst::StreamError::Format, ("{text}"), ["{text}"]);
 }
 

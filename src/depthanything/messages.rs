@@ -1,36 +1,157 @@
-//! The element messages that tell an application what the element does.
+//! What the element tells an application: errors, warnings, element messages, and the property `stats`.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use gst::prelude::*;
+use gst_base::prelude::*;
+use gst_video::VideoInterlaceMode;
+use gst_video::prelude::*;
 
+use crate::depth_meta::DepthMeta;
+use crate::engine::shared::StreamCount;
+use crate::engine::sizes::{Notice, Reason};
+use crate::error::{Error, Setting};
 use crate::geometry::Size;
+use crate::timing::{Age, Durations, Rate};
 
-/// Why the network size is what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// The first size of a stream.
-    Start,
-    /// The property `resolution` changed.
-    Property,
-    /// The frames changed.
-    Caps,
-    /// To keep up with the stream, or because there is time for more.
-    Load,
-    /// To stay in memory.
-    Memory,
+/// Where ONNX Runtime has more to say than its error.
+const MORE: &str = "GST_DEBUG=depthanything:5,onnxruntime:4 tells more";
+
+/// What GStreamer is told of an error.
+pub(super) trait ToMessage {
+    /// As an error message for `post_error_message` or a failed `start`.
+    fn to_message(&self) -> gst::ErrorMessage;
 }
 
-impl Reason {
-    fn as_str(self) -> &'static str {
+impl ToMessage for Error {
+    fn to_message(&self) -> gst::ErrorMessage {
         match self {
-            Self::Start => "start",
-            Self::Property => "property",
-            Self::Caps => "caps",
-            Self::Load => "load",
-            Self::Memory => "memory",
+            Self::Runtime(_) => gst::error_msg!(gst::LibraryError::Init, ("{self}")),
+            Self::ModelFile { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ("{self}")),
+            Self::ModelInvalid { .. } => gst::error_msg!(gst::StreamError::Format, ("{self}")),
+            Self::ModelUnsupported { .. } => {
+                gst::error_msg!(gst::StreamError::WrongType, ("{self}"))
+            }
+            Self::Provider { .. } => {
+                gst::error_msg!(gst::LibraryError::Init, ("{self}"), ["{MORE}"])
+            }
+            Self::Setting { setting, reason } => {
+                let name = property(*setting);
+                gst::error_msg!(gst::LibraryError::Settings, ("property {name}: {reason}"))
+            }
+            Self::Frame { .. } => gst::error_msg!(gst::StreamError::Format, ("{self}")),
+            Self::Inference { .. } => {
+                gst::error_msg!(gst::StreamError::Failed, ("{self}"), ["{MORE}"])
+            }
+            Self::OutOfMemory { .. } => {
+                gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{self}"))
+            }
+            Self::Cancelled => gst::error_msg!(gst::ResourceError::Busy, ("{self}")),
         }
     }
+}
+
+/// The element's property that a setting is.
+fn property(setting: Setting) -> &'static str {
+    match setting {
+        Setting::Device => "device",
+        Setting::Precision => "precision",
+        Setting::InputNormalization => "input-normalization",
+        Setting::Output => "output",
+        Setting::Range => "range",
+        Setting::InFlight => "in-flight",
+        Setting::MemoryLimit => "memory-limit",
+        Setting::MinResolution => "min-resolution",
+    }
+}
+
+/// What went wrong without ending the stream.
+#[derive(Debug)]
+pub(super) enum Warning {
+    /// Depth is farther than a sample can say.
+    Saturation(Saturation),
+    /// Of the size that the network sees.
+    Size(Notice),
+}
+
+impl Warning {
+    /// Posts it.
+    pub(super) fn post(&self, element: &super::DepthAnything) {
+        match self {
+            Self::Size(Notice::Memory(error)) => gst::element_warning!(
+                element,
+                gst::ResourceError::NoSpaceLeft,
+                ("{error}. The stream goes on at a lower resolution")
+            ),
+            Self::Saturation(saturation) => gst::element_warning!(
+                element,
+                gst::LibraryError::Settings,
+                (
+                    "the model gives {:.1} m, and samples of depth-unit={} end at {:.1} m: what is farther is 65535. A \
+                     larger depth-unit reaches farther; it is set before the element starts",
+                    saturation.farthest,
+                    saturation.unit,
+                    saturation.unit * 65535.0
+                )
+            ),
+            Self::Size(Notice::Floor(asked)) => gst::element_warning!(
+                element,
+                gst::LibraryError::Settings,
+                (
+                    "min-resolution={} is above resolution={}, which stays as it is",
+                    asked.min_resolution,
+                    asked.resolution
+                )
+            ),
+            Self::Size(Notice::Refused { error, .. }) => gst::element_warning!(
+                element,
+                gst::LibraryError::Settings,
+                ("{error}. The resolution stays what it was")
+            ),
+        }
+    }
+}
+
+/// Depth in metres that is farther than a sample can say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Saturation {
+    /// The farthest of a frame, in metres.
+    pub(super) farthest: f64,
+    /// Metres per step of a sample.
+    pub(super) unit: f64,
+}
+
+/// What messages call the reason of a size.
+fn name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Start => "start",
+        Reason::Property => "property",
+        Reason::Caps => "caps",
+        Reason::Load => "load",
+        Reason::Memory => "memory",
+    }
+}
+
+/// What became of a frame.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// To be attached to the depth frame.
+    pub(super) meta: DepthMeta,
+    /// Time in the network; `None`: the depth is repeated.
+    pub(super) inference: Option<Duration>,
+    /// Time around it.
+    pub(super) convert: Duration,
+    /// All of it, with the waits for other streams of the network and for frames in flight before it.
+    pub(super) total: Duration,
+    /// Values of the depth map that are NaN or infinite.
+    pub(super) invalid: u64,
+    /// What the network sees from here on, and why, each time that it changed.
+    pub(super) steps: Vec<(Size, Reason)>,
+    /// What went wrong without ending the stream.
+    pub(super) warning: Option<Warning>,
+    /// The frame's running time in nanoseconds, where it is known.
+    pub(super) time: Option<i64>,
 }
 
 /// What happens to the engine.
@@ -65,7 +186,7 @@ pub(super) fn post_resolution(element: &gst::Element, network: Size, reason: Rea
     let structure = gst::Structure::builder("depthanything-resolution")
         .field("width", network.width)
         .field("height", network.height)
-        .field("reason", reason.as_str())
+        .field("reason", name(reason))
         .build();
     post(element, structure);
 }
@@ -77,3 +198,208 @@ fn post(element: &gst::Element, structure: gst::Structure) {
     // fails only while the element has no bus, when nobody listens
     let _ = element.post_message(message);
 }
+
+/// Elements that are looked at on the way up the pipeline.
+const FARTHEST: usize = 64;
+
+/// What has been said since the element started.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    orientation: AtomicBool,
+    combed: AtomicBool,
+}
+
+impl Hints {
+    /// Everything may be said again.
+    pub(super) fn reset(&self) {
+        self.orientation.store(false, Ordering::Relaxed);
+        self.combed.store(false, Ordering::Relaxed);
+    }
+
+    /// Says that the frames of `element` do not stand upright, by their tags, unless an element upstream turns them.
+    pub(super) fn check_orientation(
+        &self,
+        element: &gst_base::BaseTransform,
+        tags: &gst::TagListRef,
+    ) {
+        let Some(tag) = tags.get::<gst::tags::ImageOrientation>() else {
+            return;
+        };
+        if matches!(tag.get(), "rotate-0" | "auto")
+            || is_turned(element.sink_pad())
+            || self.orientation.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        gst::element_warning!(
+            element,
+            gst::StreamError::Format,
+            (
+                "the video is tagged {}: it is not upright, which makes its depth worse. \
+                 Put `videoflip video-direction=auto` before depthanything",
+                tag.get()
+            )
+        );
+    }
+
+    /// Says that a frame of `element` is made of two fields, which were taken at different times.
+    pub(super) fn check_fields(
+        &self,
+        element: &gst_base::BaseTransform,
+        mode: Option<VideoInterlaceMode>,
+        frame: &gst::BufferRef,
+    ) {
+        let is_combed = match mode {
+            Some(VideoInterlaceMode::Interleaved) => true,
+            Some(VideoInterlaceMode::Mixed) => frame
+                .video_flags()
+                .contains(gst_video::VideoBufferFlags::INTERLACED),
+            _ => false,
+        };
+        if is_combed && !self.combed.swap(true, Ordering::Relaxed) {
+            gst::element_warning!(
+                element,
+                gst::StreamError::Format,
+                ("the video is interlaced: what moves is combed, and its depth is too. Put `deinterlace` before \
+                     depthanything")
+            );
+        }
+    }
+}
+
+/// Whether an element upstream of a sink pad turns what comes by: by the tag, or as it has been told to. The tag travels
+/// on in both cases.
+fn is_turned(sink: &gst::Pad) -> bool {
+    let mut pad = sink.clone();
+    for _ in 0..FARTHEST {
+        let Some(source) = source_of(&pad) else {
+            return false;
+        };
+        let Some(element) = source.parent_element() else {
+            return false;
+        };
+        if turns(&element) {
+            return true;
+        }
+        let mut sinks = element.sink_pads().into_iter();
+        let (Some(sink), None) = (sinks.next(), sinks.next()) else {
+            // a source, or a mixture of which nobody knows what is upright
+            return false;
+        };
+        pad = sink;
+    }
+    false
+}
+
+/// The pad of an element, not of a bin, that a sink pad has its frames from.
+fn source_of(sink: &gst::Pad) -> Option<gst::Pad> {
+    let mut peer = sink.peer()?;
+    for _ in 0..FARTHEST {
+        peer = if let Some(ghost) = peer.downcast_ref::<gst::GhostPad>() {
+            // into a bin
+            ghost.target()?
+        } else if let Some(inner) = peer.downcast_ref::<gst::ProxyPad>() {
+            // out of a bin
+            inner.internal()?.upcast::<gst::Pad>().peer()?
+        } else {
+            return Some(peer);
+        };
+    }
+    None
+}
+
+/// Whether an element turns its frames: it has the property of `GstVideoDirection`, and that is not `identity`.
+fn turns(element: &gst::Element) -> bool {
+    if element.find_property("video-direction").is_none() {
+        return false;
+    }
+    let value = element.property_value("video-direction");
+    glib::EnumValue::from_value(&value).is_some_and(|(_, value)| value.nick() != "identity")
+}
+
+/// Counts since the element started.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Stats {
+    /// Depth frames pushed.
+    pub(super) frames: u64,
+    /// Runs of the network on a frame.
+    pub(super) inferences: u64,
+    /// Frames that repeat an earlier depth.
+    pub(super) repeated: u64,
+    /// Frames dropped for being late.
+    pub(super) dropped: u64,
+    /// Frames that never came to the element, as far as their neighbours tell.
+    pub(super) missing: u64,
+    /// When depth frames were pushed.
+    pub(super) rate: Rate,
+    /// How old the last of them was.
+    pub(super) age: Age,
+    /// Values of depth maps that were NaN or infinite.
+    pub(super) invalid_values: u64,
+    /// Who runs the network, as ONNX Runtime names it.
+    pub(super) provider: String,
+    /// Its arithmetic.
+    pub(super) precision: String,
+    /// What the network sees.
+    pub(super) network: Size,
+    /// Of the network alone.
+    pub(super) inference_time: Durations,
+    /// Of all the rest: frame to tensor and depth map to frame.
+    pub(super) convert_time: Durations,
+    /// Who shares the network.
+    pub(super) stream_count: StreamCount,
+}
+
+impl Stats {
+    /// A frame has been worked on, which is so old when its depth leaves the element.
+    pub(super) fn count(&mut self, report: &Report, age: Age) {
+        self.frames += 1;
+        self.age = age;
+        self.rate.push(Instant::now());
+        self.invalid_values += report.invalid;
+        self.convert_time.push(report.convert);
+        match report.inference {
+            Some(time) => {
+                self.inferences += 1;
+                self.inference_time.push(time);
+            }
+            None => self.repeated += 1,
+        }
+        if let Some(&(network, _)) = report.steps.last() {
+            self.inference_time.clear();
+            self.network = network;
+        }
+    }
+
+    /// As the property gives it.
+    pub(super) fn to_structure(&self) -> gst::Structure {
+        let length = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let nanoseconds = |durations: &Durations, percent| length(durations.percentile(percent));
+        gst::Structure::builder("depthanything-stats")
+            .field("frames", self.frames)
+            .field("inferences", self.inferences)
+            .field("repeated", self.repeated)
+            .field("dropped", self.dropped)
+            .field("missing", self.missing)
+            .field("fps", self.rate.per_second(Instant::now()))
+            .field("age", length(self.age.age))
+            .field("late", length(self.age.late))
+            .field("invalid-values", self.invalid_values)
+            .field("provider", &self.provider)
+            .field("precision", &self.precision)
+            .field("network-width", self.network.width)
+            .field("network-height", self.network.height)
+            .field("inference-time-p50", nanoseconds(&self.inference_time, 50))
+            .field("inference-time-p99", nanoseconds(&self.inference_time, 99))
+            .field("convert-time-p50", nanoseconds(&self.convert_time, 50))
+            .field("convert-time-p99", nanoseconds(&self.convert_time, 99))
+            .field(
+                "shared-by",
+                u32::try_from(self.stream_count.get()).unwrap_or(u32::MAX),
+            )
+            .build()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,7 @@ use std::sync::LazyLock;
 use gst::prelude::*;
 
 mod caps;
-mod errors;
-mod flight;
-mod gaps;
-mod hints;
+mod frames;
 /**
  * SECTION:element-depthanything
  *
@@ -63,25 +60,12 @@ mod hints;
  */
 mod imp;
 mod intake;
-mod job;
-mod joints;
-mod latency;
-mod live;
-mod live_work;
 mod loading;
 mod messages;
 mod metas;
-mod pacing;
 mod packing;
-mod pixels;
-mod plan;
-mod running;
 mod settings;
-mod starting;
-mod stats;
 mod stream;
-mod warning;
-mod worker;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(

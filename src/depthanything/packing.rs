@@ -1,8 +1,13 @@
 //! The way out: from a depth map to the samples of a depth frame, with what came before it in mind.
 
+use std::time::Instant;
+
 use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 
+use super::intake::Job;
+use super::messages::{Saturation, Warning};
+use super::metas;
 use super::settings::LiveSettings;
 use super::{DepthOutput, DepthRange};
 use crate::depth_meta::{DepthMeta, Unit};
@@ -11,6 +16,7 @@ use crate::engine::shared::Request;
 use crate::error::{Error, Setting};
 use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping, SmallPicture};
 use crate::geometry::Size;
+use crate::mapping::writable;
 use crate::range::{Compared, Limits, Mode, Strength, TemporalFilter, Tracker};
 
 /// What samples are made of.
@@ -22,7 +28,7 @@ enum Output {
     Metric { unit: f64 },
 }
 
-/// Lays depth maps on depth frames, in the order of the stream.
+/// Writes depth maps to depth frames, in the order of the stream.
 pub(super) struct Packer {
     output: Output,
     model: String,
@@ -34,15 +40,6 @@ pub(super) struct Packer {
     told_saturation: bool,
     /// See [`Gray16Writer::with_threads`].
     threads: usize,
-}
-
-/// Depth in metres that is farther than a sample can say.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Saturation {
-    /// The farthest of a frame, in metres.
-    pub(super) farthest: f64,
-    /// Metres per step of a sample.
-    pub(super) unit: f64,
 }
 
 /// What follows from the caps of the depth.
@@ -128,9 +125,41 @@ impl Packer {
         });
     }
 
+    /// Writes a frame's depth, or the one before, to its depth frame, which is of `info`. Returns what describes it, and how
+    /// many of its values are NaN or infinite.
+    ///
+    /// # Errors
+    /// When there is no depth, or the depth frame is not what its caps say.
+    pub(super) fn pack(
+        &mut self,
+        job: &mut Job,
+        depth_frame: &mut gst::BufferRef,
+        info: &VideoInfo,
+    ) -> Result<(DepthMeta, u64), Error> {
+        let start = Instant::now();
+        if !job.repeated {
+            let compared = std::mem::take(&mut job.compared);
+            let (picture, live) = (&job.picture, &job.live);
+            self.take(&mut job.request, &mut job.guide, picture, compared, live);
+            if job.warning.is_none()
+                && let Some(saturation) = self.saturation()
+            {
+                job.warning = Some(Warning::Saturation(saturation));
+            }
+        }
+        let mut frame = writable(depth_frame, info, "depth")?;
+        let packed = self.write(&mut frame, &job.live, job.repeated);
+        drop(frame);
+        if let Ok((meta, _)) = &packed {
+            metas::describe_regions(depth_frame, info, meta);
+        }
+        job.writing = start.elapsed();
+        packed
+    }
+
     /// Takes the depth map of `request` and its guide; what is left in them are buffers to use again. `compared` is what its
     /// `picture` is to the one before.
-    pub(super) fn take(
+    fn take(
         &mut self,
         request: &mut Request,
         guide: &mut Guide,
@@ -179,7 +208,7 @@ impl Packer {
     }
 
     /// What the depth that is held loses for being too far; told once.
-    pub(super) fn saturation(&mut self) -> Option<Saturation> {
+    fn saturation(&mut self) -> Option<Saturation> {
         let Output::Metric { unit } = self.output else {
             return None;
         };
@@ -205,7 +234,7 @@ impl Packer {
     ///
     /// # Errors
     /// When there is no depth, or the frame is not what its caps say.
-    pub(super) fn write(
+    fn write(
         &mut self,
         frame: &mut VideoFrameRef<&mut gst::BufferRef>,
         live: &LiveSettings,
@@ -318,16 +347,11 @@ fn range_mode(live: &LiveSettings) -> Mode {
     }
 }
 
-/// Whether the temporal filter works, which needs the picture's luma.
-pub(super) fn filters(live: &LiveSettings) -> bool {
-    strength(range_mode(live), live).is_some()
-}
-
 /// Of the temporal filter; `None`: there is none.
 fn strength(mode: Mode, live: &LiveSettings) -> Option<Strength> {
     let departure = live.temporal_filter;
     match mode {
-        Mode::Smooth { past } if departure > 0.0 => Some(Strength { past, departure }),
+        Mode::Smooth { past } if live.filters() => Some(Strength { past, departure }),
         _ => None,
     }
 }

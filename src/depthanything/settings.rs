@@ -1,11 +1,9 @@
 //! What the element is set to. [`table`] holds its properties, one after the other.
 
-mod fixed_range;
 mod table;
 
 use std::path::PathBuf;
 
-use fixed_range::Ends;
 use table::row;
 pub(super) use table::{Changes, changes, specs};
 
@@ -13,6 +11,7 @@ use super::{
     DepthOutput, DepthRange, ExecutionProvider, InputNormalization, ModelDepth, Precision,
     Upsampling,
 };
+use crate::engine::sizes::Asked;
 
 /// What is read when the element starts.
 #[derive(Debug, Clone)]
@@ -70,6 +69,31 @@ pub(super) struct LiveSettings {
     pub(super) range_max: f64,
     /// From the network's size to the frame's.
     pub(super) upsampling: Upsampling,
+}
+
+impl LiveSettings {
+    /// What they ask of the network's size.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            resolution: self.resolution,
+            min_resolution: self.min_resolution,
+        }
+    }
+
+    /// Whether the temporal filter works, which needs the picture's luma.
+    pub(super) fn filters(&self) -> bool {
+        self.range == DepthRange::Smooth && self.temporal_filter > 0.0
+    }
+
+    /// Why a fixed range is asked for that is none; `None`: it is one, or not asked for.
+    pub(super) fn missing_range(&self) -> Option<String> {
+        (self.range == DepthRange::Fixed && self.range_min >= self.range_max).then(|| {
+            format!(
+                "fixed needs range-min below range-max, and they are {} and {}",
+                self.range_min, self.range_max
+            )
+        })
+    }
 }
 
 /// All of them.
@@ -148,9 +172,61 @@ impl Settings {
         }
     }
 
+    /// The size that `asked` wants is none: what asks for it is `kept` again. Gives which of `resolution` and `min-resolution`
+    /// have changed by that.
+    pub(super) fn take_back(&mut self, asked: Asked, kept: Asked) -> [bool; 2] {
+        let back = |value: &mut u32, asked: u32, kept: u32| {
+            let changes = *value == asked && asked != kept;
+            if changes {
+                *value = kept;
+            }
+            changes
+        };
+        let live = &mut self.live;
+        [
+            back(&mut live.resolution, asked.resolution, kept.resolution),
+            back(
+                &mut live.min_resolution,
+                asked.min_resolution,
+                kept.min_resolution,
+            ),
+        ]
+    }
+
     /// What holds for the next frame, and what is to be said of it, once.
     pub(super) fn for_frame(&mut self) -> (LiveSettings, Option<String>) {
         self.ends.for_frame(self.live)
+    }
+}
+
+/// The ends that a fixed range has while its properties change.
+#[derive(Debug, Default, Clone)]
+struct Ends {
+    /// The last that were ones.
+    last: Option<(f64, f64)>,
+    /// The present ones are none, which has been said.
+    said: bool,
+}
+
+impl Ends {
+    /// A property has been set.
+    fn note(&mut self, live: &LiveSettings) {
+        let (min, max) = (live.range_min, live.range_max);
+        if min < max {
+            self.last = Some((min, max));
+            self.said = false;
+        }
+    }
+
+    /// What holds for the next frame, and what is to be said of it, once: the last ends where there are none.
+    fn for_frame(&mut self, mut live: LiveSettings) -> (LiveSettings, Option<String>) {
+        let (Some(reason), Some((min, max))) = (live.missing_range(), self.last) else {
+            return (live, None);
+        };
+        (live.range_min, live.range_max) = (min, max);
+        let said = std::mem::replace(&mut self.said, true);
+        let warning = format!("{reason}: {min} to {max} stays in use");
+        (live, (!said).then_some(warning))
     }
 }
 

@@ -1,9 +1,4 @@
-//! What one running element holds, and the way of a frame through it: intake, network, packing.
-
-mod compilation;
-mod memory;
-mod sizes;
-mod under_way;
+//! The way of a frame through one running element: intake, network, packing.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -11,125 +6,41 @@ use std::time::{Duration, Instant};
 
 use gst_video::VideoInfo;
 
-use super::flight::Flight;
-use super::intake::Intake;
-use super::job::{Job, Moment, Span, pack};
-use super::joints::Joints;
-use super::messages::Reason;
-use super::packing::{self, Packer};
-use super::plan::{Asked, Plan};
+use super::intake::{Intake, Job, not_negotiated};
+use super::messages::{Report, Warning};
+use super::packing::Packer;
 use super::settings::{LiveSettings, LoadSettings};
-use super::warning::Warning;
-use super::worker::Landed;
 use crate::depth_meta::DepthMeta;
-use crate::engine::network::Readiness;
 use crate::engine::planner::available;
-use crate::engine::shared::{Request, Shared};
-use crate::error::Error;
-use crate::frame::{Guide, SmallPicture};
+use crate::engine::shared::Shared;
+use crate::engine::sizes::{FrameShape, Notice, Reason, Sizes, Tell};
+use crate::error::{Error, Setting};
 use crate::geometry::Size;
-use crate::mapping::readable;
-use crate::range::{Compared, CutDetector, Joint};
+use crate::range::Joints;
 use crate::sync::lock;
-
-use compilation::Watch;
-pub(super) use compilation::{Compilation, Tell};
-use memory::Limit;
+use crate::threads::{Crashed, Landed, Stages};
+use crate::timing::Moment;
 
 /// The longest that a frame lets other streams go first.
 const LONGEST_SLACK: Duration = Duration::from_secs(1);
 
 /// A network and the frames that run through it.
 pub(super) struct Stream {
-    network: Shared,
-    /// Only the thread that lays depth on frames takes it while frames are under way.
+    intake: Intake,
+    sizes: Sizes,
+    /// Only the thread that writes depth frames takes it while frames are under way.
     packer: Arc<Mutex<Packer>>,
-    format: Option<Format>,
-    /// Buffers to use again.
-    spare: Vec<(Request, Guide, SmallPicture)>,
-    /// Frames that may be under way.
-    in_flight: usize,
-    flight: Option<Flight>,
-    /// Tells that a frame under way is done.
-    landed: Option<Landed>,
-    /// Frames that are done, to be collected before those under way.
-    done: VecDeque<(gst::Buffer, Report)>,
-    /// For the conversion of large frames; 0: all cores.
-    threads: usize,
-    /// How the next frame joins on to the last.
-    joints: Joints,
-    /// Stream time of the next frame: its start and end.
-    span: Span,
-    /// Looks at the picture of each frame that is read.
-    cuts: CutDetector,
-    /// Of natural pictures, in the network's units.
-    deviation: f32,
-    /// Bytes that the network may take; `None`: any number.
-    memory_limit: Option<u64>,
-    /// What follows from it, or from what the machine has left, for the sizes of the present plan.
-    limit: Option<Limit>,
-    /// The largest size, in tokens, that was measured when the plan was limited.
-    measured: usize,
-    /// Tells how many bytes the machine has left.
-    available: fn() -> Option<u64>,
-    /// Tells of sizes that are compiled.
-    watch: Watch,
+    /// `None` before there are caps.
+    output: Option<Output>,
+    in_flight: InFlight,
     begun: Instant,
 }
 
-/// What follows from the caps and the properties that choose the size.
-struct Format {
-    frame: VideoInfo,
+/// What follows from the caps for the way out.
+struct Output {
     depth: Arc<VideoInfo>,
-    asked: Asked,
-    /// Asked for and not to be had.
-    refused: Option<Asked>,
-    plan: Plan,
-    /// Why the plan's size is another than what the network sees, while it is being made ready.
-    pending: Option<Reason>,
     /// How long a frame may wait for other streams of the network.
     slack: Duration,
-    intake: Intake,
-}
-
-impl Format {
-    /// Changes what the network sees to the plan's size, once that is ready: frames go on at the old size until then.
-    fn change_size(&mut self, network: &Shared, watch: &mut Watch) -> Option<(Size, Reason)> {
-        let size = self.plan.size();
-        if size == self.intake.network() {
-            self.pending = None;
-            return None;
-        }
-        let readiness = network.prepare(size);
-        watch.observe(size, &readiness);
-        if let Readiness::Preparing(_) = readiness {
-            return None;
-        }
-        // a size that can't be made ready is not run at either, and says why then
-        self.intake.resize(size).ok()?;
-        Some((size, self.pending.take().unwrap_or(Reason::Load)))
-    }
-}
-
-/// What became of a frame.
-#[derive(Debug)]
-pub(super) struct Report {
-    /// To be attached to the depth frame.
-    pub(super) meta: DepthMeta,
-    /// Time in the network; `None`: the depth is repeated.
-    pub(super) inference: Option<Duration>,
-    /// Time around it.
-    pub(super) convert: Duration,
-    /// All of it, with the waits for other streams of the network and for frames in flight before it.
-    pub(super) total: Duration,
-    /// Values of the depth map that are NaN or infinite.
-    pub(super) invalid: u64,
-    /// What the network sees from here on, and why, each time that it changed.
-    pub(super) steps: Vec<(Size, Reason)>,
-    /// What went wrong without ending the stream.
-    pub(super) warning: Option<Warning>,
-    /// The frame's running time in nanoseconds, where it is known.
-    pub(super) time: Option<i64>,
 }
 
 /// What follows from new caps.
@@ -152,80 +63,56 @@ impl Stream {
         let description = network.description();
         let mut packer = Packer::new(description, depth, settings.output, settings.depth_unit)?;
         packer.set_threads(threads);
-        let deviation = description.normalization.picture_deviation();
+        let memory_limit = Some(settings.memory_limit).filter(|&limit| limit > 0);
         Ok(Self {
+            intake: Intake::new(description.normalization, threads),
+            sizes: Sizes::new(network, memory_limit, available),
             packer: Arc::new(Mutex::new(packer)),
-            network,
-            format: None,
-            spare: Vec::new(),
-            in_flight: settings.in_flight.max(1) as usize,
-            flight: None,
-            landed: None,
-            done: VecDeque::new(),
-            threads,
-            joints: Joints::default(),
-            span: Span::default(),
-            cuts: CutDetector::default(),
-            deviation,
-            memory_limit: Some(settings.memory_limit).filter(|&limit| limit > 0),
-            limit: None,
-            measured: 0,
-            available,
-            watch: Watch::default(),
+            output: None,
+            in_flight: InFlight::new(settings.in_flight.max(1) as usize),
             begun: Instant::now(),
         })
     }
 
     /// From here on `tell` hears of sizes that have to be compiled.
     pub(super) fn tell_compilations(&mut self, tell: Box<Tell>) {
-        self.watch = Watch::new(tell);
+        self.sizes.tell_compilations(tell);
     }
 
     /// From here on `landed` hears when a frame under way is done.
     pub(super) fn tell_landed(&mut self, landed: Landed) {
-        self.landed = Some(landed);
+        self.in_flight.landed = landed;
     }
 
     /// What frames run through.
     pub(super) fn network(&self) -> &Shared {
-        &self.network
+        self.sizes.network()
     }
 
     /// What the network sees; `None` before caps.
     pub(super) fn network_size(&self) -> Option<Size> {
-        self.format.as_ref().map(|format| format.intake.network())
+        self.sizes.present()
     }
 
     /// Whether frames go through GStreamer's video converter first.
     pub(super) fn converts(&self) -> bool {
-        self.format
-            .as_ref()
-            .is_some_and(|format| format.intake.converts())
+        self.intake.converts()
     }
 
     /// Whether there is a depth to repeat.
     pub(super) fn can_repeat(&self) -> bool {
-        self.format
-            .as_ref()
-            .is_some_and(|format| format.intake.can_repeat())
+        self.intake.can_repeat()
     }
 
     /// Forgets the past: after a flush.
     pub(super) fn restart(&mut self) {
-        self.joints.afresh();
-        if let Some(format) = &mut self.format {
-            format.intake.end_repetition();
-        }
+        self.in_flight.discard();
+        self.intake.restart();
     }
 
     /// The frames that come next may join on to the last, or not.
     pub(super) fn joints(&mut self) -> &mut Joints {
-        &mut self.joints
-    }
-
-    /// Where in the video the frame is that comes next.
-    pub(super) fn place(&mut self, span: Span) {
-        self.span = span;
+        self.intake.joints()
     }
 
     /// Prepares for frames of `frame`, depth of `depth`, which come at `pace` where somebody waits for them.
@@ -239,58 +126,41 @@ impl Stream {
         live: &LiveSettings,
         pace: Option<Duration>,
     ) -> Result<Negotiated, Error> {
-        let before = self.format.take();
-        let asked = Asked::of(live);
+        self.output = None;
         lock(&self.packer).set_format(depth);
-        let (plan, intake, negotiated) = match before {
-            // depth of another size or byte order: the frames, and what the network sees of them, go on
-            Some(before) if before.frame == *frame && before.asked == asked => {
-                let negotiated = Negotiated {
-                    reason: None,
-                    warning: None,
-                };
-                (before.plan, before.intake, negotiated)
-            }
-            before => {
-                let mut plan = Plan::new(self.network.description(), frame, live)?;
-                match &before {
-                    Some(before) => plan.follow(&before.plan, pace),
-                    None => drop(plan.set_pace(pace)),
-                }
-                let shortage = self.settle(&mut plan, live)?;
-                let reason = match &before {
-                    _ if shortage.is_some() => Some(Reason::Memory),
-                    None => Some(Reason::Start),
-                    Some(before) if before.intake.network() != plan.size() => Some(Reason::Caps),
-                    Some(_) => None,
-                };
-                let normalization = self.network.description().normalization;
-                let mut intake = Intake::new(frame, plan.size(), normalization, self.threads)?;
-                if let Some(before) = &before {
-                    self.joints.caps(&before.frame, frame);
-                    let size = |info: &VideoInfo| (info.width(), info.height());
-                    if size(&before.frame) == size(frame) {
-                        intake.resume(&before.intake);
-                    }
-                }
-                let warning = shortage.and_then(|shortage| shortage.warning);
-                (plan, intake, Negotiated { reason, warning })
-            }
+        let par = frame.par();
+        let shape = FrameShape {
+            size: Size::new(frame.width(), frame.height()),
+            par: (par.numer().unsigned_abs(), par.denom().unsigned_abs()),
         };
-        self.format = Some(Format {
-            frame: frame.clone(),
+        let asked = live.asked();
+        let negotiated = if self.intake.is_for(frame) && self.sizes.is_for(shape, asked) {
+            // depth of another size or byte order: the frames, and what the network sees of them, go on
+            Negotiated {
+                reason: None,
+                warning: None,
+            }
+        } else {
+            let planned = self.sizes.plan(shape, asked, pace);
+            let planned = planned.and_then(|(size, reason, notice)| {
+                self.intake.set_format(frame, size)?;
+                let warning = notice.map(Warning::Size);
+                Ok(Negotiated { reason, warning })
+            });
+            if planned.is_err() {
+                self.sizes.forget();
+                self.intake.forget_format();
+            }
+            planned?
+        };
+        self.output = Some(Output {
             depth: Arc::new(depth.clone()),
-            asked,
-            refused: None,
-            plan,
-            pending: None,
             slack: slack(frame.fps()),
-            intake,
         });
         Ok(negotiated)
     }
 
-    /// One frame in, one depth frame out; `None`: interrupted.
+    /// One frame in, one depth frame out, here and now; `None`: interrupted.
     ///
     /// # Errors
     /// When the frame can't be read or the network fails; the stream stays usable.
@@ -305,55 +175,67 @@ impl Stream {
         self.complete(job, None, frame, depth_frame)
     }
 
-    /// Takes a frame that has been read through the network and out, here and now. `error`: what the network said to it
-    /// before.
-    fn complete(
+    /// Takes a frame in, whose depth is to be written to `depth_frame`, without waiting for it.
+    ///
+    /// # Errors
+    /// When the frame can't be read.
+    pub(super) fn send(
         &mut self,
-        mut job: Job,
-        mut error: Option<Error>,
-        frame: &gst::BufferRef,
-        depth_frame: &mut gst::BufferRef,
-    ) -> Result<Option<Report>, Error> {
-        while !job.repeated {
-            if let Some(error) = error.take() {
-                if !self.shrink(&error, &mut job) {
-                    self.abandon(job);
-                    return Err(error);
-                }
-                if let Err(error) = self.read(frame, &mut job) {
-                    self.abandon(job);
-                    return Err(error);
-                }
-                job.warning = Some(Warning::Memory(error));
-            }
-            let due = job.begun + self.slack();
-            match self.network.run(&mut job.request, due) {
-                Ok(Some(timing)) => {
-                    job.timing = Some(timing);
-                    break;
-                }
-                Ok(None) => {
-                    self.abandon(job);
-                    return Ok(None);
-                }
-                Err(failed) => error = Some(failed),
-            }
-        }
-        let format = self.format.as_ref().ok_or_else(not_negotiated)?;
-        let packed = pack(
-            &mut lock(&self.packer),
-            &mut job,
+        frame: gst::Buffer,
+        depth_frame: gst::Buffer,
+        live: &LiveSettings,
+        moment: Moment,
+    ) -> Result<(), Error> {
+        let job = self.begin(&frame, live, moment)?;
+        let output = self.output.as_ref().ok_or_else(not_negotiated)?;
+        let in_flight = InFlightFrame {
+            due: job.begun + output.slack,
+            depth_info: Arc::clone(&output.depth),
+            job,
+            frame,
             depth_frame,
-            &format.depth,
-        );
-        match packed {
-            Ok((meta, invalid)) => {
-                let pace = job.begun.elapsed();
-                Ok(Some(self.finish(job, meta, invalid, pace)))
+            outcome: Outcome::None,
+        };
+        self.in_flight
+            .send(in_flight, self.sizes.network(), &self.packer)
+    }
+
+    /// Whether a frame that is under way has not reached the network yet: another would only grow old behind it.
+    pub(super) fn network_is_awaited(&self) -> bool {
+        let stages = self.in_flight.stages.as_ref();
+        stages.is_some_and(Stages::first_is_awaited)
+    }
+
+    /// Whether [`Self::collect`] has more to give, now or later.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.in_flight.count() > 0
+    }
+
+    /// The next depth frame in order. `all`: waits for whatever is under way; else only where as many frames are under
+    /// way as may be.
+    ///
+    /// # Errors
+    /// That of the frame whose turn it is; the ones after it can be collected.
+    pub(super) fn collect(&mut self, all: bool) -> Result<Option<(gst::Buffer, Report)>, Error> {
+        loop {
+            if let Some(done) = self.in_flight.done.pop_front() {
+                return Ok(Some(done));
             }
-            Err(error) => {
-                self.abandon(job);
-                Err(error)
+            let Some(in_flight) = self.in_flight.next(all)? else {
+                return Ok(None);
+            };
+            if let Outcome::Failed(Error::OutOfMemory { .. }) = in_flight.outcome {
+                // everything is finished first, so that this frame can be taken through at a smaller size
+                let mut in_order = self.in_flight.all()?;
+                in_order.push_front(in_flight);
+                for in_flight in in_order {
+                    let finished = self.settle_frame(in_flight)?;
+                    self.in_flight.done.extend(finished);
+                }
+                continue;
+            }
+            if let Some(finished) = self.settle_frame(in_flight)? {
+                return Ok(Some(finished));
             }
         }
     }
@@ -365,108 +247,140 @@ impl Stream {
         live: &LiveSettings,
         moment: Moment,
     ) -> Result<Job, Error> {
-        let begun = Instant::now();
-        let mut steps = Vec::new();
-        let warning = self.follow(live, moment.pace, &mut steps)?;
-        let format = self.format.as_mut().ok_or_else(not_negotiated)?;
-        let interval = if moment.hurried {
-            u32::MAX
-        } else {
-            live.inference_interval
-        };
-        let (request, guide, picture) = self.spare.pop().unwrap_or_default();
-        let discont = frame.flags().contains(gst::BufferFlags::DISCONT);
-        let [start, end] = std::mem::take(&mut self.span);
-        let joined = self.joints.next(discont, start, end);
-        let mut job = Job {
-            repeated: format.intake.repeats(interval),
-            request,
-            guide,
-            picture,
-            live: *live,
-            begun,
-            moment,
-            joint: joined.joint,
-            compared: Compared::default(),
-            timing: None,
-            reading: Duration::ZERO,
-            writing: Duration::ZERO,
-            steps,
-            warning,
-        };
-        if job.repeated && !joined.in_doubt {
-            return Ok(job);
+        if self.output.is_none() {
+            return Err(not_negotiated());
         }
-        if let Err(error) = self.read(frame, &mut job) {
-            self.abandon(job);
-            return Err(error);
-        }
-        let compared = self.cuts.look(&job.picture, job.joint);
-        if job.repeated && !compared.goes_on() {
-            // the depth before is of something else
-            job.repeated = false;
-            if let Some(format) = &mut self.format {
-                format.intake.repeat_this();
+        let mut job = self.intake.job(live, moment);
+        let notice = self.sizes.follow(live.asked(), moment.pace);
+        job.warning = notice.map(Warning::Size);
+        job.steps.extend(self.change_size());
+        match self.intake.take(frame, &mut job) {
+            Ok(()) => Ok(job),
+            Err(error) => {
+                self.intake.abandon(job);
+                Err(error)
             }
         }
-        if !job.repeated {
-            job.compared = compared;
+    }
+
+    /// Changes what the network sees to the size that is planned, once that is ready.
+    fn change_size(&mut self) -> Option<(Size, Reason)> {
+        let size = self.sizes.next()?;
+        self.intake.resize(size).ok()?;
+        Some((size, self.sizes.change_to(size)))
+    }
+
+    /// Takes a frame that has been read through the network and out, here and now. `error`: what the network said to it
+    /// before.
+    fn complete(
+        &mut self,
+        mut job: Job,
+        mut error: Option<Error>,
+        frame: &gst::BufferRef,
+        depth_frame: &mut gst::BufferRef,
+    ) -> Result<Option<Report>, Error> {
+        let output = self.output.as_ref().ok_or_else(not_negotiated)?;
+        let (depth, slack) = (Arc::clone(&output.depth), output.slack);
+        while !job.repeated {
+            if let Some(error) = error.take() {
+                if !self.shrink(&error, &mut job) {
+                    self.intake.abandon(job);
+                    return Err(error);
+                }
+                if let Err(error) = self.intake.read(frame, &mut job) {
+                    self.intake.abandon(job);
+                    return Err(error);
+                }
+                job.warning = Some(Warning::Size(Notice::Memory(error)));
+            }
+            let due = job.begun + slack;
+            match self.sizes.network().run(&mut job.request, due) {
+                Ok(Some(timing)) => {
+                    job.timing = Some(timing);
+                    break;
+                }
+                Ok(None) => {
+                    self.intake.abandon(job);
+                    return Ok(None);
+                }
+                Err(failed) => error = Some(failed),
+            }
         }
-        Ok(job)
+        let packed = lock(&self.packer).pack(&mut job, depth_frame, &depth);
+        match packed {
+            Ok((meta, invalid)) => {
+                let pace = job.begun.elapsed();
+                Ok(Some(self.finish(job, meta, invalid, pace)))
+            }
+            Err(error) => {
+                self.intake.abandon(job);
+                Err(error)
+            }
+        }
     }
 
-    /// Reads `frame` at the present size.
-    fn read(&mut self, frame: &gst::BufferRef, job: &mut Job) -> Result<(), Error> {
-        let start = Instant::now();
-        let format = self.format.as_mut().ok_or_else(not_negotiated)?;
-        job.request.size = format.intake.network();
-        let frame = readable(frame, &format.frame, "input")?;
-        job.guide.clear();
-        let guide = job.live.upsampling.is_guided().then_some(&mut job.guide);
-        format.intake.read(&frame, &mut job.request.tensor, guide)?;
-        let (tensor, size) = (&job.request.tensor, job.request.size);
-        let luma = packing::filters(&job.live);
-        job.picture.read(tensor, size, self.deviation, luma);
-        job.reading = start.elapsed();
-        Ok(())
+    /// A run found no memory: takes a smaller size from now on. False: that is no help.
+    fn shrink(&mut self, error: &Error, job: &mut Job) -> bool {
+        let Some(size) = self.sizes.shrink(error, job.request.size) else {
+            return false;
+        };
+        if self.intake.resize(size).is_err() {
+            return false;
+        }
+        self.sizes.change_to(size);
+        self.intake.begin_again(job);
+        job.steps.push((size, Reason::Memory));
+        true
     }
 
-    /// A frame that comes to nothing. The next one is tried, not papered over with an older depth.
-    fn abandon(&mut self, job: Job) {
-        self.spare.push((job.request, job.guide, job.picture));
-        // nobody has taken in a cut before it
-        self.joints.put_back(if job.compared.goes_on() {
-            job.joint
-        } else {
-            Joint::Afresh
-        });
-        if let Some(format) = &mut self.format {
-            format.intake.end_repetition();
+    /// What has become of a frame that was under way; `None`: nothing, as somebody flushes.
+    fn settle_frame(
+        &mut self,
+        in_flight: InFlightFrame,
+    ) -> Result<Option<(gst::Buffer, Report)>, Error> {
+        let InFlightFrame {
+            job,
+            frame,
+            mut depth_frame,
+            outcome,
+            ..
+        } = in_flight;
+        match outcome {
+            Outcome::Depth(meta, invalid) => {
+                let network = job
+                    .timing
+                    .map_or(Duration::ZERO, |timing| timing.waited + timing.inference);
+                let pace = network.max(job.reading).max(job.writing);
+                let report = self.finish(job, meta, invalid, pace);
+                Ok(Some((depth_frame, report)))
+            }
+            Outcome::Failed(error @ Error::OutOfMemory { .. }) => {
+                let Some(depth) = depth_frame.get_mut() else {
+                    return Err(error);
+                };
+                let report = self.complete(job, Some(error), &frame, depth)?;
+                Ok(report.map(|report| (depth_frame, report)))
+            }
+            Outcome::Failed(error) => {
+                self.intake.abandon(job);
+                Err(error)
+            }
+            Outcome::Interrupted | Outcome::None => {
+                self.intake.abandon(job);
+                Ok(None)
+            }
         }
     }
 
     /// The way out: takes the buffers back, learns from the times. `pace` is what keeps the next frame from being taken
     /// up.
     fn finish(&mut self, mut job: Job, meta: DepthMeta, invalid: u64, pace: Duration) -> Report {
-        let now = self.begun.elapsed();
-        if let Some(mut format) = self.format.take() {
-            if job.timing.is_some() && job.request.size == format.plan.size() {
-                let step = format.plan.observe(pace, job.moment.late, now);
-                let mut step = step.map(|_| Reason::Load);
-                let tokens = format.plan.tokens(job.request.size);
-                if self.keep_within(&mut format.plan, tokens) {
-                    step = Some(Reason::Memory);
-                }
-                if let Some(reason) = step {
-                    format.pending = Some(reason);
-                    job.steps
-                        .extend(format.change_size(&self.network, &mut self.watch));
-                }
-            }
-            self.format = Some(format);
+        let (size, late, now) = (job.request.size, job.moment.late, self.begun.elapsed());
+        if job.timing.is_some() && self.sizes.observe(size, pace, late, now) {
+            job.steps.extend(self.change_size());
         }
         let mut total = job.begun.elapsed();
-        if let others @ 1.. = u32::try_from(self.in_flight - 1).unwrap_or(0) {
+        if let others @ 1.. = u32::try_from(self.in_flight.most - 1).unwrap_or(0) {
             // without what is downstream, and a source that stops, which hold up frames in flight too
             let each = pace.max(job.moment.pace.unwrap_or(LONGEST_SLACK));
             let network = job
@@ -474,23 +388,18 @@ impl Stream {
                 .map_or(Duration::ZERO, |timing| timing.waited + timing.inference);
             total = total.min(job.reading + network + job.writing + each * others);
         }
-        self.spare.push((job.request, job.guide, job.picture));
-        Report {
+        let report = Report {
             meta,
             inference: job.timing.map(|timing| timing.inference),
             convert: job.reading + job.writing,
             total,
             invalid: if job.repeated { 0 } else { invalid },
-            steps: job.steps,
-            warning: job.warning,
+            steps: std::mem::take(&mut job.steps),
+            warning: job.warning.take(),
             time: job.moment.time,
-        }
-    }
-
-    fn slack(&self) -> Duration {
-        self.format
-            .as_ref()
-            .map_or(LONGEST_SLACK, |format| format.slack)
+        };
+        self.intake.give_back(job);
+        report
     }
 }
 
@@ -503,9 +412,146 @@ fn slack(rate: gst::Fraction) -> Duration {
         .clamp(Duration::from_millis(1), LONGEST_SLACK)
 }
 
-fn not_negotiated() -> Error {
-    Error::Frame {
-        reason: "it came before its caps".into(),
+/// Several frames under way: while one is read, another is in the network and the depth of a third is written.
+struct InFlight {
+    /// As many as may be.
+    most: usize,
+    /// The network's thread and the one that writes depth frames. They start with the first frame.
+    stages: Option<Stages<InFlightFrame>>,
+    /// Hears that a frame under way is done.
+    landed: Landed,
+    /// Frames that are done, to be collected before those under way.
+    done: VecDeque<(gst::Buffer, Report)>,
+}
+
+/// A frame under way, with all that it needs.
+struct InFlightFrame {
+    job: Job,
+    /// Kept, in case that it has to be read again.
+    frame: gst::Buffer,
+    depth_frame: gst::Buffer,
+    depth_info: Arc<VideoInfo>,
+    due: Instant,
+    outcome: Outcome,
+}
+
+/// How far it has come.
+enum Outcome {
+    /// On its way.
+    None,
+    /// Its depth frame is done; how many of its values are NaN or infinite.
+    Depth(DepthMeta, u64),
+    /// Somebody flushes or stops.
+    Interrupted,
+    /// The network, or the way out, has failed.
+    Failed(Error),
+}
+
+impl InFlight {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            stages: None,
+            landed: Arc::new(|| {}),
+            done: VecDeque::new(),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.done.len() + self.stages.as_ref().map_or(0, Stages::count)
+    }
+
+    /// Sends a frame off.
+    fn send(
+        &mut self,
+        frame: InFlightFrame,
+        network: &Shared,
+        packer: &Arc<Mutex<Packer>>,
+    ) -> Result<(), Error> {
+        let stages = match &mut self.stages {
+            Some(stages) => stages,
+            none => {
+                let (network, packer) = (network.same(), Arc::clone(packer));
+                let landed = Arc::clone(&self.landed);
+                let stages = Stages::new(
+                    ["depth-network", "depth-packing"],
+                    move |frame: &mut InFlightFrame| frame.run(&network),
+                    move |frame| frame.write(&packer),
+                    move || landed(),
+                );
+                none.insert(stages.map_err(|error| Error::Setting {
+                    setting: Setting::InFlight,
+                    reason: format!("no thread can be started ({error})"),
+                })?)
+            }
+        };
+        stages.send(frame).map_err(crashed)
+    }
+
+    /// The frame that is next in order, which is waited for if `all` are, or as many are under way as may be.
+    fn next(&mut self, all: bool) -> Result<Option<InFlightFrame>, Error> {
+        let Some(stages) = &mut self.stages else {
+            return Ok(None);
+        };
+        let wait = all || stages.count() >= self.most;
+        stages.next(wait).map_err(crashed)
+    }
+
+    /// All that are under way.
+    fn all(&mut self) -> Result<VecDeque<InFlightFrame>, Error> {
+        let Some(stages) = &mut self.stages else {
+            return Ok(VecDeque::new());
+        };
+        stages.all().map_err(crashed)
+    }
+
+    /// Throws away what is under way.
+    fn discard(&mut self) {
+        self.done.clear();
+        if self.all().is_err() {
+            self.stages = None;
+        }
+    }
+}
+
+impl InFlightFrame {
+    /// On the network's thread.
+    fn run(&mut self, network: &Shared) {
+        let job = &mut self.job;
+        if job.repeated {
+            return;
+        }
+        match network.run(&mut job.request, self.due) {
+            Ok(Some(timing)) => job.timing = Some(timing),
+            Ok(None) => self.outcome = Outcome::Interrupted,
+            Err(error) => self.outcome = Outcome::Failed(error),
+        }
+    }
+
+    /// On the thread that writes depth frames.
+    fn write(&mut self, packer: &Mutex<Packer>) {
+        if !matches!(self.outcome, Outcome::None) {
+            return;
+        }
+        let Some(depth_frame) = self.depth_frame.get_mut() else {
+            self.outcome = Outcome::Failed(Error::Frame {
+                reason: "the depth buffer is not its own".into(),
+            });
+            return;
+        };
+        // nobody else takes this lock while frames are under way
+        let packed = lock(packer).pack(&mut self.job, depth_frame, &self.depth_info);
+        self.outcome = match packed {
+            Ok((meta, invalid)) => Outcome::Depth(meta, invalid),
+            Err(error) => Outcome::Failed(error),
+        };
+    }
+}
+
+fn crashed(Crashed: Crashed) -> Error {
+    Error::Inference {
+        size: "this size".into(),
+        reason: "a thread of the element has panicked; restart it, and please report this".into(),
     }
 }
 

@@ -26,6 +26,8 @@ pub mod runtime;
 mod session;
 pub mod shared;
 mod sized;
+pub(crate) mod sizes;
+pub(crate) mod starting;
 mod under_way;
 
 use std::path::PathBuf;

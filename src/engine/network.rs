@@ -122,7 +122,7 @@ pub struct DepthMaps {
 pub enum Readiness {
     /// It can.
     Ready,
-    /// Its engine has been being compiled for so long.
+    /// Compiling its engine has taken so long as yet.
     Preparing(Duration),
     /// It can't be made ready.
     Failed(Error),

@@ -11,11 +11,13 @@
 mod align;
 mod cut;
 mod grid;
+mod joints;
 mod limits;
 mod temporal;
 mod tracker;
 
 pub use cut::{Compared, CutDetector, Joint};
+pub(crate) use joints::Joints;
 pub use limits::Limits;
 pub use temporal::{Carry, Strength, TemporalFilter};
 pub use tracker::Tracker;

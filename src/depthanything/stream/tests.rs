@@ -1,4 +1,4 @@
-//! Streams at a network that runs out of memory, on machines that do, and at sizes that are not to be had.
+//! Streams at a network that runs out of memory, on machines that do, and at sizes that there are none of.
 
 use super::*;
 use crate::depthanything::settings::Settings;
@@ -38,7 +38,7 @@ fn stream(pixels: usize) -> Stream {
 /// On a machine that has so many bytes left, with Depth Anything V2 Small as far as memory goes.
 fn stream_with_left(available: fn() -> Option<u64>) -> Stream {
     let mut stream = stream_of(usize::MAX, MemoryModel::new(99_000_000, false, Some(0)));
-    stream.available = available;
+    stream.sizes = Sizes::new(stream.network().another(), None, available);
     stream
 }
 
@@ -73,7 +73,10 @@ fn a_size_that_does_not_fit_is_not_begun_with() {
     let live = Settings::default().live;
     let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
     assert_eq!(negotiated.reason, Some(Reason::Memory));
-    assert!(matches!(negotiated.warning, Some(Warning::Memory(_))));
+    assert!(matches!(
+        negotiated.warning,
+        Some(Warning::Size(Notice::Memory(_)))
+    ));
     let size = stream.network_size().unwrap();
     assert!(
         size.area() <= 200 * 200 && size.area() > 120 * 120,
@@ -94,7 +97,10 @@ fn a_size_that_stops_fitting_is_left_and_no_frame_is_lost() {
     let depth = depth.get_mut().unwrap();
     let report = stream.process(&frame, depth, &live, Moment::default());
     let report = report.unwrap().expect("a depth frame");
-    assert!(matches!(report.warning, Some(Warning::Memory(_))));
+    assert!(matches!(
+        report.warning,
+        Some(Warning::Size(Notice::Memory(_)))
+    ));
     assert_eq!(report.steps[0].1, Reason::Property);
     let (size, reason) = *report.steps.last().unwrap();
     assert_eq!(reason, Reason::Memory);
@@ -147,7 +153,7 @@ fn a_size_that_would_take_the_machine_down_is_not_begun_with() {
     let mut stream = stream_with_left(|| Some(300_000_000));
     let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
     assert_eq!(negotiated.reason, Some(Reason::Memory));
-    let Some(Warning::Memory(error)) = negotiated.warning else {
+    let Some(Warning::Size(Notice::Memory(error))) = negotiated.warning else {
         panic!("{:?}", negotiated.warning)
     };
     let said = error.to_string();
@@ -169,7 +175,10 @@ fn a_size_that_would_take_the_machine_down_is_not_begun_with() {
     };
     assert!(process(&live_before).warning.is_none());
     let report = process(&live);
-    assert!(matches!(report.warning, Some(Warning::Memory(_))));
+    assert!(matches!(
+        report.warning,
+        Some(Warning::Size(Notice::Memory(_)))
+    ));
     assert!(report.meta.network.height < 2000);
     assert!(process(&live).warning.is_none());
 }
@@ -188,7 +197,7 @@ fn without_a_doubt_that_there_is_enough_memory_nothing_is_tried() {
         assert_eq!(negotiated.reason, Some(Reason::Start));
         assert!(negotiated.warning.is_none());
         assert_eq!(stream.network_size(), Some(Size::new(686, 518)));
-        assert!(!stream.network.is_warm(Size::new(98, 70)));
+        assert!(!stream.network().is_warm(Size::new(98, 70)));
     }
 }
 
@@ -207,7 +216,7 @@ fn a_machine_without_memory_for_the_least_says_how_much_it_takes() {
         "{said}"
     );
     // it has not been tried
-    assert!(!stream.network.is_warm(Size::new(5334, 4004)));
+    assert!(!stream.network().is_warm(Size::new(5334, 4004)));
 }
 
 #[test]
@@ -215,7 +224,9 @@ fn memory_limit_overrules_what_the_machine_has_left() {
     let (frame, depth) = infos();
     let live = Settings::default().live;
     let mut stream = stream_with_left(|| Some(1));
-    stream.memory_limit = Some(100_000_000_000);
+    stream.sizes = Sizes::new(stream.network().another(), Some(100_000_000_000), || {
+        Some(1)
+    });
     let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
     assert_eq!(negotiated.reason, Some(Reason::Start));
 }
@@ -238,7 +249,7 @@ fn a_resolution_that_the_frames_are_too_long_for_is_refused_and_the_stream_goes_
         report.unwrap().expect("a depth frame")
     };
     let report = process(518, 0);
-    let Some(Warning::Refused { asked, kept, error }) = report.warning else {
+    let Some(Warning::Size(Notice::Refused { asked, kept, error })) = report.warning else {
         panic!("{:?}", report.warning)
     };
     assert_eq!((asked.resolution, kept.resolution), (518, 14));

@@ -13,9 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::job::{Moment, Span};
 use crate::panics::caught;
 use crate::sync::lock;
+use crate::timing::{Judgement, Moment, Room, Span};
 
 /// Depth frames that are being shown or wait for it, unless they wait for their time: one may be ready behind another.
 const DEPTHS: usize = 2;
@@ -26,117 +26,120 @@ const EARLY_BYTES: usize = 64 << 20;
 
 /// A frame that has come and waits to be worked on.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) frame: gst::Buffer,
+pub(crate) struct Arrival<B> {
+    pub(crate) frame: B,
     /// Where in the video it is.
-    pub(super) span: Span,
+    pub(crate) span: Span,
     /// Its running time, and that at which it came, in nanoseconds.
-    pub(super) time: Option<i64>,
-    pub(super) came: Option<i64>,
+    pub(crate) time: Option<i64>,
+    pub(crate) came: Option<i64>,
 }
 
 /// A depth frame that is done.
 #[derive(Debug)]
-pub(super) struct Depth {
-    pub(super) buffer: gst::Buffer,
+pub(crate) struct Depth<B> {
+    pub(crate) buffer: B,
+    pub(crate) bytes: usize,
     /// Its running time in nanoseconds.
-    pub(super) time: Option<i64>,
+    pub(crate) time: Option<i64>,
 }
 
-/// What is to become of a frame.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Judgement {
-    Work(Moment),
-    /// It is late by so much.
-    Drop(Duration),
-}
-
-/// How many frames may wait, and what happens to more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
-    pub(super) frames: usize,
-    /// The source waits until there is room; else the oldest are dropped.
-    pub(super) holds_up: bool,
-}
-
-/// Does the work. Nothing in it may wait for the thread that calls [`Worker::drain`], or take the lock that this one holds.
-pub(super) trait Handler: Send + Sync + 'static {
+/// Does the work on frames in buffers `B`, with errors `E`. Nothing in it may wait for the thread that calls [`Worker::drain`], or take the lock that this one holds.
+pub(crate) trait Handler<B, E>: Send + Sync {
     /// Judges the frame that has waited longest; `newer`: others wait behind it. Called with a lock held, and so quick.
-    fn judge(&self, arrival: &Arrival, newer: bool) -> Judgement;
+    fn judge(&self, arrival: &Arrival<B>, newer: bool) -> Judgement;
     /// Whether a frame will be late, and so dropped, as newer ones wait behind it. As quick.
-    fn is_late(&self, arrival: &Arrival) -> bool;
+    fn is_late(&self, arrival: &Arrival<B>) -> bool;
     /// Whether the sink waits until it is time for a frame of this running time. As quick.
     fn is_early(&self, time: Option<i64>) -> bool;
     /// A frame has been dropped that was late by so much.
-    fn dropped(&self, arrival: Arrival, by: Duration);
+    fn dropped(&self, arrival: Arrival<B>, by: Duration);
     /// Works on a frame. Gives the depth frames that are done, in order.
-    fn work(&self, arrival: Arrival, moment: Moment) -> Result<Vec<Depth>, gst::FlowError>;
+    fn work(&self, arrival: Arrival<B>, moment: Moment) -> Result<Vec<Depth<B>>, E>;
     /// Depth frames that have become done since; `all`: waits for those under way.
-    fn collect(&self, all: bool) -> Result<Vec<Depth>, gst::FlowError>;
+    fn collect(&self, all: bool) -> Result<Vec<Depth<B>>, E>;
     /// Frames are under way that [`Self::collect`] will give.
     fn is_under_way(&self) -> bool;
     /// One of them has not reached the network yet, so that another would only grow old behind it. Quick, too.
     fn network_is_awaited(&self) -> bool;
     /// Pushes a depth frame downstream.
-    fn push(&self, depth: Depth) -> Result<(), gst::FlowError>;
+    fn push(&self, depth: Depth<B>) -> Result<(), E>;
     /// A thread has panicked with these words.
-    fn panicked(&self, words: &str);
+    fn panicked(&self, words: &str) -> E;
 }
 
 /// The threads and what waits for them. They start with the first frame.
-#[derive(Default)]
-pub(super) struct Worker {
-    queue: Arc<Queue>,
+pub(crate) struct Worker<B, E> {
+    queue: Arc<Queue<B, E>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
-struct Queue {
-    state: Mutex<State>,
+impl<B, E> Default for Worker<B, E> {
+    fn default() -> Self {
+        let queue = Queue {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        Self {
+            queue: Arc::new(queue),
+            threads: Mutex::default(),
+        }
+    }
+}
+
+struct Queue<B, E> {
+    state: Mutex<State<B, E>>,
     changed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    frames: VecDeque<Arrival>,
+struct State<B, E> {
+    frames: VecDeque<Arrival<B>>,
     /// The network's thread is at work.
     working: bool,
     /// Frames are under way in other threads.
     under_way: bool,
     /// One of them is done.
     landed: bool,
-    depths: VecDeque<Depth>,
+    depths: VecDeque<Depth<B>>,
     /// A depth frame of this running time is being pushed.
     pushing: Option<Option<i64>>,
     /// Somebody waits until nothing is left.
     draining: bool,
     /// What the source is to be told with its next frame.
-    flow: Option<gst::FlowError>,
+    flow: Option<E>,
     stopped: bool,
 }
 
-/// Tells the worker that a frame under way is done, or has reached the network.
-#[derive(Clone)]
-pub(super) struct Landed(Arc<Queue>);
-
-impl Landed {
-    pub(super) fn tell(&self) {
-        lock(&self.0.state).landed = true;
-        self.0.changed.notify_all();
+impl<B, E> Default for State<B, E> {
+    fn default() -> Self {
+        Self {
+            frames: VecDeque::new(),
+            working: false,
+            under_way: false,
+            landed: false,
+            depths: VecDeque::new(),
+            pushing: None,
+            draining: false,
+            flow: None,
+            stopped: false,
+        }
     }
 }
 
-impl Worker {
-    /// Starts the threads, if they don't run yet. False: there are none to be had.
-    pub(super) fn start(&self, handler: impl FnOnce() -> Arc<dyn Handler>) -> bool {
+/// Tells the worker that a frame under way is done, or has reached the network.
+pub(crate) type Landed = Arc<dyn Fn() + Send + Sync>;
+
+impl<B: Send + 'static, E: Copy + Send + 'static> Worker<B, E> {
+    /// Starts the threads, if they don't run yet. False: they can't be started.
+    pub(crate) fn start(&self, handler: impl FnOnce() -> Arc<dyn Handler<B, E>>) -> bool {
         let mut threads = lock(&self.threads);
         if !threads.is_empty() {
             return true;
         }
         let handler = handler();
         lock(&self.queue.state).stopped = false;
-        type Task = fn(&Queue, &dyn Handler);
-        let tasks: [(&str, Task); 2] = [
+        type Task<B, E> = fn(&Queue<B, E>, &dyn Handler<B, E>);
+        let tasks: [(&str, Task<B, E>); 2] = [
             ("depth-frames", |queue, handler| queue.work(handler)),
             ("depth-output", |queue, handler| queue.push(handler)),
         ];
@@ -157,20 +160,24 @@ impl Worker {
     }
 
     /// What tells that a frame under way is done.
-    pub(super) fn landed(&self) -> Landed {
-        Landed(Arc::clone(&self.queue))
+    pub(crate) fn landed(&self) -> Landed {
+        let queue = Arc::clone(&self.queue);
+        Arc::new(move || {
+            lock(&queue.state).landed = true;
+            queue.changed.notify_all();
+        })
     }
 
     /// Gives a frame to the threads.
     ///
     /// # Errors
     /// What has become of frames before it; the next one is taken again.
-    pub(super) fn submit(
+    pub(crate) fn submit(
         &self,
-        arrival: Arrival,
+        arrival: Arrival<B>,
         room: Room,
-        handler: &dyn Handler,
-    ) -> Result<(), gst::FlowError> {
+        handler: &dyn Handler<B, E>,
+    ) -> Result<(), E> {
         let mut dropped = Vec::new();
         {
             let mut state = lock(&self.queue.state);
@@ -206,7 +213,7 @@ impl Worker {
     ///
     /// # Errors
     /// What has become of them, which the source is told with its next frame too.
-    pub(super) fn drain(&self) -> Result<(), gst::FlowError> {
+    pub(crate) fn drain(&self) -> Result<(), E> {
         let mut state = lock(&self.queue.state);
         state.draining = true;
         self.queue.changed.notify_all();
@@ -219,7 +226,7 @@ impl Worker {
 
     /// Throws away what waits, and waits for what is being worked on: after a flush, which has interrupted that. Frames
     /// under way in other threads are left to the caller.
-    pub(super) fn discard(&self) {
+    pub(crate) fn discard(&self) {
         let mut state = lock(&self.queue.state);
         loop {
             state.frames.clear();
@@ -235,13 +242,13 @@ impl Worker {
     }
 
     /// Ends the threads. What they wait for has been interrupted.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.queue.stop(&mut lock(&self.threads));
     }
 }
 
-impl Queue {
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+impl<B, E: Copy> Queue<B, E> {
+    fn wait<'a>(&self, state: MutexGuard<'a, State<B, E>>) -> MutexGuard<'a, State<B, E>> {
         let waited = self.changed.wait(state);
         waited.unwrap_or_else(PoisonError::into_inner)
     }
@@ -257,7 +264,7 @@ impl Queue {
     }
 
     /// The network's thread.
-    fn work(&self, handler: &dyn Handler) {
+    fn work(&self, handler: &dyn Handler<B, E>) {
         let mut state = lock(&self.state);
         while !state.stopped {
             if !state.frames.is_empty() && state.has_room(handler) && !handler.network_is_awaited()
@@ -290,9 +297,9 @@ impl Queue {
 
     fn worked(
         &self,
-        handler: &dyn Handler,
-        done: Result<Vec<Depth>, gst::FlowError>,
-    ) -> MutexGuard<'_, State> {
+        handler: &dyn Handler<B, E>,
+        done: Result<Vec<Depth<B>>, E>,
+    ) -> MutexGuard<'_, State<B, E>> {
         let under_way = handler.is_under_way();
         let mut state = lock(&self.state);
         state.working = false;
@@ -307,7 +314,7 @@ impl Queue {
     }
 
     /// The output thread.
-    fn push(&self, handler: &dyn Handler) {
+    fn push(&self, handler: &dyn Handler<B, E>) {
         let mut state = lock(&self.state);
         while !state.stopped {
             let Some(depth) = state.depths.pop_front() else {
@@ -329,7 +336,7 @@ impl Queue {
     }
 }
 
-impl State {
+impl<B, E: Copy> State<B, E> {
     fn is_idle(&self) -> bool {
         self.frames.is_empty()
             && !self.working
@@ -339,12 +346,12 @@ impl State {
     }
 
     /// Whether another depth frame may be made: what waits because downstream is slow would only grow old.
-    fn has_room(&self, handler: &dyn Handler) -> bool {
+    fn has_room(&self, handler: &dyn Handler<B, E>) -> bool {
         let count = self.depths.len() + usize::from(self.pushing.is_some());
         if count < DEPTHS {
             return true;
         }
-        let bytes: usize = self.depths.iter().map(|depth| depth.buffer.size()).sum();
+        let bytes: usize = self.depths.iter().map(|depth| depth.bytes).sum();
         let oldest = self
             .pushing
             .or_else(|| self.depths.front().map(|depth| depth.time));
@@ -360,8 +367,8 @@ impl State {
     )]
     fn choose(
         &mut self,
-        handler: &dyn Handler,
-    ) -> (Vec<(Arrival, Duration)>, Option<(Arrival, Moment)>) {
+        handler: &dyn Handler<B, E>,
+    ) -> (Vec<(Arrival<B>, Duration)>, Option<(Arrival<B>, Moment)>) {
         let mut dropped = Vec::new();
         while let Some(arrival) = self.frames.pop_front() {
             match handler.judge(&arrival, !self.frames.is_empty()) {
@@ -373,21 +380,18 @@ impl State {
     }
 
     /// Nothing goes on until the source has been told.
-    fn fail(&mut self, error: gst::FlowError) {
+    fn fail(&mut self, error: E) {
         self.flow.get_or_insert(error);
         self.frames.clear();
         self.depths.clear();
     }
 }
 
-fn told_of_panics<T>(
-    handler: &dyn Handler,
-    work: impl FnOnce() -> Result<T, gst::FlowError>,
-) -> Result<T, gst::FlowError> {
-    caught(work).unwrap_or_else(|words| {
-        handler.panicked(&words);
-        Err(gst::FlowError::Error)
-    })
+fn told_of_panics<B, E, T>(
+    handler: &dyn Handler<B, E>,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    caught(work).unwrap_or_else(|words| Err(handler.panicked(&words)))
 }
 
 #[cfg(test)]

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use gst_video::VideoInfo;
-
-use super::settings::LiveSettings;
+use super::{Asked, FrameShape};
 use crate::engine::network::{Description, InputSize};
 use crate::engine::planner::{CostModel, Level, Planner};
 use crate::error::Error;
@@ -30,33 +28,33 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// For frames of `info`.
+    /// For frames of `shape`.
     ///
     /// # Errors
     /// When there is no size for such frames at the resolution asked for.
     pub(super) fn new(
         description: &Description,
-        info: &VideoInfo,
-        live: &LiveSettings,
+        shape: FrameShape,
+        asked: Asked,
     ) -> Result<Self, Error> {
         let patch = description.patch.max(1);
         let level = |resolution| {
-            let size = size_for(description, info, resolution)?;
+            let size = size_for(description, shape, resolution)?;
             Ok(Level {
                 resolution,
                 size,
                 tokens: geometry::tokens(size, patch),
             })
         };
-        let top = level(live.resolution)?;
-        let floor = match live.min_resolution {
-            0 => live.resolution,
-            least => least.min(live.resolution),
+        let top = level(asked.resolution)?;
+        let floor = match asked.min_resolution {
+            0 => asked.resolution,
+            least => least.min(asked.resolution),
         };
         let mut levels = vec![top];
         if description.input_size == InputSize::Any {
             // want of memory may ask for less than any that time asks for
-            let below = (1..live.resolution.div_ceil(patch)).map(|patches| patches * patch);
+            let below = (1..asked.resolution.div_ceil(patch)).map(|patches| patches * patch);
             levels.extend(below.filter_map(|resolution| level(resolution).ok()));
             levels.retain(|level| level.tokens <= top.tokens);
         }
@@ -65,7 +63,7 @@ impl Plan {
             planner: planner.ok_or_else(|| Error::Frame {
                 reason: "there is no size for it".into(),
             })?,
-            adapts: floor < live.resolution && description.input_size == InputSize::Any,
+            adapts: floor < asked.resolution && description.input_size == InputSize::Any,
             paced: false,
             floor,
             patch,
@@ -96,8 +94,8 @@ impl Plan {
     }
 
     /// The smallest that may be taken to stay in memory.
-    pub(super) fn smallest_in_memory(&self, live: &LiveSettings) -> Level {
-        let floor = match live.min_resolution {
+    pub(super) fn smallest_in_memory(&self, asked: Asked) -> Level {
+        let floor = match asked.min_resolution {
             0 => self.patch * LEAST_PATCHES,
             _ => self.floor,
         };
@@ -169,42 +167,12 @@ impl Plan {
     }
 }
 
-fn size_for(description: &Description, info: &VideoInfo, resolution: u32) -> Result<Size, Error> {
+fn size_for(description: &Description, shape: FrameShape, resolution: u32) -> Result<Size, Error> {
     match description.input_size {
         InputSize::Fixed(size) => Ok(size),
-        InputSize::Any => {
-            let par = info.par();
-            network_size(
-                Size::new(info.width(), info.height()),
-                (par.numer().unsigned_abs(), par.denom().unsigned_abs()),
-                resolution,
-                description.patch,
-            )
+        InputSize::Any => network_size(shape.size, shape.par, resolution, description.patch)
             .map_err(|error| Error::Frame {
                 reason: error.to_string(),
-            })
-        }
-    }
-}
-
-/// The properties that choose the size.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Asked {
-    pub(super) resolution: u32,
-    pub(super) min_resolution: u32,
-}
-
-impl Asked {
-    /// Of `live`.
-    pub(super) fn of(live: &LiveSettings) -> Self {
-        Self {
-            resolution: live.resolution,
-            min_resolution: live.min_resolution,
-        }
-    }
-
-    /// `min-resolution` asks for more than `resolution` allows.
-    pub(super) fn floor_is_above(self) -> bool {
-        self.min_resolution > self.resolution
+            }),
     }
 }

@@ -22,7 +22,7 @@ const REMEMBERED: usize = 1024;
 /// What a frame takes, and what is told of it: an upper bound that changes seldom, since each change makes the whole
 /// pipeline settle anew.
 #[derive(Debug, Default)]
-pub(super) struct Latency {
+pub(crate) struct Latency {
     told: Duration,
     /// Running mean of what the latest frames took.
     work: Duration,
@@ -36,23 +36,23 @@ pub(super) struct Latency {
 
 impl Latency {
     /// What is told now.
-    pub(super) fn told(&self) -> Duration {
+    pub(crate) fn told(&self) -> Duration {
         self.told
     }
 
     /// What a frame takes at present, and a quarter more.
-    pub(super) fn work(&self) -> Duration {
+    pub(crate) fn work(&self) -> Duration {
         with_headroom(self.work)
     }
 
     /// Frames are of another size from here on, or the network's is.
-    pub(super) fn forget_least(&mut self) {
+    pub(crate) fn forget_least(&mut self) {
         self.least = None;
     }
 
     /// Takes the time that a frame took in the element, without waits for frames or for what is downstream, where they come
     /// each `interval`; it was done at `now` on any clock. `Some`: tell this from now on.
-    pub(super) fn observe(
+    pub(crate) fn observe(
         &mut self,
         time: Duration,
         interval: Option<Duration>,

@@ -4,9 +4,7 @@
 //! may change nothing but the rate, a segment may go on where the last ended. They only say when the picture has to be
 //! looked at, and how closely.
 
-use gst_video::VideoInfo;
-
-use crate::range::Joint;
+use super::Joint;
 
 /// A position farther from where the last frame ended is another place of the video, in nanoseconds: more than a queue
 /// or a lossy network takes out.
@@ -14,7 +12,7 @@ const ELSEWHERE: i64 = 2_000_000_000;
 
 /// What is known of the frame that comes next.
 #[derive(Debug, Default)]
-pub(super) struct Joints {
+pub(crate) struct Joints {
     joint: Joint,
     /// An event has come after which another picture is likely.
     event: bool,
@@ -24,54 +22,46 @@ pub(super) struct Joints {
 
 /// A frame's joint.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Joined {
-    pub(super) joint: Joint,
+pub(crate) struct Joined {
+    pub(crate) joint: Joint,
     /// Whether the picture has to be looked at to know that it goes on.
-    pub(super) in_doubt: bool,
+    pub(crate) in_doubt: bool,
 }
 
 impl Joints {
     /// A segment has begun.
-    pub(super) fn segment(&mut self) {
+    pub(crate) fn segment(&mut self) {
         self.event = true;
     }
 
     /// Another stream has begun, or the frames have another shape.
-    pub(super) fn elsewhere(&mut self) {
+    pub(crate) fn elsewhere(&mut self) {
         self.joint = self.joint.max(Joint::Elsewhere);
     }
 
     /// A frame of this joint has come to nothing: the next one joins on to the one before it.
-    pub(super) fn put_back(&mut self, joint: Joint) {
+    pub(crate) fn put_back(&mut self, joint: Joint) {
         self.joint = self.joint.max(joint);
         self.event = true;
     }
 
     /// What was before has been flushed.
-    pub(super) fn afresh(&mut self) {
+    pub(crate) fn afresh(&mut self) {
         self.joint = Joint::Afresh;
     }
 
-    /// The caps of the frames have changed.
-    pub(super) fn caps(&mut self, before: &VideoInfo, now: &VideoInfo) {
-        let shape = |info: &VideoInfo| (info.width(), info.height(), info.par());
-        if shape(before) != shape(now) {
+    /// The caps of the frames have changed; `same_shape`: neither their size nor their pixel aspect ratio.
+    pub(crate) fn caps(&mut self, same_shape: bool) {
+        if !same_shape {
             self.elsewhere();
         }
-        self.event |= before != now;
+        self.event = true;
     }
 
-    /// The joint of the frame that has come, from `start` to `end` of stream time.
-    pub(super) fn next(
-        &mut self,
-        discont: bool,
-        start: Option<gst::ClockTime>,
-        end: Option<gst::ClockTime>,
-    ) -> Joined {
-        let signed = |time: gst::ClockTime| i64::try_from(time.nseconds()).unwrap_or(i64::MAX);
+    /// The joint of the frame that has come, from `start` to `end` of stream time in nanoseconds.
+    pub(crate) fn next(&mut self, discont: bool, start: Option<i64>, end: Option<i64>) -> Joined {
         let event = std::mem::take(&mut self.event);
         let flagged = discont || event;
-        let (start, end) = (start.map(signed), end.map(signed));
         if flagged
             && let (Some(before), Some(start)) = (self.end, start)
             && start.saturating_sub(before).saturating_abs() > ELSEWHERE
@@ -105,9 +95,12 @@ mod tests {
     };
 
     /// The joint of a frame of 40 ms that begins after so many.
-    fn next(joints: &mut Joints, discont: bool, start: u64) -> Joined {
-        let time = gst::ClockTime::from_mseconds;
-        joints.next(discont, Some(time(start)), Some(time(start + 40)))
+    fn next(joints: &mut Joints, discont: bool, start: i64) -> Joined {
+        joints.next(
+            discont,
+            Some(start * 1_000_000),
+            Some((start + 40) * 1_000_000),
+        )
     }
 
     #[test]
@@ -152,17 +145,10 @@ mod tests {
 
     #[test]
     fn only_another_shape_is_elsewhere() {
-        gst::init().unwrap();
-        let info = |rate, width| {
-            VideoInfo::builder(gst_video::VideoFormat::Rgb, width, 48)
-                .fps(gst::Fraction::new(rate, 1))
-                .build()
-                .unwrap()
-        };
         let mut joints = Joints::default();
-        joints.caps(&info(25, 64), &info(30, 64));
+        joints.caps(true);
         assert_eq!(next(&mut joints, false, 0), DOUBT);
-        joints.caps(&info(25, 64), &info(25, 128));
+        joints.caps(false);
         assert_eq!(next(&mut joints, false, 40).joint, Joint::Elsewhere);
     }
 }

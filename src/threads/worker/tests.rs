@@ -3,6 +3,10 @@ use std::time::Instant;
 
 use super::*;
 
+type Arrival = super::Arrival<gst::Buffer>;
+type Depth = super::Depth<gst::Buffer>;
+type Worker = super::Worker<gst::Buffer, gst::FlowError>;
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 const ROOM: Room = Room {
     frames: 4,
@@ -44,7 +48,7 @@ fn until(done: impl Fn() -> bool) {
     }
 }
 
-impl Handler for Stub {
+impl Handler<gst::Buffer, gst::FlowError> for Stub {
     fn judge(&self, _arrival: &Arrival, newer: bool) -> Judgement {
         if newer && self.late.load(Ordering::SeqCst) {
             return Judgement::Drop(Duration::from_millis(1));
@@ -73,6 +77,7 @@ impl Handler for Stub {
         }
         let mut kept = lock(&self.kept);
         kept.push_back(Depth {
+            bytes: arrival.frame.size(),
             buffer: arrival.frame,
             time: arrival.time,
         });
@@ -100,8 +105,9 @@ impl Handler for Stub {
         Ok(())
     }
 
-    fn panicked(&self, words: &str) {
+    fn panicked(&self, words: &str) -> gst::FlowError {
         lock(&self.told).push(words.to_owned());
+        gst::FlowError::Error
     }
 }
 
@@ -209,7 +215,7 @@ fn frames_under_way_come_out_when_they_are_done_and_with_a_drain() {
     stub.keeps.store(2, Ordering::SeqCst);
     submit(&worker, &stub, 0..3);
     until(|| lock(&stub.pushed).len() == 1);
-    worker.landed().tell();
+    (worker.landed())();
     until(|| lock(&stub.pushed).len() == 2);
     worker.drain().unwrap();
     assert_eq!(*lock(&stub.pushed), [0, 1, 2]);

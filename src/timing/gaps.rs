@@ -11,32 +11,32 @@ const STOP: Duration = Duration::from_secs(10);
 
 /// Counts them.
 #[derive(Debug, Default)]
-pub(super) struct Gaps {
+pub(crate) struct Gaps {
     interval: Option<Duration>,
     last: Option<Stamp>,
 }
 
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) time: Option<Duration>,
-    pub(super) offset: Option<u64>,
+pub(crate) struct Stamp {
+    pub(crate) time: Option<Duration>,
+    pub(crate) offset: Option<u64>,
 }
 
 impl Gaps {
     /// The next frame follows none: after a flush, at a new segment, and where a source says that there is a gap.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.last = None;
     }
 
     /// The frame rate of the caps; 0/1: it varies.
-    pub(super) fn set_rate(&mut self, numerator: i32, denominator: i32) {
+    pub(crate) fn set_rate(&mut self, numerator: i32, denominator: i32) {
         self.interval = (numerator > 0 && denominator > 0)
             .then(|| Duration::from_secs_f64(f64::from(denominator) / f64::from(numerator)));
     }
 
     /// A frame has come: how many are missing between the last one and this one.
-    pub(super) fn observe(&mut self, stamp: Stamp) -> u64 {
+    pub(crate) fn observe(&mut self, stamp: Stamp) -> u64 {
         let Some(last) = self.last.replace(stamp) else {
             return 0;
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// What to do about a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Work on it.
     OnTime,
     /// It is late by so much.
@@ -18,7 +18,7 @@ pub(super) enum Verdict {
 
 /// What to do about a late frame where depth may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hurry {
+pub(crate) enum Hurry {
     /// It shows the depth before.
     Repeat,
     /// It is worked on, although it is late.
@@ -29,16 +29,16 @@ pub(super) enum Hurry {
 
 /// A frame that waits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     /// Its running time.
-    pub(super) time: i64,
+    pub(crate) time: i64,
     /// When it came.
-    pub(super) came: i64,
+    pub(crate) came: i64,
 }
 
 /// What is known of time.
 #[derive(Debug, Default)]
-pub(super) struct Pacer {
+pub(crate) struct Pacer {
     /// Of a live pipeline: the latency of everything upstream.
     upstream: Option<i64>,
     /// The latency that the pipeline is set to, which is how old a frame is when it is shown; 0: no sink keeps to the clock;
@@ -83,7 +83,7 @@ const LEAST_FRAMES: usize = 2;
 
 impl Pacer {
     /// Forgets what belongs to a segment: after a flush or a new one.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.last = None;
         self.earliest = None;
         self.forgiven_until = None;
@@ -91,27 +91,27 @@ impl Pacer {
     }
 
     /// What upstream has answered to a LATENCY query; `None`: it is not live.
-    pub(super) fn set_upstream(&mut self, latency: Option<Duration>) {
+    pub(crate) fn set_upstream(&mut self, latency: Option<Duration>) {
         self.upstream = latency.map(nanoseconds);
     }
 
     /// Whether the source gives its frames as time goes by.
-    pub(super) fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         self.upstream.is_some()
     }
 
     /// The pipeline has been set to this latency.
-    pub(super) fn set_total(&mut self, total: Duration) {
+    pub(crate) fn set_total(&mut self, total: Duration) {
         self.total = Some(nanoseconds(total));
     }
 
     /// A frame takes so long at present.
-    pub(super) fn set_work(&mut self, work: Duration) {
+    pub(crate) fn set_work(&mut self, work: Duration) {
         self.work = nanoseconds(work);
     }
 
     /// The frame rate of the caps; 0/1: it varies, and is measured.
-    pub(super) fn set_rate(&mut self, numerator: i32, denominator: i32) {
+    pub(crate) fn set_rate(&mut self, numerator: i32, denominator: i32) {
         self.nominal = numerator > 0 && denominator > 0;
         self.interval = self
             .nominal
@@ -119,37 +119,37 @@ impl Pacer {
     }
 
     /// A QoS event: frames up to `earliest` come too late.
-    pub(super) fn set_earliest(&mut self, earliest: i64) {
+    pub(crate) fn set_earliest(&mut self, earliest: i64) {
         self.earliest = Some(earliest);
         self.asked = true;
     }
 
     /// Somebody has asked, at `now`, for a change that takes time: nothing is lost by it.
-    pub(super) fn forgive(&mut self, now: i64) {
+    pub(crate) fn forgive(&mut self, now: i64) {
         self.forgiven_until = Some(now + FORGIVEN);
     }
 
     /// Whether frames may be late at `now`.
-    pub(super) fn is_forgiven(&self, now: Option<i64>) -> bool {
+    pub(crate) fn is_forgiven(&self, now: Option<i64>) -> bool {
         let until = self.forgiven_until.zip(now);
         until.is_some_and(|(until, now)| now < until)
     }
 
     /// The time that a frame may take: that between two, where somebody waits for them.
-    pub(super) fn pace(&self) -> Option<Duration> {
+    pub(crate) fn pace(&self) -> Option<Duration> {
         (self.is_live() || self.asked)
             .then_some(self.interval?)
             .map(duration)
     }
 
     /// How old a frame may be that is shown when it should be; `None`: the stream is not live, or no sink keeps to the clock.
-    pub(super) fn allowed_age(&self) -> Option<Duration> {
+    pub(crate) fn allowed_age(&self) -> Option<Duration> {
         self.upstream?;
         self.total.filter(|&total| total > 0).map(duration)
     }
 
     /// How many frames of `bytes` each may wait. `may_repeat`: they may show the depth before, so that late ones are of use.
-    pub(super) fn room(&self, bytes: usize, may_repeat: bool) -> usize {
+    pub(crate) fn room(&self, bytes: usize, may_repeat: bool) -> usize {
         let time = if may_repeat {
             nanoseconds(TOO_LATE_TO_REPEAT)
         } else {
@@ -161,7 +161,7 @@ impl Pacer {
     }
 
     /// A frame of running time `frame` has come.
-    pub(super) fn arrive(&mut self, frame: i64) {
+    pub(crate) fn arrive(&mut self, frame: i64) {
         let step = self.last.replace(frame).map(|last| frame - last);
         if !self.nominal
             && let Some(step) = step
@@ -175,7 +175,7 @@ impl Pacer {
     }
 
     /// Whether a sink has said that a frame would be too late.
-    pub(super) fn is_in_time(&self, frame: i64) -> Verdict {
+    pub(crate) fn is_in_time(&self, frame: i64) -> Verdict {
         match self.earliest {
             Some(earliest) if frame <= earliest => Verdict::Late(duration(earliest - frame)),
             _ => Verdict::OnTime,
@@ -183,7 +183,7 @@ impl Pacer {
     }
 
     /// Judges a frame that is next at `now`; `newer`: others wait behind it.
-    pub(super) fn judge(&self, now: Option<i64>, frame: Waiting, newer: bool) -> Verdict {
+    pub(crate) fn judge(&self, now: Option<i64>, frame: Waiting, newer: bool) -> Verdict {
         if self.is_forgiven(now) {
             return Verdict::OnTime;
         }
@@ -202,7 +202,7 @@ impl Pacer {
     /// What to do about a frame that is late by `by` where depth may be repeated. To repeat it takes time too, so what is
     /// very late is dropped. Where the sink waits for its time, repeated frames are in time as long as the network is not
     /// run, so that it would never be: one runs all the same.
-    pub(super) fn hurry(&mut self, now: Option<i64>, frame: i64, by: Duration) -> Hurry {
+    pub(crate) fn hurry(&mut self, now: Option<i64>, frame: i64, by: Duration) -> Hurry {
         if by > TOO_LATE_TO_REPEAT {
             return Hurry::Drop;
         }
@@ -219,7 +219,7 @@ impl Pacer {
     }
 
     /// Whether a frame that is worked on from `now` on has been held up by much, even if it is not too late.
-    pub(super) fn is_behind(&self, now: Option<i64>, frame: Waiting) -> bool {
+    pub(crate) fn is_behind(&self, now: Option<i64>, frame: Waiting) -> bool {
         let (Some(now), Some(interval), true) = (now, self.interval, self.is_live()) else {
             return false;
         };
@@ -227,7 +227,7 @@ impl Pacer {
     }
 
     /// Whether a sink waits at `now` until it is time to show a frame of running time `frame`.
-    pub(super) fn is_early(&self, now: Option<i64>, frame: i64) -> bool {
+    pub(crate) fn is_early(&self, now: Option<i64>, frame: i64) -> bool {
         let total = self.total.filter(|&total| total > 0);
         total
             .zip(now)

@@ -6,15 +6,15 @@ use crate::engine::network::Readiness;
 use crate::geometry::Size;
 
 /// Hears of compilations, on the thread of the stream.
-pub(in crate::depthanything) type Tell = dyn Fn(Compilation) + Send;
+pub(crate) type Tell = dyn Fn(Compilation) + Send;
 
 /// News of a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::depthanything) struct Compilation {
-    pub(in crate::depthanything) size: Size,
-    pub(in crate::depthanything) is_done: bool,
+pub(crate) struct Compilation {
+    pub(crate) size: Size,
+    pub(crate) is_done: bool,
     /// Since it began.
-    pub(in crate::depthanything) elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 /// Tells of each compilation twice: when the stream first finds it under way, and when it is done.

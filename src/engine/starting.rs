@@ -10,10 +10,10 @@ use crate::sync::lock;
 
 /// How far it is.
 #[derive(Default)]
-pub(super) struct Starting {
+pub(crate) struct Starting {
     state: Mutex<State>,
-    /// Rings at each change.
-    bell: Condvar,
+    /// Told of each change.
+    changed: Condvar,
     /// Ends the reading of the model.
     cancel: Cancel,
 }
@@ -34,8 +34,8 @@ impl Starting {
     /// late for [`Self::wait_a_moment`]. Once it is abandoned, neither is called.
     ///
     /// # Errors
-    /// When there is no thread to be had.
-    pub(super) fn begin<T: 'static>(
+    /// When no thread can be started.
+    pub(crate) fn begin<T: 'static>(
         load: impl FnOnce(Cancel) -> Result<T, Error> + Send + 'static,
         install: impl FnOnce(T) + Send + 'static,
         fail: impl FnOnce(&Error) + Send + 'static,
@@ -83,11 +83,11 @@ impl Starting {
                 }
             }
         }
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 
     /// How it ended, if it does within `longest`. `None`: it goes on without the one who starts it.
-    pub(super) fn wait_a_moment(&self, longest: Duration) -> Option<Result<(), Error>> {
+    pub(crate) fn wait_a_moment(&self, longest: Duration) -> Option<Result<(), Error>> {
         let end = Instant::now() + longest;
         let mut state = lock(&self.state);
         while state.result.is_none() {
@@ -96,19 +96,19 @@ impl Starting {
                 state.is_late = true;
                 return None;
             }
-            let waited = self.bell.wait_timeout(state, left);
+            let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.result.clone()
     }
 
     /// Whether it has ended.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         lock(&self.state).result.is_some()
     }
 
     /// How it ended, however long that takes. `None`: somebody flushes or stops.
-    pub(super) fn wait(&self) -> Option<Result<(), Error>> {
+    pub(crate) fn wait(&self) -> Option<Result<(), Error>> {
         let mut state = lock(&self.state);
         loop {
             if state.interrupted || state.abandoned {
@@ -117,22 +117,22 @@ impl Starting {
             if state.result.is_some() {
                 return state.result.clone();
             }
-            let waited = self.bell.wait(state);
+            let waited = self.changed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// True: nobody waits for it from here on. False: one may wait again.
-    pub(super) fn interrupt(&self, interrupted: bool) {
+    pub(crate) fn interrupt(&self, interrupted: bool) {
         lock(&self.state).interrupted = interrupted;
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 
     /// What comes of it is thrown away.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         lock(&self.state).abandoned = true;
         self.cancel.cancel();
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 }
 

@@ -1,22 +1,18 @@
-//! What the property `stats` tells.
+//! Percentiles of durations, and rates.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-use super::live::Age;
-use crate::engine::shared::StreamCount;
-use crate::geometry::Size;
 
 /// Durations that percentiles are taken of.
 const WINDOW: usize = 512;
 
 /// The last so many durations of something.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Durations(VecDeque<Duration>);
+pub(crate) struct Durations(VecDeque<Duration>);
 
 impl Durations {
     /// Adds one and forgets the oldest.
-    pub(super) fn push(&mut self, duration: Duration) {
+    pub(crate) fn push(&mut self, duration: Duration) {
         if self.0.len() == WINDOW {
             self.0.pop_front();
         }
@@ -24,7 +20,7 @@ impl Durations {
     }
 
     /// The smallest duration that `percent` % do not exceed; zero when there is none yet.
-    pub(super) fn percentile(&self, percent: usize) -> Duration {
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut sorted: Vec<_> = self.0.iter().copied().collect();
         sorted.sort_unstable();
         let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
@@ -32,7 +28,7 @@ impl Durations {
     }
 
     /// Forgets all.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 }
@@ -44,11 +40,11 @@ const RATE_FRAMES: usize = 2048;
 
 /// How many of something come in a second.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Rate(VecDeque<Instant>);
+pub(crate) struct Rate(VecDeque<Instant>);
 
 impl Rate {
     /// One came at `now`.
-    pub(super) fn push(&mut self, now: Instant) {
+    pub(crate) fn push(&mut self, now: Instant) {
         while self.0.len() >= RATE_FRAMES
             || self
                 .0
@@ -61,7 +57,7 @@ impl Rate {
     }
 
     /// A second's at `now`: falls to 0 when none come any more.
-    pub(super) fn per_second(&self, now: Instant) -> f64 {
+    pub(crate) fn per_second(&self, now: Instant) -> f64 {
         let (Some(&first), Some(&last)) = (self.0.front(), self.0.back()) else {
             return 0.0;
         };
@@ -72,70 +68,6 @@ impl Rate {
         let since = now.saturating_duration_since(last).as_secs_f64();
         let span = span.as_secs_f64() + (since - 2.0 * each).max(0.0);
         if span > 0.0 { steps / span } else { 0.0 }
-    }
-}
-
-/// Counts since the element started.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Stats {
-    /// Depth frames pushed.
-    pub(super) frames: u64,
-    /// Runs of the network on a frame.
-    pub(super) inferences: u64,
-    /// Frames that repeat an earlier depth.
-    pub(super) repeated: u64,
-    /// Frames dropped for being late.
-    pub(super) dropped: u64,
-    /// Frames that never came to the element, as far as their neighbours tell.
-    pub(super) missing: u64,
-    /// When depth frames were pushed.
-    pub(super) rate: Rate,
-    /// How old the last of them was.
-    pub(super) age: Age,
-    /// Values of depth maps that were NaN or infinite.
-    pub(super) invalid_values: u64,
-    /// Who runs the network, as ONNX Runtime names it.
-    pub(super) provider: String,
-    /// Its arithmetic.
-    pub(super) precision: String,
-    /// What the network sees.
-    pub(super) network: Size,
-    /// Of the network alone.
-    pub(super) inference_time: Durations,
-    /// Of all the rest: frame to tensor and depth map to frame.
-    pub(super) convert_time: Durations,
-    /// Who shares the network.
-    pub(super) stream_count: StreamCount,
-}
-
-impl Stats {
-    /// As the property gives it.
-    pub(super) fn to_structure(&self) -> gst::Structure {
-        let length = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let nanoseconds = |durations: &Durations, percent| length(durations.percentile(percent));
-        gst::Structure::builder("depthanything-stats")
-            .field("frames", self.frames)
-            .field("inferences", self.inferences)
-            .field("repeated", self.repeated)
-            .field("dropped", self.dropped)
-            .field("missing", self.missing)
-            .field("fps", self.rate.per_second(Instant::now()))
-            .field("age", length(self.age.age))
-            .field("late", length(self.age.late))
-            .field("invalid-values", self.invalid_values)
-            .field("provider", &self.provider)
-            .field("precision", &self.precision)
-            .field("network-width", self.network.width)
-            .field("network-height", self.network.height)
-            .field("inference-time-p50", nanoseconds(&self.inference_time, 50))
-            .field("inference-time-p99", nanoseconds(&self.inference_time, 99))
-            .field("convert-time-p50", nanoseconds(&self.convert_time, 50))
-            .field("convert-time-p99", nanoseconds(&self.convert_time, 99))
-            .field(
-                "shared-by",
-                u32::try_from(self.stream_count.get()).unwrap_or(u32::MAX),
-            )
-            .build()
     }
 }
 

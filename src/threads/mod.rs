@@ -1,0 +1,7 @@
+//! Threads that frames go through in order, whatever a frame is.
+
+mod stages;
+mod worker;
+
+pub(crate) use stages::{Crashed, Stages};
+pub(crate) use worker::{Arrival, Depth, Handler, Landed, Worker};
