@@ -27,7 +27,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("error", &["text"]),
     ("frame", &["geometry"]),
     ("geometry", &[]),
-    ("mapping", &[]),
+    ("mapping", &["frame", "geometry"]),
     ("model", &["geometry"]),
     ("panics", &[]),
     ("range", &["frame", "geometry"]),

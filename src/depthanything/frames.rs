@@ -36,35 +36,32 @@ type Depth = crate::threads::Depth<gst::Buffer>;
 pub(super) struct Frames(pub(super) super::DepthAnything);
 
 impl Frames {
-    fn imp(&self) -> &<super::DepthAnything as glib::object::ObjectSubclassIs>::Subclass {
-        self.0.imp()
-    }
-
     /// Counts the frames that should have come before this one and did not.
     pub(super) fn count_missing(&self, frame: &gst::BufferRef) {
-        let missing = self.imp().live.missing(Stamp {
+        let missing = self.0.imp().live.missing(Stamp {
             time: frame.pts().map(Into::into),
             offset: Some(frame.offset())
                 .filter(|&offset| offset != gst::ffi::GST_BUFFER_OFFSET_NONE),
         });
         if missing > 0 {
-            lock(&self.imp().stats).missing += missing;
+            lock(&self.0.imp().stats).missing += missing;
         }
     }
 
     /// Whether frames are worked on by threads of their own, so that a live source is not held up.
     pub(super) fn have_worker(&self) -> bool {
-        let imp = self.imp();
+        let imp = self.0.imp();
         let handler = || -> Arc<dyn Handler<_, _>> { Arc::new(Self(self.0.clone())) };
         imp.live.is_live() && imp.worker.start(handler)
     }
 
-    /// Takes a frame to where its depth is pushed, or to the threads that do so.
+    /// Takes a frame to where its depth is pushed, or to the threads that do so. Gives the depth frame if the base class is to
+    /// push it.
     ///
     /// # Errors
     /// What has become of it, or of frames before it.
     pub(super) fn pass(&self, frame: gst::Buffer) -> Result<GenerateOutputSuccess, gst::FlowError> {
-        let imp = self.imp();
+        let imp = self.0.imp();
         if self.have_worker() {
             self.submit(frame)?;
             return Ok(GenerateOutputSuccess::NoOutput);
@@ -84,7 +81,15 @@ impl Frames {
                 self.dropped(arrival, by);
                 Ok(GenerateOutputSuccess::Dropped)
             }
+            Judgement::Work(moment) if self.in_flight() == 1 => {
+                let done = self.take_in(arrival, moment)?;
+                // the base class pushes it, and knows its position then
+                Ok(done.map_or(GenerateOutputSuccess::NoOutput, |depth| {
+                    GenerateOutputSuccess::Buffer(depth.buffer)
+                }))
+            }
             Judgement::Work(moment) => {
+                // not by the base class, which marks whatever it pushes next as the frame after a discontinuity
                 let mut done = self.take_in(arrival, moment)?;
                 while let Some(depth) = done {
                     self.push(depth)?;
@@ -97,7 +102,7 @@ impl Frames {
 
     /// Gives a frame of a live source to the threads that work on it.
     fn submit(&self, frame: gst::Buffer) -> Result<(), gst::FlowError> {
-        let imp = self.imp();
+        let imp = self.0.imp();
         let time = self.running_time(&frame);
         if let Some(time) = time {
             imp.live.arrive(time);
@@ -119,9 +124,9 @@ impl Frames {
     /// # Errors
     /// What has become of them.
     pub(super) fn drain(&self) -> Result<(), gst::FlowError> {
-        self.imp().worker.drain()?;
+        self.0.imp().worker.drain()?;
         // before the model is loaded there is no stream
-        if self.in_flight() > 1 && self.imp().session.has_stream() {
+        if self.in_flight() > 1 && self.0.imp().session.has_stream() {
             while let Some(depth) = self.next(true)? {
                 self.push(depth)?;
             }
@@ -130,17 +135,17 @@ impl Frames {
     }
 
     fn in_flight(&self) -> u32 {
-        lock(&self.imp().settings).load.in_flight
+        lock(&self.0.imp().settings).load.in_flight
     }
 
     /// Whether depth is repeated on purpose, and so may be where frames are late.
     fn may_repeat(&self) -> bool {
-        lock(&self.imp().settings).live.inference_interval > 1
+        lock(&self.0.imp().settings).live.inference_interval > 1
     }
 
     /// An empty depth frame for `frame`, with its times, flags and metas.
     fn depth_frame(&self, frame: &gst::Buffer) -> Result<gst::Buffer, gst::FlowError> {
-        let imp = self.imp();
+        let imp = self.0.imp();
         let prepared = imp.parent_prepare_output_buffer(InputBuffer::Readable(frame))?;
         let PrepareOutputBufferSuccess::Buffer(mut depth_frame) = prepared else {
             return Err(gst::FlowError::Error);
@@ -155,7 +160,7 @@ impl Frames {
     /// Takes a frame in. Gives the next depth frame in order that is done: its own, or, where several are in flight, one
     /// before it, if any.
     fn take_in(&self, arrival: Arrival, moment: Moment) -> Result<Option<Depth>, gst::FlowError> {
-        let imp = self.imp();
+        let imp = self.0.imp();
         imp.session.negotiate(&self.0)?;
         let frame = arrival.frame;
         let mut depth_frame = self.depth_frame(&frame)?;
@@ -180,7 +185,7 @@ impl Frames {
 
     /// The next depth frame in order; see [`super::stream::Stream::collect`].
     fn next(&self, all: bool) -> Result<Option<Depth>, gst::FlowError> {
-        let imp = self.imp();
+        let imp = self.0.imp();
         let collected = imp.session.with_stream(|stream| stream.collect(all));
         let collected = collected.ok_or(gst::FlowError::Flushing)?;
         let Some((buffer, report)) = collected.map_err(|error| imp.fail(&error))? else {
@@ -191,7 +196,7 @@ impl Frames {
 
     /// Gives a depth frame its meta, counts it, tells what has changed by it.
     fn done(&self, mut buffer: gst::Buffer, report: &Report) -> Result<Depth, gst::FlowError> {
-        let imp = self.imp();
+        let imp = self.0.imp();
         gst::log!(
             CAT,
             obj = self.0,
@@ -242,7 +247,7 @@ impl Frames {
 /// What is done to each frame, whoever does it.
 impl Handler<gst::Buffer, gst::FlowError> for Frames {
     fn judge(&self, arrival: &Arrival, newer: bool) -> Judgement {
-        let imp = self.imp();
+        let imp = self.0.imp();
         let can_repeat = || imp.session.with_stream(|stream| stream.can_repeat()) == Some(true);
         let may_repeat = self.may_repeat() && can_repeat();
         imp.live.judge(
@@ -257,15 +262,17 @@ impl Handler<gst::Buffer, gst::FlowError> for Frames {
 
     fn is_late(&self, arrival: &Arrival) -> bool {
         // a late frame may be repeated
-        !self.may_repeat() && self.0.is_qos() && self.imp().live.is_late(self.now(), times(arrival))
+        !self.may_repeat()
+            && self.0.is_qos()
+            && self.0.imp().live.is_late(self.now(), times(arrival))
     }
 
     fn is_early(&self, time: Option<i64>) -> bool {
-        self.imp().live.is_early(self.now(), time)
+        self.0.imp().live.is_early(self.now(), time)
     }
 
     fn dropped(&self, arrival: Arrival, by: Duration) {
-        let imp = self.imp();
+        let imp = self.0.imp();
         lock(&imp.stats).dropped += 1;
         imp.skipped.store(true, Ordering::Relaxed);
         let waited = self
@@ -297,17 +304,17 @@ impl Handler<gst::Buffer, gst::FlowError> for Frames {
     }
 
     fn is_under_way(&self) -> bool {
-        let session = &self.imp().session;
+        let session = &self.0.imp().session;
         session.with_stream(|stream| stream.is_under_way()) == Some(true)
     }
 
     fn network_is_awaited(&self) -> bool {
-        let session = &self.imp().session;
+        let session = &self.0.imp().session;
         session.with_stream(|stream| stream.network_is_awaited()) == Some(true)
     }
 
     fn push(&self, depth: Depth) -> Result<(), gst::FlowError> {
-        let imp = self.imp();
+        let imp = self.0.imp();
         lock(&imp.stats).age = imp.live.age(self.now(), depth.time);
         self.0.src_pad().push(depth.buffer).map(drop)
     }
@@ -352,7 +359,7 @@ impl Frames {
 
     /// Somebody has asked for a change that a frame or two may take longer for.
     pub(super) fn forgive(&self) {
-        self.imp().live.forgive(self.now());
+        self.0.imp().live.forgive(self.now());
     }
 
     /// Frames come at this rate, from a source that is live or not. Gives the time between two, where somebody waits for
@@ -363,7 +370,7 @@ impl Frames {
         let (live, latency, _) = query.result();
         let upstream = (answered && live).then(|| latency.into());
         let rate = (rate.numer(), rate.denom());
-        self.imp().live.set_rate(rate, upstream)
+        self.0.imp().live.set_rate(rate, upstream)
     }
 
     /// A sink has found frames to be late or early.
@@ -371,13 +378,13 @@ impl Frames {
         let (_, _, difference, timestamp) = event.get();
         if let Some(timestamp) = timestamp {
             let earliest = signed(timestamp).saturating_add(difference);
-            self.imp().live.set_earliest(earliest);
+            self.0.imp().live.set_earliest(earliest);
         }
     }
 
     /// A frame took so long. Tells the pipeline if that is news.
     fn observe(&self, time: Duration) {
-        if let Some(latency) = self.imp().live.observe(self.now(), time) {
+        if let Some(latency) = self.0.imp().live.observe(self.now(), time) {
             gst::debug!(CAT, obj = self.0, "a frame takes up to {latency:?}");
             let message = gst::message::Latency::builder().src(&self.0).build();
             // fails only without a bus, when nobody would listen
@@ -392,7 +399,7 @@ impl Frames {
             return false;
         }
         let (live, min, max) = upstream.result();
-        let own = self.imp().live.latency(live.then(|| min.into()));
+        let own = self.0.imp().live.latency(live.then(|| min.into()));
         let own = gst::ClockTime::try_from(own.min(LONGEST)).unwrap_or(gst::ClockTime::ZERO);
         gst::log!(
             CAT,
@@ -405,7 +412,7 @@ impl Frames {
 
     /// Tells of a frame that was dropped for being late by so much.
     fn post_qos(&self, arrival: &Arrival, by: Duration) {
-        let (worked_on, dropped) = self.imp().live.dropped();
+        let (worked_on, dropped) = self.0.imp().live.dropped();
         let time = |time: Option<i64>| {
             let time = time.and_then(|time| u64::try_from(time).ok());
             time.map(gst::ClockTime::from_nseconds)

@@ -325,7 +325,6 @@ impl BaseTransformImpl for DepthAnything {
 
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
         match self.take_queued_buffer() {
-            // pushed from there: the base class marks whatever it pushes next as the frame after a discontinuity
             Some(frame) => self.frames().pass(frame),
             None => Ok(GenerateOutputSuccess::NoOutput),
         }

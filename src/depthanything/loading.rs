@@ -234,7 +234,7 @@ fn open(
     let network = load(element, settings, cancel)?;
     let interrupt = network.interrupt();
     let mut stream = Stream::new(network, settings)?;
-    stream.tell_landed(element.imp().worker.landed());
+    stream.tell_finished(element.imp().worker.finished());
     let weak = element.downgrade();
     stream.tell_compilations(Box::new(move |news| {
         if let Some(element) = weak.upgrade() {

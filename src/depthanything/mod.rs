@@ -1,4 +1,14 @@
 //! The element `depthanything`: [`DepthAnything`] says what it does.
+//!
+//! ```text
+//! imp ──▶ frames ──▶ stream ──▶ intake ──▶ network ──▶ packing ──▶ source pad
+//! ```
+//!
+//! `imp` has GStreamer's virtual methods. `frames` judges each frame by the pipeline's clock and pushes its depth, on the
+//! source's thread or, where the source is live, on threads of the element's own. `stream` takes a frame through `intake`
+//! (to a tensor), the network, and `packing` (from a depth map to samples). `loading` has the model loaded and holds the
+//! stream that it gives. `settings` are the properties, `caps` and `metas` what goes over from frames to depth, `messages`
+//! all that an application is told.
 
 use std::sync::LazyLock;
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Setting};
 use crate::geometry::Size;
 use crate::range::Joints;
 use crate::sync::lock;
-use crate::threads::{Crashed, Landed, Stages};
+use crate::threads::{Crashed, Finished, Stages};
 use crate::timing::Moment;
 
 /// The longest that a frame lets other streams go first.
@@ -79,9 +79,9 @@ impl Stream {
         self.sizes.tell_compilations(tell);
     }
 
-    /// From here on `landed` hears when a frame under way is done.
-    pub(super) fn tell_landed(&mut self, landed: Landed) {
-        self.in_flight.landed = landed;
+    /// From here on `finished` hears when a frame under way is done.
+    pub(super) fn tell_finished(&mut self, finished: Finished) {
+        self.in_flight.finished = finished;
     }
 
     /// What frames run through.
@@ -419,7 +419,7 @@ struct InFlight {
     /// The network's thread and the one that writes depth frames. They start with the first frame.
     stages: Option<Stages<InFlightFrame>>,
     /// Hears that a frame under way is done.
-    landed: Landed,
+    finished: Finished,
     /// Frames that are done, to be collected before those under way.
     done: VecDeque<(gst::Buffer, Report)>,
 }
@@ -452,7 +452,7 @@ impl InFlight {
         Self {
             most,
             stages: None,
-            landed: Arc::new(|| {}),
+            finished: Arc::new(|| {}),
             done: VecDeque::new(),
         }
     }
@@ -472,12 +472,12 @@ impl InFlight {
             Some(stages) => stages,
             none => {
                 let (network, packer) = (network.same(), Arc::clone(packer));
-                let landed = Arc::clone(&self.landed);
+                let finished = Arc::clone(&self.finished);
                 let stages = Stages::new(
                     ["depth-network", "depth-packing"],
                     move |frame: &mut InFlightFrame| frame.run(&network),
                     move |frame| frame.write(&packer),
-                    move || landed(),
+                    move || finished(),
                 );
                 none.insert(stages.map_err(|error| Error::Setting {
                     setting: Setting::InFlight,

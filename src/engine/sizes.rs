@@ -298,8 +298,8 @@ impl Sizes {
         if plan.wants_calibration() && fits {
             trial(smallest.size)?;
             // the first run at a size is a slow one
-            if let Some(ran) = trial(smallest.size)? {
-                plan.calibrate(smallest.tokens, ran.inference);
+            if let Some(timing) = trial(smallest.size)? {
+                plan.calibrate(smallest.tokens, timing.inference);
             }
         }
         let mut shortage = self.memory.fit(network, plan, asked, false, &mut |size| {
@@ -329,9 +329,9 @@ fn trial(network: &Shared, watch: &mut Watch, size: Size) -> Result<Option<Timin
         tensor: vec![0.0; 3 * size.area()],
         ..Request::default()
     };
-    let ran = network.run(&mut request, Instant::now() + TRIAL_SLACK);
-    if let Ok(Some(_)) = ran {
+    let result = network.run(&mut request, Instant::now() + TRIAL_SLACK);
+    if let Ok(Some(_)) = result {
         watch.observe(size, &Readiness::Ready);
     }
-    ran
+    result
 }

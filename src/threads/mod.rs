@@ -4,4 +4,4 @@ mod stages;
 mod worker;
 
 pub(crate) use stages::{Crashed, Stages};
-pub(crate) use worker::{Arrival, Depth, Handler, Landed, Worker};
+pub(crate) use worker::{Arrival, Depth, Finished, Handler, Worker};

@@ -44,7 +44,8 @@ pub(crate) struct Depth<B> {
     pub(crate) time: Option<i64>,
 }
 
-/// Does the work on frames in buffers `B`, with errors `E`. Nothing in it may wait for the thread that calls [`Worker::drain`], or take the lock that this one holds.
+/// Does the work on frames in buffers `B`, with errors `E`. Nothing in it may wait for the thread that calls
+/// [`Worker::drain`], or take the lock that this one holds.
 pub(crate) trait Handler<B, E>: Send + Sync {
     /// Judges the frame that has waited longest; `newer`: others wait behind it. Called with a lock held, and so quick.
     fn judge(&self, arrival: &Arrival<B>, newer: bool) -> Judgement;
@@ -99,7 +100,7 @@ struct State<B, E> {
     /// Frames are under way in other threads.
     under_way: bool,
     /// One of them is done.
-    landed: bool,
+    finished: bool,
     depths: VecDeque<Depth<B>>,
     /// A depth frame of this running time is being pushed.
     pushing: Option<Option<i64>>,
@@ -116,7 +117,7 @@ impl<B, E> Default for State<B, E> {
             frames: VecDeque::new(),
             working: false,
             under_way: false,
-            landed: false,
+            finished: false,
             depths: VecDeque::new(),
             pushing: None,
             draining: false,
@@ -127,7 +128,7 @@ impl<B, E> Default for State<B, E> {
 }
 
 /// Tells the worker that a frame under way is done, or has reached the network.
-pub(crate) type Landed = Arc<dyn Fn() + Send + Sync>;
+pub(crate) type Finished = Arc<dyn Fn() + Send + Sync>;
 
 impl<B: Send + 'static, E: Copy + Send + 'static> Worker<B, E> {
     /// Starts the threads, if they don't run yet. False: they can't be started.
@@ -160,10 +161,10 @@ impl<B: Send + 'static, E: Copy + Send + 'static> Worker<B, E> {
     }
 
     /// What tells that a frame under way is done.
-    pub(crate) fn landed(&self) -> Landed {
+    pub(crate) fn finished(&self) -> Finished {
         let queue = Arc::clone(&self.queue);
         Arc::new(move || {
-            lock(&queue.state).landed = true;
+            lock(&queue.state).finished = true;
             queue.changed.notify_all();
         })
     }
@@ -237,7 +238,7 @@ impl<B: Send + 'static, E: Copy + Send + 'static> Worker<B, E> {
             state = self.queue.wait(state);
         }
         state.under_way = false;
-        state.landed = false;
+        state.finished = false;
         state.flow = None;
     }
 
@@ -282,9 +283,9 @@ impl<B, E: Copy> Queue<B, E> {
                     None => Ok(Vec::new()),
                 };
                 state = self.worked(handler, done);
-            } else if state.under_way && (state.landed || state.draining) {
+            } else if state.under_way && (state.finished || state.draining) {
                 let all = state.draining;
-                state.landed = false;
+                state.finished = false;
                 state.working = true;
                 drop(state);
                 let done = told_of_panics(handler, || handler.collect(all));

@@ -215,7 +215,7 @@ fn frames_under_way_come_out_when_they_are_done_and_with_a_drain() {
     stub.keeps.store(2, Ordering::SeqCst);
     submit(&worker, &stub, 0..3);
     until(|| lock(&stub.pushed).len() == 1);
-    (worker.landed())();
+    (worker.finished())();
     until(|| lock(&stub.pushed).len() == 2);
     worker.drain().unwrap();
     assert_eq!(*lock(&stub.pushed), [0, 1, 2]);
