@@ -1,7 +1,7 @@
 //! The one error of the plugin; each variant says what is wrong and what to do.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::text::Printable as Show;
 
@@ -134,6 +134,24 @@ pub enum Error {
     /// Somebody ended it from outside: the element is stopped.
     #[error("loading was cancelled")]
     Cancelled,
+}
+
+impl Error {
+    /// A failed run, with the file of the model that was run.
+    pub(crate) fn of_model(self, file: &Path) -> Self {
+        let of = |size| format!("{size} with {}", Show(file.display()));
+        match self {
+            Self::Inference { size, reason } => Self::Inference {
+                size: of(size),
+                reason,
+            },
+            Self::OutOfMemory { size, reason } => Self::OutOfMemory {
+                size: of(size),
+                reason,
+            },
+            other => other,
+        }
+    }
 }
 
 fn runtime_text(candidates: &[RuntimeCandidate]) -> String {

@@ -234,7 +234,10 @@ fn a_model_that_fails_in_mid_stream_gives_one_error() {
         unreachable!()
     };
     let text = error.error().to_string();
-    assert!(text.contains("280×280"), "{text}");
+    assert!(
+        text.contains("280×280") && text.contains("limited.onnx"),
+        "{text}"
+    );
     std::thread::sleep(Duration::from_millis(300));
     let again = pipeline
         .0

@@ -78,6 +78,8 @@ impl DepthAnything {
 
     /// Says what ends the stream.
     pub(super) fn fail(&self, error: &Error) -> gst::FlowError {
+        let model = lock(&self.settings).load.model_file.clone();
+        let error = model.map_or_else(|| error.clone(), |file| error.clone().of_model(&file));
         gst::error!(CAT, imp = self, "{error}");
         self.post_error_message(error.to_message());
         gst::FlowError::Error

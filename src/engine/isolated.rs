@@ -2,8 +2,8 @@
 //! guard of this process sees, then ends that process and not this one.
 //!
 //! The other process needs no program that would have to be installed: the dynamic loader runs this plugin's own file
-//! (`isolated/start.rs`, `isolated/child.rs`). Only models with operators beyond those of ordinary depth networks are
-//! tried so, and each once: what has worked is remembered beside the compiled engines.
+//! (`isolated/start.rs`, `isolated/child.rs`). Models made of what exports of Depth Anything are made of are
+//! not tried so (`model/plain.rs`); others once: what has worked is remembered beside the compiled engines.
 
 #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
 mod child;
@@ -25,75 +25,6 @@ use crate::sync::lock;
 
 use message::{Answer, Request};
 
-/// Operators of depth networks as they are exported, float and quantised. Models that were written to break ONNX Runtime
-/// 1.21 to 1.32 with these alone ended in errors; others, on empty tensors for example, ended the process.
-const ORDINARY: [&str; 64] = [
-    "Abs",
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Cast",
-    "Ceil",
-    "Clip",
-    "Concat",
-    "Constant",
-    "ConstantOfShape",
-    "Conv",
-    "ConvInteger",
-    "ConvTranspose",
-    "DequantizeLinear",
-    "Div",
-    "DynamicQuantizeLinear",
-    "Equal",
-    "Erf",
-    "Exp",
-    "Expand",
-    "Flatten",
-    "Floor",
-    "Gather",
-    "Gelu",
-    "Gemm",
-    "GlobalAveragePool",
-    "Greater",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "LayerNormalization",
-    "LeakyRelu",
-    "Less",
-    "Log",
-    "MatMul",
-    "MatMulInteger",
-    "Max",
-    "MaxPool",
-    "Min",
-    "Mod",
-    "Mul",
-    "Neg",
-    "Pad",
-    "Pow",
-    "PRelu",
-    "QuantizeLinear",
-    "Reciprocal",
-    "ReduceMean",
-    "Relu",
-    "Reshape",
-    "Resize",
-    "Shape",
-    "Sigmoid",
-    "Slice",
-    "Softmax",
-    "Softplus",
-    "Split",
-    "Sqrt",
-    "Squeeze",
-    "Sub",
-    "Tanh",
-    "Transpose",
-    "Unsqueeze",
-    "Where",
-];
-
 /// Longest answer that is read.
 const MAX_ANSWER: u64 = 1 << 20;
 
@@ -106,8 +37,8 @@ static IS_CHILD: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// Those of the other process that are the model's fault, and [`Error::ModelUnsupported`] when the process was ended by it.
 pub(super) fn try_out(config: &Config, model: &Model, runtime: &Runtime) -> Result<(), Error> {
-    let is_ordinary = config.model.path().is_none() || model.uses_only(&ORDINARY);
-    if is_ordinary || IS_CHILD.load(Ordering::Relaxed) {
+    let is_plain = config.model.path().is_none() || model.is_plain();
+    if is_plain || IS_CHILD.load(Ordering::Relaxed) {
         return Ok(());
     }
     let Some(request) = Request::of(config, runtime.path()) else {
@@ -123,6 +54,8 @@ pub(super) fn try_out(config: &Config, model: &Model, runtime: &Runtime) -> Resu
     };
     command
         .args(request.fields())
+        // what lies behind a large tensor is more often nothing then
+        .env("MALLOC_MMAP_THRESHOLD_", "65536")
         // its end tells that this process is gone
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -13,6 +13,7 @@ use super::format;
 use super::functions;
 use super::limits::MAX_IN_MEMORY;
 use super::output::select_output;
+use super::plain;
 use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::rewrite::leave_in_files;
 use super::source::ModelSource;
@@ -127,13 +128,9 @@ impl Model {
         uses(&self.proto, operator)
     }
 
-    /// Whether all of its nodes are of these operators, and of ONNX's own.
-    pub fn uses_only(&self, operators: &[&str]) -> bool {
-        let is_known = |node: &NodeProto| {
-            ["", "ai.onnx"].contains(&node.domain()) && operators.contains(&node.op_type())
-        };
-        let graph = self.proto.graph.iter();
-        self.proto.functions.is_empty() && graph.flat_map(|graph| &graph.node).all(is_known)
+    /// Whether it is made of nothing but what exports of Depth Anything and its like are made of.
+    pub fn is_plain(&self) -> bool {
+        plain::is_plain(&self.proto)
     }
 
     /// A hash of all that was read.

@@ -22,6 +22,7 @@ mod normalization;
 mod number;
 mod output;
 mod patch;
+mod plain;
 pub mod proto;
 pub mod rewrite;
 mod source;
