@@ -1,6 +1,7 @@
 //! Numbers in attributes by which runtimes divide without looking at them.
 
-use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::parts::nodes;
+use super::proto::{ModelProto, NodeProto};
 use crate::text;
 
 /// Attributes that count something, and of which there is at least one. Runtimes keep them in 32 bits, and divide by them.
@@ -18,37 +19,29 @@ const COUNTS: [&str; 9] = [
 /// No count is larger.
 const MAX_COUNT: i64 = i32::MAX as i64;
 
-/// Whether all nodes, those of functions and of graphs in graphs included, have attributes that a runtime survives.
+/// Whether all nodes have attributes that a runtime survives.
 ///
 /// # Errors
 /// In words.
 pub(super) fn check(model: &ModelProto) -> Result<(), String> {
-    let functions = model.functions.iter().map(|function| &function.node);
-    let main = model.graph.iter().map(|graph| &graph.node);
-    main.chain(functions).try_for_each(|nodes| in_nodes(nodes))
+    nodes(model).try_for_each(check_node)
 }
 
-fn in_nodes(nodes: &[NodeProto]) -> Result<(), String> {
-    for node in nodes {
-        for attribute in &node.attribute {
-            let graphs = attribute.g.iter().chain(&attribute.graphs);
-            for GraphProto { node, .. } in graphs {
-                in_nodes(node)?;
-            }
-            if !COUNTS.contains(&attribute.name()) {
-                continue;
-            }
-            // some writers set what does not apply to zero
-            let alone = attribute.i.iter().filter(|_| attribute.ints.is_empty());
-            let mut counts = alone.chain(&attribute.ints);
-            if let Some(count) = counts.find(|count| !(1..=MAX_COUNT).contains(*count)) {
-                return Err(format!(
-                    "its {} `{}` has {count} for {}",
-                    text::name(node.op_type()),
-                    text::name(node.name()),
-                    attribute.name()
-                ));
-            }
+fn check_node(node: &NodeProto) -> Result<(), String> {
+    for attribute in &node.attribute {
+        if !COUNTS.contains(&attribute.name()) {
+            continue;
+        }
+        // some writers set what does not apply to zero
+        let alone = attribute.i.iter().filter(|_| attribute.ints.is_empty());
+        let mut counts = alone.chain(&attribute.ints);
+        if let Some(count) = counts.find(|count| !(1..=MAX_COUNT).contains(*count)) {
+            return Err(format!(
+                "its {} `{}` has {count} for {}",
+                text::name(node.op_type()),
+                text::name(node.name()),
+                attribute.name()
+            ));
         }
     }
     Ok(())
@@ -56,7 +49,7 @@ fn in_nodes(nodes: &[NodeProto]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::proto::AttributeProto;
+    use super::super::proto::{AttributeProto, GraphProto};
     use super::*;
 
     fn model(attribute: AttributeProto) -> ModelProto {

@@ -13,8 +13,9 @@ use super::format;
 use super::functions;
 use super::limits::MAX_IN_MEMORY;
 use super::output::select_output;
+use super::parts::nodes;
 use super::plain;
-use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::proto::ModelProto;
 use super::rewrite::leave_in_files;
 use super::source::ModelSource;
 use super::sparse;
@@ -176,20 +177,9 @@ fn refuse_compiled(model: &ModelProto, source: &ModelSource) -> Result<(), Error
     Ok(())
 }
 
-/// Whether a node of the graph, of a graph in it, or of a function is of this operator.
+/// Whether any node is of this operator.
 fn uses(model: &ModelProto, operator: &str) -> bool {
-    let functions = model.functions.iter().map(|function| &function.node);
-    let main = model.graph.iter().map(|graph| &graph.node);
-    main.chain(functions).any(|nodes| has(nodes, operator))
-}
-
-fn has(nodes: &[NodeProto], operator: &str) -> bool {
-    let inside = |graph: &GraphProto| has(&graph.node, operator);
-    nodes.iter().any(|node| {
-        node.op_type() == operator
-            || (node.attribute.iter())
-                .any(|attribute| attribute.g.iter().chain(&attribute.graphs).any(inside))
-    })
+    nodes(model).any(|node| node.op_type() == operator)
 }
 
 /// The model as a protobuf; large byte fields are slices of `bytes`.

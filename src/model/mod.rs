@@ -21,6 +21,7 @@ mod metadata;
 mod normalization;
 mod number;
 mod output;
+mod parts;
 mod patch;
 mod plain;
 pub mod proto;

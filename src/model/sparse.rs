@@ -1,56 +1,30 @@
 //! Sparse tensors, which runtimes make dense ones of, without looking at what they say.
 
-use std::cell::Cell;
-
 use super::limits::MAX_DENSE;
+use super::parts::{Part, parts};
 use super::proto::tensor_proto::DataType;
-use super::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto,
-};
+use super::proto::{ModelProto, SparseTensorProto, TensorProto};
 use crate::text;
 
-/// Whether all sparse tensors, those in functions and in graphs in graphs included, can be made dense ones of: not too
-/// large, and each value with a place in them.
+/// Whether all sparse tensors can be made dense ones of: not too large, and each value with a place in them.
 ///
 /// # Errors
 /// In words.
 pub(super) fn check(model: &ModelProto) -> Result<(), String> {
     // elements that they may still have together
-    let left = &Cell::new(MAX_DENSE);
-    let mut graphs = model.graph.iter();
-    graphs.try_for_each(|graph| in_graph(graph, left))?;
-    model.functions.iter().try_for_each(|function| {
-        in_nodes(&function.node, left)?;
-        in_attributes(&function.attribute_proto, left)
+    let mut left = MAX_DENSE;
+    parts(model).try_for_each(|part| {
+        let (list, one) = match part {
+            Part::Graph(graph) => (&graph.sparse_initializer, &None),
+            Part::Attribute(attribute) => (&attribute.sparse_tensors, &attribute.sparse_tensor),
+            Part::Node(_) => return Ok(()),
+        };
+        let mut tensors = list.iter().chain(one);
+        tensors.try_for_each(|tensor| check_tensor(tensor, &mut left))
     })
 }
 
-fn in_graph(graph: &GraphProto, left: &Cell<u64>) -> Result<(), String> {
-    let mut tensors = graph.sparse_initializer.iter();
-    tensors.try_for_each(|tensor| check_tensor(tensor, left))?;
-    in_nodes(&graph.node, left)
-}
-
-fn in_nodes(nodes: &[NodeProto], left: &Cell<u64>) -> Result<(), String> {
-    nodes
-        .iter()
-        .try_for_each(|node| in_attributes(&node.attribute, left))
-}
-
-fn in_attributes(attributes: &[AttributeProto], left: &Cell<u64>) -> Result<(), String> {
-    attributes.iter().try_for_each(|attribute| {
-        let tensors = attribute.sparse_tensor.iter();
-        tensors
-            .chain(&attribute.sparse_tensors)
-            .try_for_each(|tensor| check_tensor(tensor, left))?;
-        let graphs = attribute.g.iter();
-        graphs
-            .chain(&attribute.graphs)
-            .try_for_each(|graph| in_graph(graph, left))
-    })
-}
-
-fn check_tensor(sparse: &SparseTensorProto, left: &Cell<u64>) -> Result<(), String> {
+fn check_tensor(sparse: &SparseTensorProto, left: &mut u64) -> Result<(), String> {
     let values = sparse.values.as_ref();
     let wrong = |what: &str| {
         let name = text::name(values.map_or("", TensorProto::name));
@@ -65,11 +39,11 @@ fn check_tensor(sparse: &SparseTensorProto, left: &Cell<u64>) -> Result<(), Stri
     let elements = sides
         .iter()
         .try_fold(1_u64, |product, &side| product.checked_mul(side));
-    let room = elements.and_then(|elements| left.get().checked_sub(elements));
+    let room = elements.and_then(|elements| left.checked_sub(elements));
     let (Some(elements), Some(room)) = (elements, room) else {
         return wrong("is too large when written out");
     };
-    left.set(room);
+    *left = room;
     let stored = values.map_or(&[][..], |tensor| &tensor.dims);
     let &[count] = stored else {
         return wrong("does not say how many values it has");
@@ -121,6 +95,7 @@ fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::proto::{AttributeProto, GraphProto, NodeProto};
     use super::*;
 
     fn sparse(dims: &[i64], index_dims: &[i64], indices: &[i64]) -> ModelProto {
