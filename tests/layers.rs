@@ -293,6 +293,18 @@ fn no_import_runs_up() {
     );
 }
 
+/// The element, without its tests, is no more than so many files.
+const ELEMENT_FILES: usize = 12;
+
+#[test]
+fn the_element_reads_in_one_sitting() {
+    let sources = sources();
+    let of_element = |file: &&String| file.starts_with("depthanything/");
+    let files: Vec<_> = sources.keys().filter(of_element).collect();
+    assert!(files.iter().any(|file| file.ends_with("/imp.rs")));
+    assert!(files.len() <= ELEMENT_FILES, "{files:#?}");
+}
+
 #[test]
 fn modules_have_no_circles() {
     let sources = sources();

@@ -293,3 +293,78 @@ impl Times {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn worked_on(judgement: Judgement) -> bool {
+        matches!(judgement, Judgement::Work(_))
+    }
+
+    #[test]
+    fn only_what_a_sink_calls_late_is_dropped_of_a_source_that_waits() {
+        let live = Live::default();
+        live.set_rate((25, 1), None);
+        let take = |time: Option<i64>, drops| live.take(time, Span::default(), drops);
+        assert!(worked_on(take(Some(0), true)));
+        live.set_earliest(100 * MS);
+        assert!(!worked_on(take(Some(40 * MS), true)));
+        assert!(worked_on(take(Some(40 * MS), false)), "nobody wants drops");
+        assert!(worked_on(take(None, true)), "it has no time");
+        assert!(worked_on(take(Some(140 * MS), true)));
+        assert_eq!(live.dropped(), (3, 1));
+        live.restart();
+        assert!(worked_on(take(Some(0), true)));
+    }
+
+    #[test]
+    fn what_has_waited_too_long_in_a_live_stream_is_dropped_or_repeats() {
+        let live = Live::default();
+        let pace = live.set_rate((10, 1), Some(Duration::ZERO));
+        assert_eq!(pace, Some(Duration::from_millis(100)));
+        live.set_total(Duration::from_millis(50));
+        let judge = |waited: i64, drops, may_repeat| {
+            let times = Times {
+                time: Some(0),
+                came: Some(0),
+            };
+            live.judge(
+                Some(waited * MS),
+                times,
+                Span::default(),
+                true,
+                drops,
+                may_repeat,
+            )
+        };
+        assert!(worked_on(judge(10, true, false)));
+        assert!(matches!(judge(400, true, false), Judgement::Drop(_)));
+        assert!(worked_on(judge(400, false, false)));
+        let Judgement::Work(moment) = judge(400, true, true) else {
+            panic!("it may repeat the depth before")
+        };
+        assert!(moment.hurried && moment.late);
+        assert_eq!((moment.time, moment.pace), (Some(0), pace));
+        assert!(matches!(judge(5000, true, true), Judgement::Drop(_)));
+    }
+
+    #[test]
+    fn frames_that_never_came_are_counted_from_the_last_one_on() {
+        let live = Live::default();
+        live.set_rate((25, 1), None);
+        let missing = |millis| {
+            live.missing(Stamp {
+                time: Some(Duration::from_millis(millis)),
+                offset: None,
+            })
+        };
+        assert_eq!([missing(0), missing(120)], [0, 2]);
+        live.gap();
+        assert_eq!(missing(400), 0);
+        live.restart();
+        assert_eq!(missing(800), 0);
+    }
+}
