@@ -457,6 +457,15 @@ fn figures_are_served_for_prometheus() {
     let median = value("inference_seconds{camera=\"steady\",quantile=\"0.5\"}");
     assert!(median > 0.0 && median < 5.0, "{median}");
     assert_eq!(value("network_height{camera=\"steady\"}"), 56.0);
+    for name in ["dropped", "missing", "repeated"] {
+        assert!(value(&format!("{name}_frames{{camera=\"steady\"}}")) < 1e6);
+    }
+    let age = value("depth_age_seconds{camera=\"steady\"}");
+    assert!(age > 0.0 && age < 5.0, "{age}");
+    let late = value("depth_late_seconds{camera=\"steady\"}");
+    assert!(late <= age, "{late}, {age}");
+    let rate = value("depth_frames_per_second{camera=\"steady\"}");
+    assert!(rate < 100.0, "{rate}");
 }
 
 #[test]

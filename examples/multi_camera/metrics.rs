@@ -96,6 +96,10 @@ fn text(cameras: &[Arc<Camera>]) -> Result<String, fmt::Error> {
     let age = Family::<Name, Real>::default();
     let height = Family::<Name, Gauge>::default();
     let inference = Family::<Quantile, Real>::default();
+    let counts =
+        ["dropped", "missing", "repeated"].map(|field| (field, Family::<Name, Gauge>::default()));
+    let times = ["age", "late"].map(|field| (field, Family::<Name, Real>::default()));
+    let rate = Family::<Name, Real>::default();
     for camera in cameras {
         let name = &Name {
             camera: camera.source.name.clone(),
@@ -119,6 +123,18 @@ fn text(cameras: &[Arc<Camera>]) -> Result<String, fmt::Error> {
         if let Ok(sees) = stats.get::<u32>("network-height") {
             height.get_or_create(name).set(i64::from(sees));
         }
+        for (field, family) in &counts {
+            let count = stats.get::<u64>(*field).unwrap_or_default();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            family.get_or_create(name).set(count);
+        }
+        for (field, family) in &times {
+            let nanoseconds = stats.get::<u64>(*field).unwrap_or_default();
+            let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();
+            family.get_or_create(name).set(seconds);
+        }
+        rate.get_or_create(name)
+            .set(stats.get("fps").unwrap_or_default());
         for (field, quantile) in [
             ("inference-time-p50", "0.5"),
             ("inference-time-p99", "0.99"),
@@ -154,6 +170,34 @@ fn text(cameras: &[Arc<Camera>]) -> Result<String, fmt::Error> {
         "Time that the network takes",
         inference,
     );
+    let [(_, dropped), (_, missing), (_, repeated)] = counts;
+    registry.register(
+        "dropped_frames",
+        "Frames that were dropped for being late, since the camera was found last",
+        dropped,
+    );
+    registry.register(
+        "missing_frames",
+        "Frames that never came, as their neighbours tell, since the camera was found last",
+        missing,
+    );
+    registry.register(
+        "repeated_frames",
+        "Frames that repeat an earlier depth, since the camera was found last",
+        repeated,
+    );
+    let [(_, age), (_, late)] = times;
+    registry.register(
+        "depth_age_seconds",
+        "How old the last frame was when its depth left the element",
+        age,
+    );
+    registry.register(
+        "depth_late_seconds",
+        "How much later that was than the latency that the pipeline allows for",
+        late,
+    );
+    registry.register("depth_frames_per_second", "Depth frames a second", rate);
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
