@@ -49,6 +49,9 @@ struct Seen {
 struct Marks {
     /// Change of a still pixel from frame to frame.
     steps: f64,
+    own_steps: f64,
+    /// How far who came is beyond the range that was, where he is nearest, and the share of him that is.
+    beyond: [f64; 2],
     /// How far all that stays is off its value when who came has arrived and all is settled.
     settle: [f64; 2],
     /// How far it gets from there while he stays.
@@ -67,11 +70,22 @@ fn ratio([way, own]: [f64; 2]) -> f64 {
     way / own
 }
 
-const COLUMNS: [Column; 19] = [
+/// The same of what rises; who hardly rises in the model's own values says nothing.
+fn rise([way, own]: [f64; 2]) -> f64 {
+    const LEAST: f64 = 0.05;
+    if own < LEAST { f64::NAN } else { way / own }
+}
+
+const COLUMNS: [Column; 22] = [
     ("steps ÷ frame's: smooth", |m| {
         m[SMOOTH].steps / m[FRAME].steps
     }),
     ("filtered", |m| m[FILTERED].steps / m[FRAME].steps),
+    ("own", |m| m[SMOOTH].own_steps / m[FRAME].steps),
+    ("nearer than all before by, %", |m| {
+        100.0 * m[SMOOTH].beyond[0]
+    }),
+    ("share of him, %", |m| 100.0 * m[SMOOTH].beyond[1]),
     ("settle ÷ own: frame", |m| ratio(m[FRAME].settle)),
     ("smooth", |m| ratio(m[SMOOTH].settle)),
     ("filtered", |m| ratio(m[FILTERED].settle)),
@@ -81,10 +95,10 @@ const COLUMNS: [Column; 19] = [
     ("smooth", |m| 100.0 * m[SMOOTH].pump[0]),
     ("filtered", |m| 100.0 * m[FILTERED].pump[0]),
     ("own", |m| 100.0 * m[SMOOTH].pump[1]),
-    ("rise ÷ own: frame", |m| ratio(m[FRAME].rise[0])),
-    ("smooth", |m| ratio(m[SMOOTH].rise[0])),
-    ("filtered", |m| ratio(m[FILTERED].rise[0])),
-    ("smooth, at once", |m| ratio(m[SMOOTH].rise[1])),
+    ("rise ÷ own: frame", |m| rise(m[FRAME].rise[0])),
+    ("smooth", |m| rise(m[SMOOTH].rise[0])),
+    ("filtered", |m| rise(m[FILTERED].rise[0])),
+    ("smooth, at once", |m| rise(m[SMOOTH].rise[1])),
     ("left, %: smooth", |m| 100.0 * m[SMOOTH].left[0]),
     ("own", |m| 100.0 * m[SMOOTH].left[1]),
     ("AbsRel ÷ own: smooth", |m| ratio(m[SMOOTH].abs_rel)),
@@ -132,6 +146,9 @@ fn row(values: &[f64]) -> String {
 /// A whole film.
 struct Whole {
     frames: Vec<Seen>,
+    /// See [`SETTLED`] and [`OVER`].
+    settled: usize,
+    over: usize,
     visit: Option<Visit>,
     scenes: u32,
 }
@@ -184,6 +201,8 @@ fn see(eye: &mut Eye, film: &Film, departure: f64, lost: bool) -> Result<Whole, 
             gone: left(visit.gone),
         }),
         frames,
+        settled: left(SETTLED),
+        over: left(OVER),
         scenes: tracker.scene() + 1,
     })
 }
@@ -199,17 +218,22 @@ fn measure(film: &Whole, way: usize) -> Marks {
     let frames = &film.frames;
     let unknown = [f64::NAN; 2];
     let mut marks = Marks {
-        steps: steps(frames, way),
+        steps: steps(frames, |frame| &frame.shown[way]),
+        own_steps: f64::NAN,
+        beyond: unknown,
         settle: unknown,
         pump: unknown,
         rise: [unknown; 2],
         left: unknown,
         abs_rel: [0, 1].map(|own| abs_rel(frames, way, own == 1)),
     };
-    let Some(visit) = film.visit.filter(|visit| visit.gone + OVER < frames.len()) else {
+    let Some(visit) = film
+        .visit
+        .filter(|visit| visit.gone + film.over < frames.len())
+    else {
         return marks;
     };
-    let settled = visit.arrives + SETTLED;
+    let settled = visit.arrives + film.settled;
     let (stays, came) = places(frames, visit, settled);
     // the model's own values in this way's units of before
     let mut fit = Fit::default();
@@ -219,6 +243,17 @@ fn measure(film: &Whole, way: usize) -> Marks {
         }
     }
     let (gain, bias) = fit.line();
+    marks.own_steps = gain * steps(frames, |frame| &frame.own);
+    let mut nearest: Vec<f64> = came
+        .iter()
+        .map(|&i| gain * f64::from(frames[settled].own[i]) + bias - 1.0)
+        .collect();
+    nearest.sort_by(f64::total_cmp);
+    if let Some(nearest) = nearest.get(nearest.len() * 19 / 20) {
+        marks.beyond[0] = *nearest;
+    }
+    let beyond = nearest.iter().filter(|by| **by > 0.0).count();
+    marks.beyond[1] = beyond as f64 / nearest.len() as f64;
     for own in [0, 1] {
         let mean = |at: usize, i: usize| {
             let around = &frames[at - AROUND..=at + AROUND];
@@ -242,7 +277,7 @@ fn measure(film: &Whole, way: usize) -> Marks {
         marks.pump[own] = later.map(|at| off(at, settled, &stays)).fold(0.0, f64::max);
         marks.rise[0][own] = rise(settled);
         marks.rise[1][own] = rise(visit.arrives + AT_ONCE);
-        marks.left[own] = off(visit.gone + OVER - AROUND - 1, before, &stays);
+        marks.left[own] = off(visit.gone + film.over - AROUND - 1, before, &stays);
     }
     marks
 }
@@ -270,7 +305,7 @@ fn places(frames: &[Seen], visit: Visit, settled: usize) -> (Vec<usize>, Vec<usi
 }
 
 /// Mean change of a pixel that shows the same, from a frame to the next.
-fn steps(frames: &[Seen], way: usize) -> f64 {
+fn steps(frames: &[Seen], values: impl Fn(&Seen) -> &Vec<f32>) -> f64 {
     /// Of pictures without exact depth, in standard deviations of natural ones.
     const ALIKE: f32 = 0.1;
     let mut mean = Mean::default();
@@ -285,7 +320,8 @@ fn steps(frames: &[Seen], way: usize) -> f64 {
         };
         let still = (0..one.len()).filter(|&i| (one[i] - other[i]).abs() <= most);
         let mut change = Mean::default();
-        still.for_each(|i| change.add(f64::from((now.shown[way][i] - before.shown[way][i]).abs())));
+        let (one, other) = (values(before), values(now));
+        still.for_each(|i| change.add(f64::from((one[i] - other[i]).abs())));
         mean.add(change.value());
     }
     mean.value()

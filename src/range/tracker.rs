@@ -5,22 +5,27 @@
 
 use std::collections::VecDeque;
 
-use super::align::{Affine, affine, least_squares};
+use super::align::{Affine, affine, least_squares, of_most};
 use super::cut::{Change, Compared};
 use super::grid::{CELLS, Colours, depths};
 use super::{Carry, Limits, Mode};
 use crate::geometry::Size;
 
-/// Difference of colour, in standard deviations of natural pictures, at which a cell is half believed to be still.
-const STILL: f32 = 0.1;
+/// Difference of colour, in standard deviations of natural pictures, at which a cell is a quarter believed to be still: so
+/// many times the picture's noise, within bounds.
+const STILL: f32 = 8.0;
+const STILL_BOUNDS: [f32; 2] = [0.1, 0.25];
+/// Noise is what a quarter of the cells differ by less from a frame to the next. Weight of a frame in what is known of it.
+const LEARN: f32 = 0.2;
 /// A cell that moved still has a little say: when the camera moves, all of them do.
 const MOVED: f32 = 0.01;
 /// Cells less believed than this to be still have moved.
 const BELIEVED: f32 = 0.5;
 /// Those of a key frame that are believed less have no say.
 const DOUBTED: f32 = 0.2;
-/// Weight of a frame in what a key frame remembers of a still cell.
-const REMEMBER: f32 = 0.05;
+/// A key frame remembers the mean of so many frames in which a cell was still: its first. What comes later, and how the
+/// network judges all else while it is there, leaves no trace.
+const REMEMBER: u16 = 10;
 
 /// A key frame counts while this share of its cells is still there.
 const STANDS: f32 = 0.3;
@@ -57,6 +62,8 @@ const FLAT: f64 = 0.02;
 struct Key {
     picture: Option<Colours>,
     shown: Vec<f32>,
+    /// Frames that it is the mean of.
+    count: Vec<u16>,
 }
 
 /// What is remembered of the frames of a scene. Its units are those in which the range of its first frame is 0…1.
@@ -65,6 +72,8 @@ struct Held {
     keys: VecDeque<Key>,
     /// Frames since the last of them.
     age: u32,
+    /// Of the picture; NaN: not known.
+    noise: f32,
     last: Key,
     /// From the values of the last frame to the units of the scene.
     show: Affine,
@@ -206,10 +215,12 @@ impl Held {
             let first = Key {
                 picture,
                 shown: shown(cells, show),
+                count: vec![1; CELLS],
             };
             Self {
                 keys: [first.clone()].into(),
                 age: 0,
+                noise: f32::NAN,
                 last: first,
                 show,
                 range: [0.0, 1.0],
@@ -229,10 +240,11 @@ impl Held {
         picture: Option<Colours>,
         past: f64,
     ) -> Option<Carry> {
+        let still = self.still(picture.as_ref());
         let weights: Vec<Vec<f32>> = self
             .keys
             .iter()
-            .map(|key| key.weights(cells, picture.as_ref()))
+            .map(|key| key.weights(cells, picture.as_ref(), still))
             .collect();
         let share = |weights: &Vec<f32>| {
             let still = weights.iter().filter(|weight| **weight > BELIEVED).count();
@@ -276,13 +288,15 @@ impl Held {
             self.last = Key {
                 picture,
                 shown: now,
+                count: vec![1; CELLS],
             };
             self.age += 1;
             if known < KNOWN && self.age >= SPACING {
                 self.age = 0;
                 self.keys.push_back(self.last.clone());
                 while self.keys.len() > KEYS {
-                    self.keys.pop_front();
+                    // what a scene began with is most likely to come back
+                    self.keys.remove(1);
                 }
             }
         }
@@ -295,20 +309,41 @@ impl Held {
         })
     }
 
+    /// Measures the noise of the picture. Gives the difference of colour at which a cell is a quarter believed to be still.
+    fn still(&mut self, picture: Option<&Colours>) -> f32 {
+        if let (Some(now), Some(before)) = (picture, &self.last.picture) {
+            let mut off = differences(now, before);
+            let (_, noise, _) = off.select_nth_unstable_by(CELLS / 4, f32::total_cmp);
+            self.noise = if self.noise.is_finite() {
+                self.noise + LEARN * (*noise - self.noise)
+            } else {
+                *noise
+            };
+        }
+        let [least, most] = STILL_BOUNDS;
+        (STILL * self.noise).max(least).min(most)
+    }
+
     /// The units of a frame by all key frames whose picture is still there.
     fn by_keys(&self, cells: &[f32], weights: &[Vec<f32>]) -> Option<Affine> {
-        let count = self.keys.len() * CELLS;
-        let [mut values, mut targets, mut all] = [(); 3].map(|()| Vec::with_capacity(count));
+        // in the units of the frame before, which are about those of the scene
+        let values = shown(cells, self.show);
+        let (mut targets, mut all) = (vec![0.0; CELLS], vec![0.0_f32; CELLS]);
+        // a later frame is only asked about what an earlier one did not see: it was held against that one itself
         for (key, weights) in self.keys.iter().zip(weights) {
-            values.extend_from_slice(cells);
-            targets.extend_from_slice(&key.shown);
-            all.extend(
-                weights
-                    .iter()
-                    .map(|&weight| if weight > DOUBTED { weight } else { 0.0 }),
-            );
+            let out = targets.iter_mut().zip(&mut all);
+            for ((target, most), (&shown, &weight)) in out.zip(key.shown.iter().zip(weights)) {
+                if weight > DOUBTED && weight > *most && *most < BELIEVED {
+                    *target = shown;
+                    *most = weight;
+                }
+            }
         }
-        affine(&values, &targets, &all)
+        let found = of_most(&values, &targets, &all)?;
+        Some(Affine {
+            gain: self.show.gain * found.gain,
+            bias: self.show.bias * found.gain + found.bias,
+        })
     }
 
     /// The range follows a frame's own ends. `stands`: the camera does; `known`: so are the units.
@@ -358,9 +393,9 @@ impl Held {
 
 impl Key {
     /// How much each cell is believed to show the same as then, whatever the exposure; 0 where that can't be known.
-    fn weights(&self, cells: &[f32], picture: Option<&Colours>) -> Vec<f32> {
+    fn weights(&self, cells: &[f32], picture: Option<&Colours>, still: f32) -> Vec<f32> {
         let weights = match (picture, &self.picture) {
-            (Some(now), Some(then)) => alike(now, then),
+            (Some(now), Some(then)) => alike(now, then, still),
             _ => vec![1.0; CELLS],
         };
         self.where_known(cells, weights)
@@ -386,9 +421,11 @@ impl Key {
 
     /// Learns what the cells that are still there are shown as now.
     fn remember(&mut self, now: &[f32], weights: &[f32]) {
-        for ((shown, &now), &weight) in self.shown.iter_mut().zip(now).zip(weights) {
-            if weight > BELIEVED {
-                *shown += REMEMBER * (now - *shown);
+        let cells = self.shown.iter_mut().zip(&mut self.count);
+        for (((shown, count), &now), &weight) in cells.zip(now).zip(weights) {
+            if weight > BELIEVED && *count < REMEMBER {
+                *count += 1;
+                *shown += (now - *shown) / f32::from(*count);
             }
         }
     }
@@ -403,7 +440,7 @@ fn shown(cells: &[f32], show: Affine) -> Vec<f32> {
 }
 
 /// How much each cell has the same colours, but for what one gain and shift for each channel, the exposure, explains.
-fn alike(now: &Colours, then: &Colours) -> Vec<f32> {
+fn alike(now: &Colours, then: &Colours, still: f32) -> Vec<f32> {
     let mut most = vec![0.0_f32; CELLS];
     for channel in 0..3 {
         let (now, then) = (now.plane(channel), then.plane(channel));
@@ -413,7 +450,7 @@ fn alike(now: &Colours, then: &Colours) -> Vec<f32> {
             *most = most.max(off.abs() as f32);
         }
     }
-    most.into_iter().map(weight).collect()
+    most.into_iter().map(|off| weight(off, still)).collect()
 }
 
 /// What became of a channel's values by the exposure.
@@ -452,13 +489,20 @@ fn exposure(now: &[f32], then: &[f32]) -> Affine {
 }
 
 /// How much a cell whose colours differ by this is believed to be still.
-fn weight(difference: f32) -> f32 {
-    let off = difference / STILL;
+fn weight(difference: f32, still: f32) -> f32 {
+    let off = difference / still;
     (1.0 + off * off).powi(-2)
 }
 
 /// How still each cell is, from its colours, less what a common change of brightness explains.
 fn stillness(now: &Colours, before: &Colours) -> Vec<f32> {
+    let still = |off| weight(off, STILL_BOUNDS[0]).max(MOVED);
+    differences(now, before).into_iter().map(still).collect()
+}
+
+/// How far apart the colours of each cell are, in the channel in which they are most, less what a common change of brightness
+/// explains.
+fn differences(now: &Colours, before: &Colours) -> Vec<f32> {
     let mut most = vec![0.0_f32; CELLS];
     for channel in 0..3 {
         let pairs = || now.plane(channel).iter().zip(before.plane(channel));
@@ -467,7 +511,7 @@ fn stillness(now: &Colours, before: &Colours) -> Vec<f32> {
             *most = most.max((a - b - common).abs());
         }
     }
-    most.into_iter().map(|off| weight(off).max(MOVED)).collect()
+    most
 }
 
 #[cfg(test)]

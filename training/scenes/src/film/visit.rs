@@ -16,6 +16,8 @@ const BEFORE: usize = 20;
 const STAY: usize = 100;
 /// Share of the picture that he fills.
 const FILLS: f32 = 0.1;
+/// The middle of a person, in metres above the ground.
+const HIP: f32 = 0.95;
 /// How much darker the picture gets when he comes, and for how many frames after that it is still coming back.
 const DARKER: f32 = 0.1;
 const RECOVERS: f32 = 15.0;
@@ -24,8 +26,9 @@ const RECOVERS: f32 = 15.0;
 #[derive(Debug, Clone)]
 pub(super) struct Visit {
     mover: Rng,
-    /// Depth at which he stays, and the height of the ground there.
+    /// Depth at which he stays.
     depth: f32,
+    /// Height of the ground.
     ground: f32,
     /// First frame in which he is on his way, is there, is on his way out, is gone.
     comes: usize,
@@ -59,6 +62,8 @@ impl Visit {
                 far = visit.depth;
             }
         }
+        // what is just behind something else fills nothing
+        visit.depth = near;
         visit
     }
 
@@ -104,7 +109,9 @@ impl Visit {
         let sways = 0.02 * (frame as f32 * 0.35).sin();
         let across = from + (rest - from) * way + sways;
         let mut at = camera.at + level * self.depth + right * across;
-        at.y = self.ground;
+        // where the camera is high up, or looks upwards, the ground there is not to be seen: he stands on something
+        let middle = (camera.at + axis * (self.depth / axis.dot(level).max(0.2))).y;
+        at.y = self.ground.max(middle - HIP);
         let walks = !(self.arrives..self.goes).contains(&frame);
         let turned = if side > 0.0 {
             std::f32::consts::PI
