@@ -12,7 +12,7 @@ use gstdepthanything::range::{
 };
 
 use crate::film::{Film, Visit, nearest};
-use crate::steady::numbers::{Fit, Mean};
+use crate::steady::numbers::{Fit, Mean, pair_drift};
 use crate::steady::{PAST, show};
 use crate::{Eye, Looked};
 
@@ -50,6 +50,8 @@ struct Marks {
     /// Change of a still pixel from frame to frame.
     steps: f64,
     own_steps: f64,
+    /// What is left of the model's own when each frame is laid on the one before as well as one scale and shift can.
+    least_steps: f64,
     /// How far who came is beyond the range that was, where he is nearest, and the share of him that is.
     beyond: [f64; 2],
     /// How far all that stays is off its value when who came has arrived and all is settled.
@@ -76,12 +78,15 @@ fn rise([way, own]: [f64; 2]) -> f64 {
     if own < LEAST { f64::NAN } else { way / own }
 }
 
-const COLUMNS: [Column; 22] = [
+const COLUMNS: [Column; 23] = [
     ("steps ÷ frame's: smooth", |m| {
         m[SMOOTH].steps / m[FRAME].steps
     }),
     ("filtered", |m| m[FILTERED].steps / m[FRAME].steps),
     ("own", |m| m[SMOOTH].own_steps / m[FRAME].steps),
+    ("no range could leave less than", |m| {
+        m[SMOOTH].least_steps / m[FRAME].steps
+    }),
     ("nearer than all before by, %", |m| {
         100.0 * m[SMOOTH].beyond[0]
     }),
@@ -126,7 +131,10 @@ pub(crate) fn run(eye: &mut Eye, films: &[Film], departure: f64) -> Result<(), B
             }
             println!("| {} | {} | {} |", film.name, row(&values), shot.scenes);
         }
-        let means = means.map(|mean| mean.value());
+        let means = means.map(|mean| match mean.count() {
+            0 => f64::NAN,
+            _ => mean.value(),
+        });
         println!("| **mean** | {} | |", row(&means));
     }
     Ok(())
@@ -218,8 +226,9 @@ fn measure(film: &Whole, way: usize) -> Marks {
     let frames = &film.frames;
     let unknown = [f64::NAN; 2];
     let mut marks = Marks {
-        steps: steps(frames, |frame| &frame.shown[way]),
+        steps: steps(frames, |frame| &frame.shown[way], false),
         own_steps: f64::NAN,
+        least_steps: f64::NAN,
         beyond: unknown,
         settle: unknown,
         pump: unknown,
@@ -243,7 +252,8 @@ fn measure(film: &Whole, way: usize) -> Marks {
         }
     }
     let (gain, bias) = fit.line();
-    marks.own_steps = gain * steps(frames, |frame| &frame.own);
+    marks.own_steps = gain * steps(frames, |frame| &frame.own, false);
+    marks.least_steps = gain * steps(frames, |frame| &frame.own, true);
     let mut nearest: Vec<f64> = came
         .iter()
         .map(|&i| gain * f64::from(frames[settled].own[i]) + bias - 1.0)
@@ -304,8 +314,8 @@ fn places(frames: &[Seen], visit: Visit, settled: usize) -> (Vec<usize>, Vec<usi
     (stays, came)
 }
 
-/// Mean change of a pixel that shows the same, from a frame to the next.
-fn steps(frames: &[Seen], values: impl Fn(&Seen) -> &Vec<f32>) -> f64 {
+/// Mean change of a pixel that shows the same, from a frame to the next. `fitted`: less what one scale and shift explain.
+fn steps(frames: &[Seen], values: impl Fn(&Seen) -> &Vec<f32>, fitted: bool) -> f64 {
     /// Of pictures without exact depth, in standard deviations of natural ones.
     const ALIKE: f32 = 0.1;
     let mut mean = Mean::default();
@@ -319,10 +329,14 @@ fn steps(frames: &[Seen], values: impl Fn(&Seen) -> &Vec<f32>) -> f64 {
             _ => (&before.luma, &now.luma, ALIKE),
         };
         let still = (0..one.len()).filter(|&i| (one[i] - other[i]).abs() <= most);
-        let mut change = Mean::default();
-        let (one, other) = (values(before), values(now));
-        still.for_each(|i| change.add(f64::from((one[i] - other[i]).abs())));
-        mean.add(change.value());
+        let still: Vec<usize> = still.collect();
+        let (before, now) = (values(before), values(now));
+        mean.add(if fitted {
+            pair_drift(before, now, &still).1
+        } else {
+            let change = |&i: &usize| f64::from((before[i] - now[i]).abs());
+            still.iter().map(change).sum::<f64>() / still.len().max(1) as f64
+        });
     }
     mean.value()
 }

@@ -152,6 +152,23 @@ mod tests {
     }
 
     #[test]
+    fn most_of_the_picture_stays_where_it_was() {
+        let targets = targets();
+        // a third is judged nearer, by no more than what may be noise
+        let values: Vec<f32> = targets
+            .iter()
+            .enumerate()
+            .map(|(i, target)| target + if i % 3 == 0 { 0.04 } else { 0.0 })
+            .collect();
+        let found = of_most(&values, &targets, &[1.0; 1000]).unwrap();
+        for value in [0.0, 0.5, 1.0] {
+            assert!((found.apply(value) - value).abs() < 2e-3, "{found:?}");
+        }
+        assert_eq!(of_most(&[1.0; 1000], &targets, &[1.0; 1000]), None, "flat");
+        assert_eq!(of_most(&[], &[], &[]), None);
+    }
+
+    #[test]
     fn what_has_no_weight_has_no_say() {
         let targets = targets();
         let mut values: Vec<f32> = targets.iter().map(|target| 2.0 * target).collect();

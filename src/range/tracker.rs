@@ -246,11 +246,10 @@ impl Held {
             .iter()
             .map(|key| key.weights(cells, picture.as_ref(), still))
             .collect();
-        let share = |weights: &Vec<f32>| {
-            let still = weights.iter().filter(|weight| **weight > BELIEVED).count();
-            still as f32 / CELLS as f32
-        };
-        let known = weights.iter().map(share).fold(0.0, f32::max);
+        let known = weights
+            .iter()
+            .map(|weights| share(weights))
+            .fold(0.0, f32::max);
         let mut stands = known > STANDS;
         let mut found = stands.then(|| self.by_keys(cells, &weights)).flatten();
         if found.is_none() {
@@ -330,7 +329,8 @@ impl Held {
         let values = shown(cells, self.show);
         let (mut targets, mut all) = (vec![0.0; CELLS], vec![0.0_f32; CELLS]);
         // a later frame is only asked about what an earlier one did not see: it was held against that one itself
-        for (key, weights) in self.keys.iter().zip(weights) {
+        let keys = self.keys.iter().zip(weights);
+        for (key, weights) in keys.filter(|(_, weights)| share(weights) > STANDS) {
             let out = targets.iter_mut().zip(&mut all);
             for ((target, most), (&shown, &weight)) in out.zip(key.shown.iter().zip(weights)) {
                 if weight > DOUBTED && weight > *most && *most < BELIEVED {
@@ -429,6 +429,12 @@ impl Key {
             }
         }
     }
+}
+
+/// The share of a key frame's cells that are still there.
+fn share(weights: &[f32]) -> f32 {
+    let still = weights.iter().filter(|weight| **weight > BELIEVED).count();
+    still as f32 / CELLS as f32
 }
 
 /// Cells in the units of the scene.

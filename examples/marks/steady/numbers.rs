@@ -13,6 +13,11 @@ impl Mean {
         self.count += 1.0;
     }
 
+    /// How many values it is of.
+    pub(crate) fn count(&self) -> usize {
+        self.count as usize
+    }
+
     pub(crate) fn value(&self) -> f64 {
         if self.count > 0.0 {
             self.sum / self.count

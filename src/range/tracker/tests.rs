@@ -380,3 +380,51 @@ fn numbers_of_any_magnitude() {
         );
     }
 }
+
+/// Frames of a camera that stands: between 20 and 140 somebody is there, and the network judges all else nearer
+/// meanwhile, the more the farther to the left. The picture has noise. Gives the farthest that what is shown at the lower right is off, while he is there
+/// and when he has gone, after frame 150.
+fn visit(noise: f32) -> [f64; 2] {
+    let mut tracker = Seeing::default();
+    let mut seed = 1_u32;
+    let (mut first, mut off) = (None, [0.0_f64; 2]);
+    for frame in 0..170 {
+        let there = (20..140).contains(&frame);
+        let mut depth = scene(SIZE, there.then_some((60, 0.9)));
+        let picture: Vec<f32> = picture(&depth)
+            .into_iter()
+            .map(|value| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                value + noise * ((seed >> 8) as f32 / (1 << 23) as f32 - 1.0)
+            })
+            .collect();
+        let width = SIZE.width as usize;
+        for row in depth.chunks_exact_mut(width).filter(|_| there) {
+            for (x, value) in row.iter_mut().enumerate() {
+                *value += 0.12 * (1.0 - x as f32 / width as f32).powi(2);
+            }
+        }
+        tracker.see(&picture, SIZE);
+        let limits = tracker.follow(&depth, SIZE, SMOOTH);
+        let place = SIZE.area() - width / 10;
+        let now = shown(&depth[place..], limits)[0];
+        let first = *first.get_or_insert(now);
+        let when = usize::from(frame >= 150);
+        off[when] = off[when].max((now - first).abs());
+    }
+    off
+}
+
+#[test]
+fn what_is_judged_anew_while_somebody_is_there_leaves_no_trace() {
+    let [meanwhile, after] = visit(0.0);
+    assert!(meanwhile < 0.08, "{meanwhile}");
+    assert!(after < 0.005, "{after}");
+}
+
+#[test]
+fn noise_of_the_picture_is_no_other_scene() {
+    let [meanwhile, after] = visit(0.25);
+    assert!(meanwhile < 0.08, "{meanwhile}");
+    assert!(after < 0.005, "{after}");
+}
