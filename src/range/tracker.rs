@@ -80,6 +80,8 @@ struct Held {
     /// The range, and the one that it goes back to.
     range: [f64; 2],
     base: [f64; 2],
+    /// Frames since a key frame's picture was there.
+    away: usize,
     /// The ends of the latest frames.
     ends: VecDeque<[f64; 2]>,
     /// The range in the last frame's units.
@@ -225,6 +227,7 @@ impl Held {
                 show,
                 range: [0.0, 1.0],
                 base: [0.0, 1.0],
+                away: 0,
                 ends: VecDeque::new(),
                 limits,
             }
@@ -352,6 +355,7 @@ impl Held {
         while self.ends.len() > WAIT {
             self.ends.pop_front();
         }
+        self.away = if stands { 0 } else { self.away + 1 };
         let span = self.range[1] - self.range[0];
         // the farther end upside down, so that both are alike
         for (end, sign) in [(0, -1.0), (1, 1.0)] {
@@ -384,7 +388,8 @@ impl Held {
                 now
             };
             self.range[end] = sign * next;
-            if !stands {
+            // what hides all else for a moment is no other view
+            if self.away >= WAIT {
                 self.base[end] = sign * next;
             }
         }

@@ -428,3 +428,33 @@ fn noise_of_the_picture_is_no_other_scene() {
     assert!(meanwhile < 0.08, "{meanwhile}");
     assert!(after < 0.005, "{after}");
 }
+
+#[test]
+fn what_hides_nearly_all_for_a_moment_leaves_no_trace() {
+    let mut tracker = Tracker::default();
+    let plain = scene(SIZE, None);
+    let width = SIZE.width as usize;
+    let mut limits = Vec::new();
+    for frame in 0..70_usize {
+        // from the left, and back again
+        let covered = (9 - (frame as isize - 25).unsigned_abs().min(9)) * width / 10;
+        let mut depth = plain.clone();
+        for row in depth.chunks_exact_mut(width) {
+            row[..covered].fill(1.8);
+        }
+        let picture = Colours::of(&SmallPicture::of(&picture(&depth), SIZE));
+        tracker.see(Compared {
+            picture,
+            change: Change::None,
+        });
+        limits.push(tracker.follow(&depth, SIZE, SMOOTH));
+    }
+    assert!(
+        limits[27].hi > 1.5,
+        "it is nearer than all: {:?}",
+        limits[27]
+    );
+    let [first, last] = [limits[0], limits[69]];
+    let off = (last.hi - first.hi).abs().max((last.lo - first.lo).abs());
+    assert!(off < 0.06, "{first:?} {last:?}");
+}
