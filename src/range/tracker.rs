@@ -64,6 +64,8 @@ struct Key {
     shown: Vec<f32>,
     /// Frames that it is the mean of.
     count: Vec<u16>,
+    /// The range that the scene went back to when it was taken.
+    base: [f64; 2],
 }
 
 /// What is remembered of the frames of a scene. Its units are those in which the range of its first frame is 0…1.
@@ -80,8 +82,6 @@ struct Held {
     /// The range, and the one that it goes back to.
     range: [f64; 2],
     base: [f64; 2],
-    /// Frames since a key frame's picture was there.
-    away: usize,
     /// The ends of the latest frames.
     ends: VecDeque<[f64; 2]>,
     /// The range in the last frame's units.
@@ -218,6 +218,7 @@ impl Held {
                 picture,
                 shown: shown(cells, show),
                 count: vec![1; CELLS],
+                base: [0.0, 1.0],
             };
             Self {
                 keys: [first.clone()].into(),
@@ -227,7 +228,6 @@ impl Held {
                 show,
                 range: [0.0, 1.0],
                 base: [0.0, 1.0],
-                away: 0,
                 ends: VecDeque::new(),
                 limits,
             }
@@ -255,6 +255,12 @@ impl Held {
             .fold(0.0, f32::max);
         let mut stands = known > STANDS;
         let mut found = stands.then(|| self.by_keys(cells, &weights)).flatten();
+        let standing = self.keys.iter().zip(&weights);
+        let mut standing = standing.filter(|(_, weights)| share(weights) > STANDS);
+        if let (Some(_), Some((key, _))) = (found, standing.next()) {
+            // what hid nearly all for a while was no other view
+            self.base = key.base;
+        }
         if found.is_none() {
             stands = false;
             let weights = self.last.weights_of_next(cells, picture.as_ref());
@@ -291,6 +297,7 @@ impl Held {
                 picture,
                 shown: now,
                 count: vec![1; CELLS],
+                base: self.base,
             };
             self.age += 1;
             if known < KNOWN && self.age >= SPACING {
@@ -355,7 +362,6 @@ impl Held {
         while self.ends.len() > WAIT {
             self.ends.pop_front();
         }
-        self.away = if stands { 0 } else { self.away + 1 };
         let span = self.range[1] - self.range[0];
         // the farther end upside down, so that both are alike
         for (end, sign) in [(0, -1.0), (1, 1.0)] {
@@ -388,8 +394,7 @@ impl Held {
                 now
             };
             self.range[end] = sign * next;
-            // what hides all else for a moment is no other view
-            if self.away >= WAIT {
+            if !stands {
                 self.base[end] = sign * next;
             }
         }
