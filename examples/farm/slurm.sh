@@ -15,11 +15,17 @@ shift 3
 printf -v program '%q' "${DEPTH_EXPORT:-depth_export}"
 printf -v arguments '%q ' "$film" "$out" "$@"
 
-# The exit codes: 1 is worth another try, on another node perhaps; 2 is not.
-# shellcheck disable=SC2016 # they are for the job's shell
-again='code=$?; if [ $code = 1 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; then
-    scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"; fi; exit $code'
-part="srun $program $arguments--shard \$SLURM_ARRAY_TASK_ID/$shards || { $again; }"
+# The exit codes: 2 is in vain on each node, 130 and 143 were told to end. All else is worth another try.
+# shellcheck disable=SC2016 # the variables are for the job's shell
+again='code=$?
+case $code in
+    2 | 130 | 143) ;;
+    *) [ "${SLURM_RESTART_COUNT:-0}" -ge 3 ] || scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" ;;
+esac
+exit $code'
+part="srun $program $arguments--shard \$SLURM_ARRAY_TASK_ID/$shards || {
+$again
+}"
 printf -v merge '%s merge %q' "$program" "$out"
 
 # submit NAME DEPENDENCY OPTION… COMMAND
