@@ -32,7 +32,6 @@ printf -v merge '%s merge %q' "$program" "$out"
 submit() {
     local name=$1 after=$2
     shift 2
-    # with the depth that is done, the time that is left is enough to end well
     sbatch --parsable --requeue --job-name "depth-$name" ${after:+--dependency "afterok:$after" --kill-on-invalid-dep yes} \
         "${@:1:$#-1}" --wrap "${*: -1}"
 }

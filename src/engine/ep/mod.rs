@@ -145,8 +145,8 @@ impl ExecutionProvider {
 
     /// That of this name.
     pub(super) fn of_name(name: &str) -> Option<Self> {
-        let all = ALL.into_iter().chain([Self::Auto]);
-        all.into_iter().find(|it| it.name() == name)
+        let mut all = ALL.into_iter().chain([Self::Auto]);
+        all.find(|it| it.name() == name)
     }
 
     /// What it is; `None`: `Auto`, which is none.

@@ -1,7 +1,10 @@
 //! The other process: what it does.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,6 +38,9 @@ pub(super) fn run(arguments: &[OsString]) -> i32 {
     };
     IS_CHILD.store(true, Ordering::Relaxed);
     leave_no_core();
+    let Ok(output) = take_output().map(Arc::new) else {
+        return NOT_BEGUN;
+    };
     if runtime::load_from(&request.runtime).is_err() {
         return NOT_BEGUN;
     }
@@ -46,15 +52,16 @@ pub(super) fn run(arguments: &[OsString]) -> i32 {
     if watch.is_err() {
         return NOT_BEGUN;
     }
-    if say(BEGINS).is_err() {
+    if (&*output).write_all(BEGINS).is_err() {
         return NOT_BEGUN;
     }
     let answer = match crate::engine::open(&request.config, &mut drop) {
         Ok(mut network) => {
             let works = Answer::Works.bytes();
+            let to = Arc::clone(&output);
             let limit = std::thread::Builder::new().spawn(move || {
                 std::thread::sleep(TIME);
-                let _ = say(&works);
+                let _ = (&*to).write_all(&works);
                 end(0);
             });
             if limit.is_ok() {
@@ -69,7 +76,7 @@ pub(super) fn run(arguments: &[OsString]) -> i32 {
         ) => Answer::Failed(error),
         Err(_) => Answer::Other,
     };
-    let _ = say(&answer.bytes());
+    let _ = (&*output).write_all(&answer.bytes());
     // without what libraries do at the end
     end(0)
 }
@@ -96,10 +103,14 @@ fn run_at_other_sizes(network: &mut dyn Network) {
     }
 }
 
-fn say(bytes: &[u8]) -> std::io::Result<()> {
-    let mut output = std::io::stdout().lock();
-    output.write_all(bytes)?;
-    output.flush()
+/// The pipe for the answer. What libraries print on the standard output is no part of it.
+fn take_output() -> std::io::Result<File> {
+    let output = std::io::stdout().as_fd().try_clone_to_owned()?;
+    // SAFETY: two numbers, of files that are open
+    match unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(output.into()),
+    }
 }
 
 fn end(status: i32) -> ! {
