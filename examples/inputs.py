@@ -33,6 +33,8 @@ def in_words(message, video):
     words = error.message
     if "not-linked" in (debug or ""):
         words = "there is no video in it"
+    elif "all streams without buffers" in (debug or ""):
+        words = "no valid frames found before its end; is it whole?"
     elif "Missing decoder: " in (debug or ""):
         words = "GStreamer has no decoder here for " + debug.split("Missing decoder: ")[1].split(" (")[0]
     return f"can't decode {video}: {words}"

@@ -1,6 +1,9 @@
 //! What the examples say of files that are no video: which file, and what is wrong with it.
 
 mod common;
+#[path = "../examples/common/decoding.rs"]
+#[expect(dead_code, reason = "the programs check the file first")]
+mod decoding;
 #[path = "../examples/common/stalled.rs"]
 mod stalled;
 
@@ -170,6 +173,25 @@ fn a_film_that_was_cut_short_is_told_of() {
         assert!(result.status.success(), "{said}");
         assert_eq!(said.contains("is it whole?"), torn, "{said}");
     }
+}
+
+/// `decodebin` may see the end before the decoder says that there was no frame: then its own error comes first.
+#[test]
+fn an_end_without_a_frame_is_told_of_whoever_sees_it_first() {
+    common::init();
+    let decoder = gst::ElementFactory::make("decodebin").build();
+    let (decoder, bus) = (decoder.expect("an element"), gst::Bus::new());
+    decoder.set_bus(Some(&bus));
+    gst::element_error!(
+        decoder,
+        gst::StreamError::Failed,
+        ["all streams without buffers"]
+    );
+    let mut decoding = decoding::Decoding::of(Path::new("half.jpg"));
+    let mut said = std::iter::from_fn(|| bus.pop()).filter_map(|it| decoding.hear(&it));
+    let said = said.next().expect("an error");
+    assert!(said.contains("half.jpg"), "{said}");
+    assert!(said.contains("no valid frames"), "{said}");
 }
 
 /// A demultiplexer that finds nothing, and whose error nobody hears.

@@ -93,24 +93,31 @@ impl Decoding {
                 "can't decode {file}: it is {kind}, which GStreamer does not decode here; make a JPEG or PNG of it first"
             );
         }
-        let words = match unwanted {
-            true => "there is no video in it",
-            false => words.trim_end_matches('.'),
+        // what decodebin says, when it is faster than the decoder, of one that ended without a frame
+        let frameless = debug.contains("all streams without buffers");
+        let words = match words.trim_end_matches('.') {
+            _ if unwanted => "there is no video in it",
+            _ if frameless => "no valid frames found before its end",
+            words => words,
         };
         let hint = match stream {
+            _ if frameless => "; is it whole?",
             // a demultiplexer that finds no head, a parser that finds no frame
             Some(gst::StreamError::Demux | gst::StreamError::Decode) => "; is it whole?",
             Some(gst::StreamError::TypeNotFound) => "; is it a video or a picture?",
             _ => "",
         };
         let mut letters = words.chars();
-        // the sentence goes on
-        let first = letters.next().map(|it| it.to_lowercase().to_string());
-        format!(
-            "can't decode {file}: {}{}{hint}",
-            first.unwrap_or_default(),
-            letters.as_str()
-        )
+        let first = letters.next();
+        // the sentence goes on, but a name stays one
+        match first.filter(|_| !words.starts_with("GStreamer")) {
+            Some(first) => format!(
+                "can't decode {file}: {}{}{hint}",
+                first.to_lowercase(),
+                letters.as_str()
+            ),
+            None => format!("can't decode {file}: {words}{hint}"),
+        }
     }
 }
 
