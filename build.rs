@@ -14,7 +14,7 @@ fn main() {
     let target = ["OS", "ENV", "ARCH"]
         .map(|part| std::env::var(format!("CARGO_CFG_TARGET_{part}")).unwrap_or_default());
     if target == ["linux", "gnu", "x86_64"] {
-        // the plugin's file as a program: src/engine/isolated/start.rs
+        // the plugin's file as a program: src/inference/onnx/isolated/start.rs
         println!("cargo:rustc-cdylib-link-arg=-Wl,--entry=depthanything_start");
     }
 }

@@ -6,9 +6,9 @@
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use gstdepthanything::engine::network::{DepthMaps, Description, Images, Network};
-use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
+use gstdepthanything::inference::backend::{DepthMaps, Description, Images, Network};
+use gstdepthanything::inference::{Config, shared};
 use gstdepthanything::model::ModelSource;
 
 const FRAMES: u32 = 300;

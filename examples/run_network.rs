@@ -15,9 +15,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use gstdepthanything::engine::network::{DepthMaps, Images};
-use gstdepthanything::engine::{self, Config, ExecutionProvider, Precision, Progress};
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::backend::{DepthMaps, Images};
+use gstdepthanything::inference::{self, Config, ExecutionProvider, Precision, Progress};
 use gstdepthanything::model::ModelSource;
 
 struct Wanted {
@@ -126,7 +126,7 @@ fn parse(size: &str) -> Option<Size> {
 
 fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let mut network = engine::open(&wanted.config, &mut |progress| {
+    let mut network = inference::open(&wanted.config, &mut |progress| {
         if let Progress::Fallback { reason, .. } = progress {
             println!("  {reason}");
         }
@@ -168,7 +168,7 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
             peak_megabytes()
         );
         if wanted.compare {
-            let mut reference = engine::open(
+            let mut reference = inference::open(
                 &Config {
                     provider: ExecutionProvider::Cpu,
                     device: String::new(),

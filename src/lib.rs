@@ -12,10 +12,10 @@
 pub mod depth_meta;
 pub mod depthanything;
 pub mod depthcolorize;
-pub mod engine;
 pub mod error;
 pub mod frame;
 pub mod geometry;
+pub mod inference;
 mod mapping;
 pub mod model;
 mod panics;

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use common::Pipeline;
 use gst::prelude::*;
-use gstdepthanything::engine::network::{
-    DepthMaps, Description, Images, Network, Preparation, Readiness,
-};
-use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::backend::{
+    DepthMaps, Description, Images, Network, Preparation, Readiness,
+};
+use gstdepthanything::inference::{Config, shared};
 use gstdepthanything::model::ModelSource;
 
 /// Sizes that are ready, and when the others were asked for first.

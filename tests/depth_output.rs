@@ -71,15 +71,15 @@ fn fixed_range_clamps_and_its_meta_is_exact() {
 
 #[test]
 fn the_models_own_numbers_come_back() {
-    use gstdepthanything::engine::{self, network::Images};
+    use gstdepthanything::inference::{self, backend::Images};
     use gstdepthanything::{frame, geometry::Size, model::ModelSource};
 
     let picture = samples(&format!("{FILM} ! appsink name=out"));
-    let config = engine::Config {
-        provider: engine::ExecutionProvider::Cpu,
-        ..engine::Config::new(ModelSource::Builtin)
+    let config = inference::Config {
+        provider: inference::ExecutionProvider::Cpu,
+        ..inference::Config::new(ModelSource::Builtin)
     };
-    let mut network = engine::open(&config, &mut |_| {}).unwrap();
+    let mut network = inference::open(&config, &mut |_| {}).unwrap();
     let size = Size::new(168, 126);
     let format = frame::FrameFormat::rgb(size);
     let mut writer =
@@ -91,7 +91,7 @@ fn the_models_own_numbers_come_back() {
         writer
             .write(&frame::Frame::packed(&pixels, 168 * 3), &mut tensor)
             .unwrap();
-        let mut maps = engine::network::DepthMaps::default();
+        let mut maps = inference::backend::DepthMaps::default();
         let images = Images {
             values: &tensor,
             batch: 1,

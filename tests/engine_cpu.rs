@@ -5,11 +5,11 @@ mod engine_support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine_support::*;
-use gstdepthanything::engine::network::{DepthKind, InputSize};
-use gstdepthanything::engine::runtime::{LogLevel, set_log_hook};
-use gstdepthanything::engine::{Config, ExecutionProvider, Progress, open as open_network};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::backend::{DepthKind, InputSize};
+use gstdepthanything::inference::onnx::runtime::{LogLevel, set_log_hook};
+use gstdepthanything::inference::{Config, ExecutionProvider, Progress, open as open_network};
 use gstdepthanything::model::ModelSource;
 
 #[test]

@@ -3,10 +3,10 @@
 mod engine_support;
 
 use engine_support::*;
-use gstdepthanything::engine::network::InputNormalization::{self, Byte, Imagenet, Unit};
-use gstdepthanything::engine::{Config, ExecutionProvider};
 use gstdepthanything::frame::{Frame, FrameFormat, Normalization, TensorWriter};
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::backend::InputNormalization::{self, Byte, Imagenet, Unit};
+use gstdepthanything::inference::{Config, ExecutionProvider};
 use gstdepthanything::model::ModelSource;
 use gstdepthanything::model::proto::tensor_proto::DataType;
 use gstdepthanything::model::proto::{

@@ -3,8 +3,8 @@
 mod engine_support;
 
 use engine_support::{noise, open, plain_runtime, run, zoo};
-use gstdepthanything::engine::{Config, ExecutionProvider};
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::{Config, ExecutionProvider};
 use gstdepthanything::model::ModelSource;
 
 fn config(model: ModelSource) -> Config {

@@ -3,9 +3,9 @@
 mod engine_support;
 
 use engine_support::*;
-use gstdepthanything::engine::ExecutionProvider;
-use gstdepthanything::engine::network::InputSize;
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::ExecutionProvider;
+use gstdepthanything::inference::backend::InputSize;
 use gstdepthanything::model::proto::ModelProto;
 use gstdepthanything::model::proto::tensor_proto::DataType;
 use gstdepthanything::model::rewrite::{fuse_attention, to_half};

@@ -8,10 +8,10 @@
 mod engine_support;
 
 use engine_support::*;
-use gstdepthanything::engine::network::InputSize;
-use gstdepthanything::engine::{self, ExecutionProvider, Progress};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::backend::InputSize;
+use gstdepthanything::inference::{self, ExecutionProvider, Progress};
 use gstdepthanything::model::ModelSource;
 
 /// Where there is a GPU and its libraries the provider has to give what the CPU gives; elsewhere it has to say what
@@ -19,7 +19,7 @@ use gstdepthanything::model::ModelSource;
 #[track_caller]
 fn runs_or_says_why(provider: ExecutionProvider) {
     plain_runtime();
-    match engine::open(&config(ModelSource::Builtin, provider), &mut |_| {}) {
+    match inference::open(&config(ModelSource::Builtin, provider), &mut |_| {}) {
         Ok(mut network) => {
             let description = network.description().clone();
             println!("{description:?}");
@@ -67,7 +67,7 @@ fn tensorrt() {
 fn auto_takes_what_works_and_keeps_the_reasons() {
     plain_runtime();
     let mut reasons = Vec::new();
-    let network = engine::open(
+    let network = inference::open(
         &config(ModelSource::Builtin, ExecutionProvider::Auto),
         &mut |progress| {
             if let Progress::Fallback { reason, .. } = progress {

@@ -4,12 +4,12 @@
 mod engine_support;
 
 use engine_support::*;
-use gstdepthanything::engine::network::InputSize;
-use gstdepthanything::engine::{
-    Config, ExecutionProvider, Precision, Progress, open as open_network,
-};
 use gstdepthanything::error::{Error, Setting};
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::backend::InputSize;
+use gstdepthanything::inference::{
+    Config, ExecutionProvider, Precision, Progress, open as open_network,
+};
 use gstdepthanything::model::ModelSource;
 use gstdepthanything::model::proto::{ModelProto, NodeProto};
 use prost::Message as _;

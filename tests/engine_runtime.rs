@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use engine_support::*;
-use gstdepthanything::engine::{self, ExecutionProvider, runtime};
 use gstdepthanything::error::Error;
+use gstdepthanything::inference::onnx::runtime;
+use gstdepthanything::inference::{self, ExecutionProvider};
 use gstdepthanything::model::ModelSource;
 
 /// What [`opens_twice`] printed.
@@ -36,7 +37,7 @@ fn opens_twice() {
     // a failure must neither panic nor spoil the next attempt
     for _ in 0..2 {
         let config = config(ModelSource::Builtin, ExecutionProvider::Cpu);
-        match engine::open(&config, &mut |_| {}) {
+        match inference::open(&config, &mut |_| {}) {
             Ok(network) => println!("OPENED {}", network.description().runtime),
             Err(error @ Error::Runtime(_)) => println!("REFUSED {error}"),
             Err(error) => panic!("{error}"),

@@ -3,9 +3,9 @@
 mod engine_support;
 
 use engine_support::*;
-use gstdepthanything::engine::network::{DepthKind, InputNormalization, InputSize};
-use gstdepthanything::engine::{ExecutionProvider, Network};
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::backend::{DepthKind, InputNormalization, InputSize};
+use gstdepthanything::inference::{ExecutionProvider, Network};
 use gstdepthanything::model::ModelSource;
 use gstdepthanything::model::proto::tensor_proto::DataType;
 use gstdepthanything::model::proto::{ModelProto, NodeProto, TensorProto};

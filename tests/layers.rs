@@ -23,10 +23,10 @@ const HELPERS: [&str; 4] = ["error", "panics", "sync", "text"];
 const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("depth_meta", &["geometry"]),
     ("depthcolorize", &["depth_meta", "mapping"]),
-    ("engine", &["geometry", "model"]),
     ("error", &["text"]),
     ("frame", &["geometry"]),
     ("geometry", &[]),
+    ("inference", &["geometry", "model"]),
     ("mapping", &["frame", "geometry"]),
     ("model", &["geometry"]),
     ("panics", &[]),
@@ -105,7 +105,7 @@ fn code(text: &str) -> String {
     code
 }
 
-/// A module by its path: `["engine", "session", "half"]`.
+/// A module by its path: `["inference", "onnx", "session"]`.
 type Module = Vec<String>;
 
 fn module(file: &str) -> Module {
@@ -264,6 +264,24 @@ fn gstreamer_is_only_above() {
     }
     assert!(below > 50, "only {below} files below the elements");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The seam hides what runs a network: ONNX Runtime is one way.
+#[test]
+fn only_one_module_knows_onnx_runtime() {
+    let names = |code: &str| {
+        code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .any(|word| matches!(word, "ort" | "ort_sys"))
+    };
+    let knowing: Vec<String> = sources()
+        .into_iter()
+        .filter(|(_, code)| names(code))
+        .map(|(file, _)| file)
+        .collect();
+    assert!(!knowing.is_empty());
+    let outside = |file: &&String| !file.starts_with("inference/onnx/");
+    let outside: Vec<_> = knowing.iter().filter(outside).collect();
+    assert!(outside.is_empty(), "{outside:?}");
 }
 
 #[test]

@@ -10,9 +10,9 @@ use common::{Pipeline, samples};
 use gst::prelude::*;
 use gst_check::Harness;
 use gstdepthanything::depth_meta::DepthMeta;
-use gstdepthanything::engine::network::{DepthMaps, Description, Images, Network};
-use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
+use gstdepthanything::inference::backend::{DepthMaps, Description, Images, Network};
+use gstdepthanything::inference::{Config, shared};
 use gstdepthanything::model::ModelSource;
 
 /// A frame that has arrived.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use common::Pipeline;
 use gst::prelude::*;
-use gstdepthanything::engine::network::{DepthMaps, Description, Images, Network};
-use gstdepthanything::engine::{Config, shared};
 use gstdepthanything::error::Error;
+use gstdepthanything::inference::backend::{DepthMaps, Description, Images, Network};
+use gstdepthanything::inference::{Config, shared};
 use gstdepthanything::model::ModelSource;
 
 /// What a user may have to wait for; on a machine that is busy with other tests, too.

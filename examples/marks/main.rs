@@ -24,10 +24,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gstdepthanything::engine::network::{DepthMaps, Images, Network};
-use gstdepthanything::engine::{self, Config};
 use gstdepthanything::frame::{Frame, FrameFormat, Normalization, TensorWriter};
 use gstdepthanything::geometry::{Size, network_size};
+use gstdepthanything::inference::backend::{DepthMaps, Images, Network};
+use gstdepthanything::inference::{self, Config};
 use gstdepthanything::model::ModelSource;
 
 use film::{Film, Shot};
@@ -121,7 +121,7 @@ impl Eye {
         let model = wanted.model.clone();
         let config = Config::new(model.map_or(ModelSource::Builtin, ModelSource::File));
         Ok(Self {
-            network: engine::open(&config, &mut |_| {})?,
+            network: inference::open(&config, &mut |_| {})?,
             resolution: wanted.resolution,
             writer: None,
             tensor: Vec::new(),

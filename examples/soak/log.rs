@@ -45,7 +45,7 @@ impl Log {
 
     pub(crate) fn add(&mut self, latency: u64, frames: u64, guests: usize) -> Result<()> {
         let count = |folder| std::fs::read_dir(folder).map(|entries| entries.count() as f64);
-        let memory = gstdepthanything::engine::planner::resident().ok_or("no memory is told")?;
+        let memory = gstdepthanything::inference::planner::resident().ok_or("no memory is told")?;
         let sample = Sample {
             memory: memory as f64 / 1e6,
             allocated: allocated() / 1e6,

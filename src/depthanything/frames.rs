@@ -21,7 +21,7 @@ use gst_base::subclass::prelude::*;
 
 use super::CAT;
 use super::messages::{self, Report};
-use crate::engine::sizes::Reason;
+use crate::inference::sizes::Reason;
 use crate::sync::lock;
 use crate::threads::Handler;
 use crate::timing::{Judgement, Moment, Span, Stamp, Times};

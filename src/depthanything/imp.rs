@@ -17,9 +17,9 @@ use super::metas::{self, Infos};
 use super::settings::{self, Changes, LiveSettings, Settings};
 use super::stream::Stream;
 use super::{CAT, caps};
-use crate::engine;
-use crate::engine::sizes::Notice;
 use crate::error::{Error, Setting};
+use crate::inference;
+use crate::inference::sizes::Notice;
 use crate::sync::lock;
 use crate::threads::Worker;
 use crate::timing::Live;
@@ -96,7 +96,7 @@ impl ObjectSubclass for DepthAnything {
 impl ObjectImpl for DepthAnything {
     fn constructed(&self) {
         self.parent_constructed();
-        engine::watch_main_thread();
+        inference::watch_main_thread();
     }
 
     fn properties() -> &'static [glib::ParamSpec] {
@@ -178,7 +178,7 @@ impl ElementImpl for DepthAnything {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        engine::watch_main_thread();
+        inference::watch_main_thread();
         if transition == gst::StateChange::PausedToReady {
             self.session.set_interrupted(true);
         }

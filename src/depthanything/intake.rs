@@ -7,14 +7,14 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use super::CAT;
 use super::messages::Warning;
 use super::settings::LiveSettings;
-use crate::engine::network::InputNormalization;
-use crate::engine::shared::{Request, Timing};
-use crate::engine::sizes::Reason;
 use crate::error::Error;
 use crate::frame::{
     Guide, Levels, Normalization, RunningLevels, SmallPicture, TensorWriter, Transfer,
 };
 use crate::geometry::Size;
+use crate::inference::backend::InputNormalization;
+use crate::inference::shared::{Request, Timing};
+use crate::inference::sizes::Reason;
 use crate::mapping::{Reader, readable};
 use crate::range::{Compared, CutDetector, Joint, Joints};
 use crate::timing::Moment;

@@ -11,14 +11,14 @@ use super::messages::{self, EngineNews, ToMessage};
 use super::settings::LoadSettings;
 use super::stream::Stream;
 use super::{CAT, ExecutionProvider, InputNormalization, ModelDepth, Precision};
-use crate::engine::ep::short_name;
-use crate::engine::network::{DepthKind, Description, InputSize};
-use crate::engine::runtime::{self, LogLevel};
-use crate::engine::shared::{self, Batching, Interrupt, Shared};
-use crate::engine::sizes::Compilation;
-use crate::engine::starting::Starting;
-use crate::engine::{self, Progress};
 use crate::error::Error;
+use crate::inference::backend::{DepthKind, Description, InputSize};
+use crate::inference::onnx::ep::short_name;
+use crate::inference::onnx::runtime::{self, LogLevel};
+use crate::inference::shared::{self, Batching, Interrupt, Shared};
+use crate::inference::sizes::Compilation;
+use crate::inference::starting::Starting;
+use crate::inference::{self, Progress};
 use crate::model::{self, Cancel, ModelSource};
 use crate::sync::lock;
 
@@ -274,7 +274,7 @@ fn tell_compilation(element: &Element, news: Compilation) {
 /// See [`shared::open`].
 fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Shared, Error> {
     runtime::set_log_hook(runtime_log_level(), log_of_runtime);
-    let config = engine::Config {
+    let config = inference::Config {
         model: match &settings.model_file {
             Some(path) => ModelSource::File(path.clone()),
             None => ModelSource::Builtin,
@@ -423,7 +423,7 @@ impl From<InputNormalization> for Option<model::InputNormalization> {
     }
 }
 
-impl From<ExecutionProvider> for engine::ExecutionProvider {
+impl From<ExecutionProvider> for inference::ExecutionProvider {
     fn from(provider: ExecutionProvider) -> Self {
         match provider {
             ExecutionProvider::Auto => Self::Auto,
@@ -435,13 +435,13 @@ impl From<ExecutionProvider> for engine::ExecutionProvider {
     }
 }
 
-impl From<Precision> for Option<engine::Precision> {
+impl From<Precision> for Option<inference::Precision> {
     fn from(precision: Precision) -> Self {
         match precision {
             Precision::Auto => None,
-            Precision::Fp32 => Some(engine::Precision::Fp32),
-            Precision::Fp16 => Some(engine::Precision::Fp16),
-            Precision::Bf16 => Some(engine::Precision::Bf16),
+            Precision::Fp32 => Some(inference::Precision::Fp32),
+            Precision::Fp16 => Some(inference::Precision::Fp16),
+            Precision::Bf16 => Some(inference::Precision::Bf16),
         }
     }
 }

@@ -9,10 +9,10 @@ use gst_video::VideoInterlaceMode;
 use gst_video::prelude::*;
 
 use crate::depth_meta::DepthMeta;
-use crate::engine::shared::StreamCount;
-use crate::engine::sizes::{Notice, Reason};
 use crate::error::{Error, Setting};
 use crate::geometry::Size;
+use crate::inference::shared::StreamCount;
+use crate::inference::sizes::{Notice, Reason};
 use crate::timing::{Age, Durations, Rate};
 
 /// Where ONNX Runtime has more to say than its error.

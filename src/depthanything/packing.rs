@@ -11,11 +11,11 @@ use super::metas;
 use super::settings::LiveSettings;
 use super::{DepthOutput, DepthRange};
 use crate::depth_meta::{DepthMeta, Unit};
-use crate::engine::network::{DepthKind, DepthMaps, Description};
-use crate::engine::shared::Request;
 use crate::error::{Error, Setting};
 use crate::frame::{ByteOrder, Gray16Writer, Guide, GuidedWriter, Mapping, SmallPicture};
 use crate::geometry::Size;
+use crate::inference::backend::{DepthKind, DepthMaps, Description};
+use crate::inference::shared::Request;
 use crate::mapping::writable;
 use crate::range::{Compared, Limits, Mode, Strength, TemporalFilter, Tracker};
 

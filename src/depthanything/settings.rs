@@ -11,7 +11,7 @@ use super::{
     DepthOutput, DepthRange, ExecutionProvider, InputNormalization, ModelDepth, Precision,
     Upsampling,
 };
-use crate::engine::sizes::Asked;
+use crate::inference::sizes::Asked;
 
 /// What is read when the element starts.
 #[derive(Debug, Clone)]

@@ -50,7 +50,7 @@ fn load_runtime(name: &str) {
     let library = runtime_library(name).unwrap_or_else(|| {
         panic!("no ONNX Runtime in .runtime/{name}: run ./check, which installs it")
     });
-    gstdepthanything::engine::runtime::load_from(&library).expect("the runtime loads");
+    gstdepthanything::inference::onnx::runtime::load_from(&library).expect("the runtime loads");
 }
 
 /// The shared library of a runtime that `./check` installs.

@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use gstdepthanything::engine::network::{DepthMaps, Images};
-use gstdepthanything::engine::runtime::{self, Runtime};
-use gstdepthanything::engine::{self, Config, ExecutionProvider, Network};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::backend::{DepthMaps, Images};
+use gstdepthanything::inference::onnx::runtime::{self, Runtime};
+use gstdepthanything::inference::{self, Config, ExecutionProvider, Network};
 use gstdepthanything::model::ModelSource;
 
 /// The plain ONNX Runtime: `ORT_DYLIB_PATH`, or the one that `./check` installs.
@@ -75,13 +75,13 @@ pub(crate) fn config(model: ModelSource, provider: ExecutionProvider) -> Config 
 /// Opens a network that has to open.
 #[track_caller]
 pub(crate) fn open(config: &Config) -> Box<dyn Network> {
-    engine::open(config, &mut |_| {}).unwrap_or_else(|error| panic!("{config:?}: {error}"))
+    inference::open(config, &mut |_| {}).unwrap_or_else(|error| panic!("{config:?}: {error}"))
 }
 
 /// The error of a network that must not open.
 #[track_caller]
 pub(crate) fn refused(config: &Config) -> Error {
-    match engine::open(config, &mut |_| {}) {
+    match inference::open(config, &mut |_| {}) {
         Err(error) => error,
         Ok(network) => panic!("{config:?} opened: {:?}", network.description()),
     }

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use gstdepthanything::engine::shared::Batching;
-use gstdepthanything::engine::{self, ExecutionProvider, Network};
 use gstdepthanything::error::Error;
 use gstdepthanything::geometry::Size;
+use gstdepthanything::inference::shared::Batching;
+use gstdepthanything::inference::{self, ExecutionProvider, Network};
 use gstdepthanything::model::proto::{ModelProto, NodeProto, TensorProto};
 use gstdepthanything::model::{Budget, Cancel, Model, ModelSource};
 use prost::Message as _;
@@ -23,7 +23,7 @@ fn open(source: &ModelSource) -> Result<Box<dyn Network>, Error> {
     plain_runtime();
     let start = worked();
     let config = config(source.clone(), ExecutionProvider::Cpu);
-    let result = engine::open(&config, &mut |_| {});
+    let result = inference::open(&config, &mut |_| {});
     let took = worked() - start;
     assert!(took < TIMEOUT, "{took:?}");
     result
@@ -260,7 +260,12 @@ fn work_in_the_runtime_is_cancelled() {
     let cancel = Cancel::default();
     let began = std::thread::scope(|scope| {
         let loads = scope.spawn(|| {
-            engine::shared::open_unless(cancel.clone(), &config, Batching::default(), &mut |_| {})
+            inference::shared::open_unless(
+                cancel.clone(),
+                &config,
+                Batching::default(),
+                &mut |_| {},
+            )
         });
         std::thread::sleep(Duration::from_millis(800));
         cancel.cancel();
@@ -377,11 +382,11 @@ fn a_crash_of_the_runtime_does_not_end_the_process() {
         let model = weighed([nodes, vec![mean]].concat(), numbers);
         let path = folder.path().join(name);
         std::fs::write(&path, model.encode_to_vec()).unwrap();
-        let config = engine::Config {
+        let config = inference::Config {
             engine_cache: Some(cache.clone()),
             ..config(ModelSource::File(path), ExecutionProvider::Cpu)
         };
-        engine::open(&config, &mut |_| {})
+        inference::open(&config, &mut |_| {})
     };
     let notes = || {
         let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
@@ -398,7 +403,10 @@ fn a_crash_of_the_runtime_does_not_end_the_process() {
         ),
     ];
     let result = open("broken.onnx", broken);
-    let version = engine::runtime::load().unwrap().version().to_string();
+    let version = inference::onnx::runtime::load()
+        .unwrap()
+        .version()
+        .to_string();
     if ["1.21.1", "1.24.1", "1.32.0"].contains(&version.as_str()) {
         let words = result.err().expect("a crash").to_string();
         assert!(

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::depthanything::settings::Settings;
-use crate::engine::network::{DepthMaps, Description, Images, Network};
-use crate::engine::planner::MemoryModel;
+use crate::inference::backend::{DepthMaps, Description, Images, Network};
+use crate::inference::planner::MemoryModel;
 use gst_video::VideoFormat;
 
 /// Has memory for so many pixels.

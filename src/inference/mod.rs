@@ -1,0 +1,135 @@
+//! Running a network, whoever does: the seam, the scheduler, what is shared, what fits in time and memory.
+//!
+//! ```no_run
+//! use gstdepthanything::inference::{self, Config, ExecutionProvider};
+//! use gstdepthanything::model::ModelSource;
+//!
+//! # fn main() -> Result<(), gstdepthanything::error::Error> {
+//! let config = Config {
+//!     provider: ExecutionProvider::Cpu,
+//!     ..Config::new(ModelSource::Builtin)
+//! };
+//! let network = inference::open(&config, &mut |progress| println!("{progress:?}"))?;
+//! println!("{:?}", network.description());
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod backend;
+pub mod onnx;
+pub mod planner;
+mod registry;
+mod scheduler;
+pub mod shared;
+pub(crate) mod sizes;
+pub(crate) mod starting;
+mod under_way;
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::model::{Cancel, InputNormalization, ModelSource};
+
+pub use backend::Network;
+pub use onnx::ep::ExecutionProvider;
+pub use onnx::precision::Precision;
+pub(crate) use under_way::watch_main_thread;
+
+/// Everything that decides what a loaded network is: equal configurations can share one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// The model.
+    pub model: ModelSource,
+    /// What runs it.
+    pub provider: ExecutionProvider,
+    /// The provider's device: `0`, `GPU.1`, …; empty for its first.
+    pub device: String,
+    /// Arithmetic of the inference; `None`: the fastest that gives the depth that fp32 gives.
+    pub precision: Option<Precision>,
+    /// Where compiled engines are kept; `None`: `depthanything` in the user's cache folder.
+    pub engine_cache: Option<PathBuf>,
+    /// CPU threads for inference; 0: all.
+    pub threads: usize,
+    /// The values that the model wants its image in; `None`: what its file tells, else ImageNet's.
+    pub normalization: Option<InputNormalization>,
+    /// Whether the graph may be rewritten where that gives the same numbers with less time and memory
+    /// ([`crate::model::rewrite`]). There is no reason to forbid it but to compare.
+    pub rewrite: bool,
+}
+
+impl Config {
+    /// `model` with the best provider, its first device and all threads.
+    pub fn new(model: ModelSource) -> Self {
+        Self {
+            model,
+            provider: ExecutionProvider::Auto,
+            device: String::new(),
+            precision: None,
+            engine_cache: None,
+            threads: 0,
+            normalization: None,
+            rewrite: true,
+        }
+    }
+
+    /// The same for the CPU provider, which has no devices and no choice of precision.
+    fn on_any_cpu(&self) -> Self {
+        Self {
+            provider: ExecutionProvider::Cpu,
+            device: String::new(),
+            precision: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// What happens while a network is opened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// A provider is being tried: the model is loaded and run for the first time.
+    Loading {
+        /// Its short name.
+        provider: &'static str,
+    },
+    /// Its engine is compiled unless it is in the cache, which may take minutes.
+    Compiling {
+        /// Its short name.
+        provider: &'static str,
+    },
+    /// It does not work here, at least not in this precision, and `auto` goes on to the next.
+    Fallback {
+        /// Its short name.
+        provider: &'static str,
+        /// The arithmetic that was tried.
+        precision: &'static str,
+        /// Why, in words.
+        reason: String,
+    },
+    /// It works.
+    Ready {
+        /// Its short name.
+        provider: &'static str,
+        /// Arithmetic, as [`network::Description::precision`].
+        precision: String,
+        /// Since the call of [`open`].
+        seconds: f64,
+    },
+}
+
+/// Opens a network: finds ONNX Runtime, reads the model, makes a session on the first provider that works, and runs
+/// it on a picture of its own to see that depth comes back.
+///
+/// # Errors
+/// - [`Error::Runtime`]: no usable ONNX Runtime.
+/// - [`Error::ModelFile`], [`Error::ModelInvalid`], [`Error::ModelUnsupported`]: the model.
+/// - [`Error::Provider`], [`Error::Setting`]: a named provider or its device does not work here; with `auto`, the last
+///   one tried.
+/// - [`Error::OutOfMemory`]: not even a small picture fits.
+pub fn open(
+    config: &Config,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Box<dyn Network>, Error> {
+    let cancel = Cancel::default();
+    let model = onnx::read(config, cancel.clone())?;
+    onnx::open(config, model, &cancel, progress)
+}

@@ -1,0 +1,260 @@
+//! The graph rewritten at load, where the provider takes it and the numbers stay the same: attention fused, tables
+//! resized by matrix products.
+
+use super::trial::picture;
+use super::{Graph, Profile, SessionNetwork, Setup};
+use crate::error::Error;
+use crate::geometry::Size;
+use crate::inference::backend::{DepthMaps, Description, Images, InputSize, Network as _};
+use crate::inference::onnx::opening;
+use crate::model::Model;
+use crate::model::rewrite::{fuse_attention, separate_resizes};
+
+/// Largest difference to the plain network, in units of the range of its depth.
+const TOLERANCE: f32 = 1e-4;
+/// The same where sums are made in half precision or TF32.
+const HALF_TOLERANCE: f32 = 5e-3;
+/// In patches: small, because the plain network runs at it too.
+const COMPARED_AT: (u32, u32) = (9, 10);
+/// A network of fixed size is not compared above this many pixels: the plain one would take the very memory and time
+/// that this is to save.
+const LARGEST_COMPARED: usize = 518 * 924;
+
+/// Opens the model rewritten if that can be, else as it is.
+pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
+    let config = setup.config;
+    let capabilities = setup.capabilities();
+    let graphs = (capabilities.takes_fused_attention && config.rewrite)
+        .then(|| Graphs::of(setup.model, capabilities.wants_separate_resizes))
+        .flatten();
+    match graphs {
+        Some(graphs) => open_either(setup, &graphs),
+        None => SessionNetwork::open_graph(setup, &Graph::of(setup.model)),
+    }
+}
+
+/// Opens the model rewritten if that gives its depth, else as it is.
+fn open_either(setup: Setup<'_>, graphs: &Graphs) -> Result<SessionNetwork, Error> {
+    let rewritten =
+        SessionNetwork::open_graph(setup, &graphs.rewritten).and_then(|mut rewritten| {
+            compare(setup, &graphs.plain, &mut rewritten)?;
+            Ok(rewritten)
+        });
+    match rewritten {
+        Ok(mut network) => {
+            network.description.fused_attentions = graphs.attentions;
+            Ok(network)
+        }
+        // nor would the plain one be opened
+        Err(error @ (Error::ModelUnsupported { .. } | Error::Cancelled)) => Err(error),
+        Err(error) => {
+            let mut network = SessionNetwork::open_graph(setup, &graphs.plain)?;
+            network.description.notes.push(format!(
+                "its graph is run as it is, which takes more memory and time: rewritten, {error}"
+            ));
+            Ok(network)
+        }
+    }
+}
+
+/// A model rewritten, and as it is.
+struct Graphs {
+    rewritten: Graph,
+    plain: Graph,
+    /// Attentions that are one operator now.
+    attentions: usize,
+    /// Tables that are resized by matrix products now.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the tests"))]
+    tables: usize,
+}
+
+impl Graphs {
+    /// `None` when there is nothing to rewrite.
+    fn of(model: &Model, wants_separate_resizes: bool) -> Option<Self> {
+        let (rewritten, report) = fuse_attention(model.proto().clone());
+        let (rewritten, tables) = if wants_separate_resizes {
+            separate_resizes(rewritten)
+        } else {
+            (rewritten, 0)
+        };
+        if report.fused == 0 && tables == 0 {
+            return None;
+        }
+        Some(Self {
+            rewritten: Graph::rewritten(model, rewritten),
+            plain: Graph::of(model),
+            attentions: report.fused,
+            tables,
+        })
+    }
+}
+
+/// Runs both on the same picture.
+fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> Result<(), Error> {
+    let provider = setup.provider;
+    let Description {
+        input_size,
+        patch,
+        batch,
+        normalization,
+        ..
+    } = rewritten.description;
+    let (columns, rows) = COMPARED_AT;
+    let size = match input_size {
+        InputSize::Any => Size::new(columns * patch, rows * patch),
+        InputSize::Fixed(size) if size.area() > LARGEST_COMPARED => return Ok(()),
+        InputSize::Fixed(size) => size,
+    };
+    let batch = batch.unwrap_or(2);
+    let mut plain = SessionNetwork::prepare(setup, plain, &Profile::none())?.0;
+    plain.follow(rewritten, provider)?;
+    let values = picture(batch, size, normalization)?;
+    let images = Images {
+        values: &values,
+        batch,
+        size,
+    };
+    opening::trial(size, 2 * batch, patch);
+    let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
+    plain.run(images, &mut expected)?;
+    drop(plain);
+    rewritten.run(images, &mut found)?;
+    // what computes in the types of the graph may still take shorter ones within a product
+    let exact = !setup.capabilities().computes_in_types_of_graph;
+    let tolerance = if exact && rewritten.description.precision == "fp32" {
+        TOLERANCE
+    } else {
+        HALF_TOLERANCE
+    };
+    let difference = difference(&expected.values, &found.values);
+    if difference <= tolerance {
+        return Ok(());
+    }
+    Err(Error::Inference {
+        size: size.to_string(),
+        reason: format!("its depth differs by {difference:.1e} of the range"),
+    })
+}
+
+/// The largest difference, in units of the range of `expected`. Infinite where one has a number and the other none.
+fn difference(expected: &[f32], found: &[f32]) -> f32 {
+    if expected.len() != found.len() {
+        return f32::INFINITY;
+    }
+    let mut largest = 0_f32;
+    let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+    for (&expected, &found) in expected.iter().zip(found) {
+        if expected.is_finite() && found.is_finite() {
+            low = low.min(expected);
+            high = high.max(expected);
+            largest = largest.max((expected - found).abs());
+        } else if expected.is_finite() || found.is_finite() {
+            return f32::INFINITY;
+        }
+    }
+    if largest == 0.0 {
+        return 0.0;
+    }
+    // a flat map has no range: then in units of its value
+    let range = (high - low).max(1e-3 * low.abs().max(high.abs()));
+    largest / range
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::inference::Config;
+    use crate::inference::onnx::ep::ExecutionProvider;
+    use crate::inference::onnx::precision::Precision;
+    use crate::inference::onnx::runtime;
+    use crate::model::proto::NodeProto;
+    use crate::model::{Budget, ModelSource};
+
+    #[test]
+    fn differences_are_of_the_range() {
+        assert_eq!(difference(&[0.0, 4.0], &[0.0, 4.0]), 0.0);
+        assert_eq!(difference(&[0.0, 4.0], &[1.0, 4.0]), 0.25);
+        assert_eq!(difference(&[0.0, 4.0], &[0.0]), f32::INFINITY);
+        assert_eq!(difference(&[0.0, f32::NAN], &[0.0, 1.0]), f32::INFINITY);
+        assert_eq!(difference(&[2.0, f32::NAN], &[2.0, f32::NAN]), 0.0);
+        // flat: a thousandth of the value stands in for the range
+        assert!((difference(&[5.0, 5.0], &[5.0, 5.005]) - 1.0).abs() < 1e-3);
+    }
+
+    /// `graph` with its fused attentions changed.
+    fn changed(source: &Model, graph: &Graph, change: impl Fn(&mut NodeProto)) -> Graph {
+        let mut model = graph.proto().clone();
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        nodes
+            .iter_mut()
+            .filter(|node| node.op_type() == "MultiHeadAttention")
+            .for_each(change);
+        Graph::rewritten(source, model)
+    }
+
+    #[test]
+    fn what_gives_another_depth_is_not_taken() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let source = ModelSource::File(root.join("tests/models/attention/transformers-eager.onnx"));
+        let config = Config {
+            provider: ExecutionProvider::Cpu,
+            ..Config::new(source)
+        };
+        let model = Model::read(&config.model, &Budget::default()).unwrap();
+        let setup = Setup {
+            runtime: runtime::load_from(&root.join(".runtime/onnxruntime")).unwrap(),
+            config: &config,
+            model: &model,
+            facts: model.facts(),
+            provider: ExecutionProvider::Cpu,
+            precision: Precision::Fp32,
+            engine: None,
+        };
+        let mut graphs = Graphs::of(&model, true).unwrap();
+        let network = open_either(setup, &graphs).unwrap();
+        assert_eq!(network.description.fused_attentions, 4);
+        let notes = network.description.notes.join(" ");
+        assert!(!notes.contains("as it is"), "{notes}");
+
+        // it runs, and is wrong
+        graphs.rewritten = changed(&model, &graphs.rewritten, |node| {
+            for attribute in &mut node.attribute {
+                attribute.f = attribute.f.map(|scale| 1.5 * scale);
+            }
+        });
+        SessionNetwork::open_graph(setup, &graphs.rewritten).unwrap();
+        let mut network = open_either(setup, &graphs).unwrap();
+        assert_eq!(network.description.fused_attentions, 0);
+        let notes = network.description.notes.join(" ");
+        assert!(
+            notes.contains("as it is") && notes.contains("differs by"),
+            "{notes}"
+        );
+        compare(setup, &graphs.plain, &mut network).unwrap();
+
+        // it does not even load
+        graphs.rewritten = changed(&model, &graphs.rewritten, |node| {
+            node.op_type = Some("ManyHeadedAttention".to_owned());
+        });
+        assert!(SessionNetwork::open_graph(setup, &graphs.rewritten).is_err());
+        let network = open_either(setup, &graphs).unwrap();
+        assert_eq!(network.description.fused_attentions, 0);
+    }
+
+    #[test]
+    fn what_has_no_attention_is_not_rewritten() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
+        let of = |name, provider| {
+            let source = ModelSource::File(folder.join(name));
+            Graphs::of(&Model::read(&source, &Budget::default()).unwrap(), provider)
+        };
+        assert!(of("pixel-values.onnx", true).is_none());
+        let model = "attention/transformers-eager.onnx";
+        for (provider, tables) in [(true, 1), (false, 0)] {
+            let graphs = of(model, provider).expect("attention");
+            assert_eq!((graphs.attentions, graphs.tables), (4, tables));
+        }
+    }
+}
