@@ -1,19 +1,32 @@
-//! Which resolution fits the time a stream leaves for a frame.
+//! Which resolution fits the time a stream leaves for a frame, and the memory there is.
+//!
+//! All that is known of memory is here: what a network takes at a size (`memory.rs`), what the machine has left
+//! (`available.rs`), which sizes that leaves (`limit.rs`), what loading a model may take (`loading.rs`), when a runtime is
+//! told to give back (`arena.rs`). `plan.rs` is the sizes of one stream.
 //!
 //! A [`Planner`] knows a ladder of network sizes and what each costs relative to the others, learns from
 //! each frame how long a unit of cost takes on this machine now, and says when to go down or up. It knows no
 //! clock: the caller tells it the time, so that it can be tested in simulated hours.
 
+mod arena;
 mod available;
+mod limit;
+mod loading;
 mod memory;
+mod plan;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub(super) use arena::Arena;
 pub use available::available;
 pub(super) use available::available_with_swap;
+pub(super) use limit::{Memory, MemoryUse, Shortage};
+pub(super) use loading::{check_images, loading_may_take, run_may_take};
 pub(super) use memory::GivenBack;
 pub use memory::{MemoryModel, give_back, resident};
+pub(super) use plan::Plan;
+pub(crate) use plan::{Asked, FrameShape};
 
 use crate::geometry::Size;
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::backend::{Description, Network, Readiness};
-use super::planner::MemoryModel;
+use super::planner::{MemoryModel, MemoryUse};
 use super::registry::{self, Engine};
 use super::scheduler::Client;
 use super::{Config, Progress};
@@ -145,27 +145,6 @@ impl Shared {
         }
     }
 
-    /// Takes no more images of others along than there are so many bytes for; `None`: no limit.
-    pub fn limit_memory(&self, bytes: Option<u64>) {
-        self.client.limit_memory(bytes);
-    }
-
-    /// Bytes that the network takes, weights included, when it runs at so many tokens: predicted, and where it has run at
-    /// that size measured.
-    pub fn memory(&self, tokens: usize) -> u64 {
-        lock(&self.engine.memory).predict(tokens)
-    }
-
-    /// Bytes that the network has taken by now, if it has given none back.
-    pub fn held(&self) -> u64 {
-        lock(&self.engine.memory).held()
-    }
-
-    /// The largest size, in tokens, at which its memory has been measured.
-    pub fn largest_measured(&self) -> usize {
-        lock(&self.engine.memory).largest_measured()
-    }
-
     /// Gives a request to the network, which runs it when no other is due before `due` that can be run.
     pub fn submit(&self, request: Request, due: Instant) -> Ticket {
         let mut batching = self.batching;
@@ -189,6 +168,32 @@ impl Shared {
         let completed = self.submit(std::mem::take(request), due).wait();
         *request = completed.request;
         completed.result
+    }
+}
+
+impl MemoryUse for Shared {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn at(&self, tokens: usize) -> u64 {
+        lock(&self.engine.memory).predict(tokens)
+    }
+
+    fn held(&self) -> u64 {
+        lock(&self.engine.memory).held()
+    }
+
+    fn largest_measured(&self) -> usize {
+        lock(&self.engine.memory).largest_measured()
+    }
+
+    fn is_warm(&self, size: Size) -> bool {
+        self.engine.scheduler.is_warm(size)
+    }
+
+    fn limit(&self, bytes: Option<u64>) {
+        self.client.limit_memory(bytes);
     }
 }
 

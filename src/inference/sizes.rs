@@ -1,48 +1,22 @@
 //! At which sizes a stream's network runs: the one asked for, or the largest that there is time and memory for.
 
 mod compilation;
-mod memory;
-mod plan;
 
 use std::time::{Duration, Instant};
 
 use super::backend::Readiness;
+use super::planner::{Memory, Plan, Shortage};
 use super::shared::{Request, Shared, Timing};
 use crate::error::Error;
 use crate::geometry::Size;
 
+pub(crate) use super::planner::{Asked, FrameShape};
 pub(crate) use compilation::{Compilation, Tell};
 
 use compilation::Watch;
-use memory::{Memory, Shortage};
-use plan::Plan;
 
 /// A run on nothing lets other streams go first for so long.
 const TRIAL_SLACK: Duration = Duration::from_secs(1);
-
-/// What is asked for, in pixels of the short side.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Asked {
-    /// What the network is to see.
-    pub(crate) resolution: u32,
-    /// The least that it may be lowered to; 0: it is fixed.
-    pub(crate) min_resolution: u32,
-}
-
-impl Asked {
-    /// The minimum asks for more than the resolution allows.
-    pub(crate) fn floor_is_above(self) -> bool {
-        self.min_resolution > self.resolution
-    }
-}
-
-/// The frames that sizes are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FrameShape {
-    pub(crate) size: Size,
-    /// Width to height of a pixel.
-    pub(crate) par: (u32, u32),
-}
 
 /// Why the network's size is what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +46,12 @@ pub(crate) enum Notice {
         kept: Asked,
         error: Error,
     },
+}
+
+impl Shortage {
+    fn notice(self) -> Option<Notice> {
+        self.warning.map(Notice::Memory)
+    }
 }
 
 /// A network, and the sizes that a stream may run it at.
@@ -168,7 +148,7 @@ impl Sizes {
             pending: None,
             present: size,
         });
-        Ok((size, reason, shortage.and_then(|shortage| shortage.warning)))
+        Ok((size, reason, shortage.and_then(Shortage::notice)))
     }
 
     /// There are no frames any more.
@@ -211,7 +191,7 @@ impl Sizes {
                     None => Reason::Property,
                 });
                 shortage
-                    .and_then(|shortage| shortage.warning)
+                    .and_then(Shortage::notice)
                     .or_else(|| asked.floor_is_above().then_some(Notice::Floor(asked)))
             }
             Err(error) => {
@@ -312,8 +292,9 @@ impl Sizes {
             }
             match trial(size) {
                 Err(error @ Error::OutOfMemory { .. }) if plan.shrink() => {
-                    let warning = Some(Notice::Memory(error));
-                    shortage = Some(Shortage { warning });
+                    shortage = Some(Shortage {
+                        warning: Some(error),
+                    });
                 }
                 result => return result.map(|_| shortage),
             }

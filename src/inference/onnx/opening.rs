@@ -17,6 +17,7 @@ use crate::geometry::Size;
 use crate::inference::Progress;
 use crate::inference::backend::Cancellation;
 use crate::inference::backend::MemoryDomain;
+use crate::inference::planner;
 use crate::inference::under_way::{self, UnderWay};
 use crate::model::Cancel;
 use crate::panics::caught;
@@ -34,10 +35,6 @@ const BYTES_A_SECOND: u64 = 10 << 20;
 const PRODUCTS_A_SECOND: f64 = 5e9;
 /// Time in which a thread waits for others counts as this part of time in which it computes.
 const OF_WAITING: f64 = 0.7;
-/// Bytes that loading and trying any model may ask for …
-const MEMORY: u64 = 1 << 30;
-/// … and for each byte of its weights.
-const MEMORY_PER_BYTE: u64 = 8;
 /// What does not count may take so long, however busy the machine is.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(300);
 /// How often it is looked after.
@@ -142,9 +139,7 @@ fn open<T>(
         .ok()
         .map(|task| PathBuf::from("/proc").join(task).join("schedstat"));
     CURRENT.set(Some(Arc::clone(watch)));
-    allowance::set(Some(
-        MEMORY.saturating_add(watch.length.saturating_mul(MEMORY_PER_BYTE)),
-    ));
+    allowance::set(Some(planner::loading_may_take(watch.length)));
     let mut progress = |event| drop(tells.send(News::Progress(event)));
     let result = caught(|| work(&mut progress)).unwrap_or_else(|words| Err(watch.failed(&words)));
     allowance::set(None);
@@ -324,7 +319,7 @@ pub(super) fn or_ended(error: Error) -> Error {
         model: watch.label.clone(),
         found: format!(
             "a need of more memory than {} MB, or than the machine has, to load it and to try it on a picture ({reason})",
-            (MEMORY + watch.length.saturating_mul(MEMORY_PER_BYTE)) >> 20
+            planner::loading_may_take(watch.length) >> 20
         ),
         wanted: "a depth network, which takes a few times its own size".to_owned(),
     }
@@ -357,23 +352,20 @@ pub(super) fn attempt(provider: ExecutionProvider, device: &str) {
 pub(super) fn trial(size: Size, batch: usize, patch: u32) {
     CURRENT.with_borrow(|watch| {
         let Some(watch) = watch else { return };
-        let (time, memory) = needs(watch.length, size, batch, patch);
-        lock(&watch.state).allowed += time;
-        allowance::add(memory);
+        lock(&watch.state).allowed += longest_run(watch.length, size, batch, patch);
+        allowance::add(planner::run_may_take(size, batch, patch));
     });
 }
 
-/// What a run of a network of so many bytes of weights takes at most.
-fn needs(length: u64, size: Size, batch: usize, patch: u32) -> (Duration, u64) {
+/// Time that a run of a network of so many bytes of weights takes at most.
+fn longest_run(length: u64, size: Size, batch: usize, patch: u32) -> Duration {
     let pixels = size.area() as f64 * batch as f64;
     let patch = f64::from(patch.max(1));
     let tokens = pixels / (patch * patch);
     let tokens_squared = tokens * tokens / batch.max(1) as f64;
     // each weight once a token; scores of some heads in some layers; features of full size
     let products = length as f64 * tokens + 2e4 * tokens_squared + 5e4 * pixels;
-    let time = Duration::try_from_secs_f64(products / PRODUCTS_A_SECOND);
-    let memory = 2048.0 * pixels + 256.0 * tokens_squared;
-    (time.unwrap_or(Duration::MAX / 4), memory as u64)
+    Duration::try_from_secs_f64(products / PRODUCTS_A_SECOND).unwrap_or(Duration::MAX / 4)
 }
 
 #[cfg(test)]
@@ -483,18 +475,12 @@ mod tests {
 
     #[test]
     fn large_networks_may_take_longer() {
-        let small = needs(1 << 20, Size::new(182, 126), 2, 14);
-        assert!(
-            small.0 < Duration::from_secs(1) && small.1 < 200 << 20,
-            "{small:?}"
-        );
-        // ViT-L at a fixed 1036: some seconds, and a few GB
-        let large = needs(1300 << 20, Size::new(1036, 1036), 1, 14);
-        assert!(
-            large.0 > Duration::from_secs(600) && large.1 > 7 << 30,
-            "{large:?}"
-        );
+        let small = longest_run(1 << 20, Size::new(182, 126), 2, 14);
+        assert!(small < Duration::from_secs(1), "{small:?}");
+        // ViT-L at a fixed 1036: some seconds, on a fast machine
+        let large = longest_run(1300 << 20, Size::new(1036, 1036), 1, 14);
+        assert!(large > Duration::from_secs(600), "{large:?}");
         // whatever a file says
-        needs(u64::MAX, Size::new(u32::MAX, u32::MAX), usize::MAX, 0);
+        longest_run(u64::MAX, Size::new(u32::MAX, u32::MAX), usize::MAX, 0);
     }
 }

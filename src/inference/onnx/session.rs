@@ -1,7 +1,6 @@
 //! A [`Network`] on ONNX Runtime.
 
 mod agreement;
-mod arena;
 mod compiled;
 mod failure;
 mod fusion;
@@ -12,7 +11,6 @@ mod trial;
 
 use std::sync::Arc;
 
-use arena::Arena;
 use graph::Graph;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
@@ -24,6 +22,7 @@ use super::runtime::{Runtime, Version, capture};
 use crate::error::Error;
 use crate::inference::Config;
 use crate::inference::backend::{Cancellation, DepthMaps, Description, Images, InputSize, Network};
+use crate::inference::planner::Arena;
 use crate::model::{self, DepthKind, DepthOutput, ImageInput, Model, ModelFacts, TensorInfo};
 use crate::text;
 

@@ -168,7 +168,7 @@ fn no_more_run_together_than_memory_allows() {
             thread::sleep(Duration::from_millis(20));
             for value in [1.0, 2.0, 3.0] {
                 let stream = batches(3, Duration::ZERO, &shared);
-                stream.limit_memory(limit);
+                MemoryUse::limit(&stream, limit);
                 let due = begin + Duration::from_millis(300 * value as u64);
                 scope.spawn(move || stream.run(&mut work(value), due).unwrap());
             }

@@ -231,23 +231,6 @@ impl Trial<'_> {
     }
 }
 
-/// Whether the machine has room for the images of a run, and as much again for what is made of them.
-fn check_memory(size: Size, batch: usize) -> Result<(), Error> {
-    let images = (batch as u64).saturating_mul(12 * size.area() as u64);
-    let left = planner::available().unwrap_or(u64::MAX);
-    if images.saturating_mul(2) <= left {
-        return Ok(());
-    }
-    Err(Error::OutOfMemory {
-        size: size.to_string(),
-        reason: format!(
-            "the images of a run alone take {} MB, and there are {} MB left",
-            images >> 20,
-            left >> 20
-        ),
-    })
-}
-
 /// A picture with something in it: a slope, a brighter box, a corner, in the values of photographs so normalised.
 ///
 /// # Errors
@@ -257,7 +240,7 @@ pub(super) fn picture(
     size: Size,
     normalization: InputNormalization,
 ) -> Result<Vec<f32>, Error> {
-    check_memory(size, batch)?;
+    planner::check_images(size, batch)?;
     let (mean, deviation) = normalization.mean_and_deviation();
     let [mean, deviation] = [mean, deviation].map(|channels| channels.map(|value| value as f32));
     let (width, height) = (size.width as usize, size.height as usize);

@@ -9,7 +9,7 @@ const RUNS_BEFORE_SHRINKING: u32 = 8;
 
 /// The sizes of recent runs.
 #[derive(Debug, Default)]
-pub(super) struct Arena {
+pub(in crate::inference) struct Arena {
     /// Pixels of the largest run since the last shrinking.
     largest: usize,
     /// Much smaller runs since the last one that was not.
@@ -18,7 +18,7 @@ pub(super) struct Arena {
 
 impl Arena {
     /// Counts a run of `area` pixels. True: shrink after it.
-    pub(super) fn count(&mut self, area: usize) -> bool {
+    pub(in crate::inference) fn count(&mut self, area: usize) -> bool {
         if area > self.largest / 2 {
             self.largest = self.largest.max(area);
             self.smaller = 0;
@@ -34,7 +34,7 @@ impl Arena {
     }
 
     /// A run found no memory: the next one gives back what this one left.
-    pub(super) fn overflowed(&mut self) {
+    pub(in crate::inference) fn overflowed(&mut self) {
         self.largest = usize::MAX;
         self.smaller = RUNS_BEFORE_SHRINKING;
     }

@@ -2,19 +2,42 @@
 
 use std::time::Duration;
 
-use super::{Asked, FrameShape};
+use super::{CostModel, Level, Planner};
 use crate::error::Error;
 use crate::geometry::{self, Size, network_size};
 use crate::inference::backend::{Description, InputSize};
-use crate::inference::planner::{CostModel, Level, Planner};
 
 /// Patches of the short side below which there is no picture left to speak of.
 const LEAST_PATCHES: u32 = 5;
 /// Where a size has failed for want of memory, the next one tried has this share of its tokens.
 const SHRINK: f64 = 0.8;
 
+/// What is asked for, in pixels of the short side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Asked {
+    /// What the network is to see.
+    pub(crate) resolution: u32,
+    /// The least that it may be lowered to; 0: it is fixed.
+    pub(crate) min_resolution: u32,
+}
+
+impl Asked {
+    /// The minimum asks for more than the resolution allows.
+    pub(crate) fn floor_is_above(self) -> bool {
+        self.min_resolution > self.resolution
+    }
+}
+
+/// The frames that sizes are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameShape {
+    pub(crate) size: Size,
+    /// Width to height of a pixel.
+    pub(crate) par: (u32, u32),
+}
+
 /// The sizes of a stream, and the present one.
-pub(super) struct Plan {
+pub(in crate::inference) struct Plan {
     planner: Planner,
     /// Smaller sizes are taken when time is short.
     adapts: bool,
@@ -32,7 +55,7 @@ impl Plan {
     ///
     /// # Errors
     /// When there is no size for such frames at the resolution asked for.
-    pub(super) fn new(
+    pub(in crate::inference) fn new(
         description: &Description,
         shape: FrameShape,
         asked: Asked,
@@ -74,27 +97,27 @@ impl Plan {
     }
 
     /// What the network is to see.
-    pub(super) fn size(&self) -> Size {
+    pub(in crate::inference) fn size(&self) -> Size {
         self.planner.level().size
     }
 
     /// Time has a say, and nothing is known of it yet.
-    pub(super) fn wants_calibration(&self) -> bool {
+    pub(in crate::inference) fn wants_calibration(&self) -> bool {
         self.adapts && self.paced && self.latest.is_none()
     }
 
     /// The same with its resolution and tokens.
-    pub(super) fn level(&self) -> Level {
+    pub(in crate::inference) fn level(&self) -> Level {
         self.planner.level()
     }
 
     /// Sizes that the network can be tried at, from the smallest, up to the one asked for.
-    pub(super) fn levels(&self) -> &[Level] {
+    pub(in crate::inference) fn levels(&self) -> &[Level] {
         self.from(self.patch * LEAST_PATCHES)
     }
 
     /// The smallest that may be taken to stay in memory.
-    pub(super) fn smallest_in_memory(&self, asked: Asked) -> Level {
+    pub(in crate::inference) fn smallest_in_memory(&self, asked: Asked) -> Level {
         let floor = match asked.min_resolution {
             0 => self.patch * LEAST_PATCHES,
             _ => self.floor,
@@ -109,19 +132,19 @@ impl Plan {
     }
 
     /// The smallest size that is taken to save time.
-    pub(super) fn smallest(&self) -> Level {
+    pub(in crate::inference) fn smallest(&self) -> Level {
         let mut levels = self.planner.levels().iter();
         let found = levels.find(|level| level.resolution >= self.floor);
         *found.unwrap_or(&self.planner.level())
     }
 
     /// Tokens of a size.
-    pub(super) fn tokens(&self, size: Size) -> usize {
+    pub(in crate::inference) fn tokens(&self, size: Size) -> usize {
         geometry::tokens(size, self.patch)
     }
 
     /// A frame may take so long. `None`: as long as it likes. `Some` size: take this from now on.
-    pub(super) fn set_pace(&mut self, pace: Option<Duration>) -> Option<Size> {
+    pub(in crate::inference) fn set_pace(&mut self, pace: Option<Duration>) -> Option<Size> {
         self.paced = pace.is_some();
         if !self.adapts || !self.planner.set_frame_interval(pace) {
             return None;
@@ -131,7 +154,11 @@ impl Plan {
     }
 
     /// A frame at so many tokens took so long, of a stream that is only about to begin.
-    pub(super) fn calibrate(&mut self, tokens: usize, time: Duration) -> Option<Size> {
+    pub(in crate::inference) fn calibrate(
+        &mut self,
+        tokens: usize,
+        time: Duration,
+    ) -> Option<Size> {
         self.latest = Some((tokens, time));
         self.planner
             .calibrate(tokens, time, CostModel::default())
@@ -139,13 +166,18 @@ impl Plan {
     }
 
     /// Goes on from `other`, which was for the same network.
-    pub(super) fn follow(&mut self, other: &Self, pace: Option<Duration>) {
+    pub(in crate::inference) fn follow(&mut self, other: &Self, pace: Option<Duration>) {
         self.latest = other.latest;
         self.set_pace(pace);
     }
 
     /// Takes how long a frame took and whether it came late. `Some`: take this size from now on.
-    pub(super) fn observe(&mut self, time: Duration, late: bool, now: Duration) -> Option<Size> {
+    pub(in crate::inference) fn observe(
+        &mut self,
+        time: Duration,
+        late: bool,
+        now: Duration,
+    ) -> Option<Size> {
         self.latest = Some((self.planner.level().tokens, time));
         if !self.adapts {
             return None;
@@ -156,12 +188,12 @@ impl Plan {
     }
 
     /// Nothing above `tokens` fits in memory.
-    pub(super) fn limit(&mut self, tokens: usize) {
+    pub(in crate::inference) fn limit(&mut self, tokens: usize) {
         self.planner.limit(tokens);
     }
 
     /// The present size does not fit in memory. False: there is none below it.
-    pub(super) fn shrink(&mut self) -> bool {
+    pub(in crate::inference) fn shrink(&mut self) -> bool {
         let tokens = self.planner.level().tokens as f64 * SHRINK;
         self.planner.limit(tokens as usize).is_some()
     }

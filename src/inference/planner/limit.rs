@@ -1,12 +1,10 @@
 //! Sizes that there is memory for: within `memory-limit`, and without one within what the machine has left.
 
-use super::plan::Plan;
-use super::{Asked, Notice};
+use super::plan::{Asked, Plan};
+use super::{Level, resident};
 use crate::error::{Error, Setting};
 use crate::geometry::Size;
-use crate::inference::backend::{InputSize, MemoryDomain};
-use crate::inference::planner::{Level, resident};
-use crate::inference::shared::Shared;
+use crate::inference::backend::{Description, InputSize, MemoryDomain};
 
 /// What a network may take of the memory that the machine has left. The rest is for frames, and for everybody else.
 const SHARE: f64 = 0.9;
@@ -14,21 +12,43 @@ const SHARE: f64 = 0.9;
 /// a much smaller one.
 const DOUBT: u64 = 4;
 
+/// A network that may be shared, and what it takes of memory.
+pub(in crate::inference) trait MemoryUse {
+    /// What it is and where it runs.
+    fn description(&self) -> &Description;
+
+    /// Bytes that it takes, weights included, when it runs at so many tokens: predicted, and where it has run at that size
+    /// measured.
+    fn at(&self, tokens: usize) -> u64;
+
+    /// Bytes that it has taken by now, if it has given none back.
+    fn held(&self) -> u64;
+
+    /// The largest size, in tokens, at which its memory has been measured.
+    fn largest_measured(&self) -> usize;
+
+    /// Whether it has run at this size.
+    fn is_warm(&self, size: Size) -> bool;
+
+    /// It takes no more images of others along than there are so many bytes for; `None`: no limit.
+    fn limit(&self, bytes: Option<u64>);
+}
+
 /// Bytes that the network may take, and who says so.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Limit {
+enum Limit {
     Property(u64),
     Machine(u64),
 }
 
 /// There was no memory for the size that was wanted.
-pub(super) struct Shortage {
+pub(in crate::inference) struct Shortage {
     /// What is to be said of it.
-    pub(super) warning: Option<Notice>,
+    pub(in crate::inference) warning: Option<Error>,
 }
 
 impl Limit {
-    pub(super) fn bytes(self) -> u64 {
+    fn bytes(self) -> u64 {
         match self {
             Self::Property(bytes) | Self::Machine(bytes) => bytes,
         }
@@ -60,14 +80,14 @@ impl Limit {
     fn shortage(self, wanted: Level, takes: u64) -> Shortage {
         let warning = match self {
             Self::Property(_) => None,
-            Self::Machine(has) => Some(Notice::Memory(Error::OutOfMemory {
+            Self::Machine(has) => Some(Error::OutOfMemory {
                 size: wanted.size.to_string(),
                 reason: format!(
                     "it would take about {} MB, and this machine has {} MB left for it",
                     megabytes(takes),
                     megabytes(has)
                 ),
-            })),
+            }),
         };
         Shortage { warning }
     }
@@ -78,7 +98,7 @@ fn megabytes(bytes: u64) -> u64 {
 }
 
 /// What a stream's network may take, and what follows from it for the sizes of the present plan.
-pub(super) struct Memory {
+pub(in crate::inference) struct Memory {
     /// Bytes that the network may take; `None`: any number.
     most: Option<u64>,
     /// Tells how many bytes the machine has left.
@@ -89,7 +109,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(most: Option<u64>, available: fn() -> Option<u64>) -> Self {
+    pub(in crate::inference) fn new(most: Option<u64>, available: fn() -> Option<u64>) -> Self {
         Self {
             most,
             available,
@@ -99,7 +119,7 @@ impl Memory {
     }
 
     /// What there is for the network; `None`: nobody knows.
-    fn room(&self, network: &Shared) -> Option<Limit> {
+    fn room(&self, network: &dyn MemoryUse) -> Option<Limit> {
         if let Some(bytes) = self.most {
             return Some(Limit::Property(bytes));
         }
@@ -114,9 +134,9 @@ impl Memory {
 
     /// What the network may take when it runs at the sizes of `plan`, and its batches in any case. `None`: there is enough
     /// without a doubt, or nothing to be done about it.
-    fn limit_for(&self, network: &Shared, plan: &Plan) -> Option<Limit> {
+    fn limit_for(&self, network: &dyn MemoryUse, plan: &Plan) -> Option<Limit> {
         let room = self.room(network);
-        network.limit_memory(room.map(Limit::bytes));
+        network.limit(room.map(Limit::bytes));
         let limit = match room? {
             Limit::Machine(bytes) => bytes,
             property @ Limit::Property(_) => return Some(property),
@@ -127,14 +147,19 @@ impl Memory {
         let most = plan.levels().last()?.tokens;
         let measured = most <= network.largest_measured();
         let doubt = if measured { 1 } else { DOUBT };
-        let takes = network.memory(most).saturating_mul(doubt);
+        let takes = network.at(most).saturating_mul(doubt);
         (takes > limit).then_some(Limit::Machine(limit))
     }
 
     /// Whether so many tokens of `plan` are predicted to fit.
-    pub(super) fn allows(&self, network: &Shared, plan: &Plan, tokens: usize) -> bool {
+    pub(in crate::inference) fn allows(
+        &self,
+        network: &dyn MemoryUse,
+        plan: &Plan,
+        tokens: usize,
+    ) -> bool {
         let limit = self.limit_for(network, plan);
-        limit.is_none_or(|limit| network.memory(tokens) <= limit.bytes())
+        limit.is_none_or(|limit| network.at(tokens) <= limit.bytes())
     }
 
     /// Takes the sizes from `plan` that there is no memory for. `playing`: a frame waits meanwhile. `trial` runs the network
@@ -142,9 +167,9 @@ impl Memory {
     ///
     /// # Errors
     /// [`Error::Setting`] when there is no memory for the smallest that is allowed; says how much it takes.
-    pub(super) fn fit(
+    pub(in crate::inference) fn fit(
         &mut self,
-        network: &Shared,
+        network: &dyn MemoryUse,
         plan: &mut Plan,
         asked: Asked,
         playing: bool,
@@ -170,7 +195,7 @@ impl Memory {
             _ => predict(network, plan, limit),
         };
         let smallest = plan.smallest_in_memory(asked);
-        let takes = |level: Level| network.memory(level.tokens);
+        let takes = |level: Level| network.at(level.tokens);
         if fits < smallest.tokens {
             let model = &network.description().model;
             return Err(limit.too_low(model, smallest, takes(smallest)));
@@ -182,7 +207,12 @@ impl Memory {
 
     /// Keeps within the limit while sizes change: after a frame at `tokens`. True: it was too large, and `plan` has a smaller
     /// size.
-    pub(super) fn keep_within(&mut self, network: &Shared, plan: &mut Plan, tokens: usize) -> bool {
+    pub(in crate::inference) fn keep_within(
+        &mut self,
+        network: &dyn MemoryUse,
+        plan: &mut Plan,
+        tokens: usize,
+    ) -> bool {
         let Some(limit) = self.limit else {
             return false;
         };
@@ -193,30 +223,29 @@ impl Memory {
             plan.limit(predict(network, plan, limit));
             return plan.size() != size;
         }
-        network.memory(tokens) > limit.bytes() && plan.shrink()
+        network.at(tokens) > limit.bytes() && plan.shrink()
     }
 }
 
 /// The tokens of the largest size that is predicted to fit; 0: none is.
-fn predict(network: &Shared, plan: &Plan, limit: Limit) -> usize {
+fn predict(network: &dyn MemoryUse, plan: &Plan, limit: Limit) -> usize {
     let mut levels = plan.levels().iter();
-    let fits = levels.rfind(|level| network.memory(level.tokens) <= limit.bytes());
+    let fits = levels.rfind(|level| network.at(level.tokens) <= limit.bytes());
     fits.map_or(0, |level| level.tokens)
 }
 
 /// Runs the network at growing sizes up to `wanted`, each predicted from those before. Gives the tokens of the largest
 /// that fits; 0: none does.
 fn climb(
-    network: &Shared,
+    network: &dyn MemoryUse,
     plan: &Plan,
     wanted: Level,
     limit: Limit,
     trial: &mut dyn FnMut(Size) -> Result<(), Error>,
 ) -> Result<usize, Error> {
     let levels = plan.levels();
-    let fits_by_prediction = |level: &Level| {
-        level.tokens <= wanted.tokens && network.memory(level.tokens) <= limit.bytes()
-    };
+    let fits_by_prediction =
+        |level: &Level| level.tokens <= wanted.tokens && network.at(level.tokens) <= limit.bytes();
     let known = network.largest_measured();
     let mut next = match known {
         known if levels.first().is_some_and(|least| known < least.tokens) => {
@@ -235,7 +264,7 @@ fn climb(
                 result => result?,
             }
         }
-        if network.memory(level.tokens) > limit.bytes() {
+        if network.at(level.tokens) > limit.bytes() {
             break;
         }
         fits = level.tokens;
