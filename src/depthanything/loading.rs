@@ -18,7 +18,7 @@ use crate::inference::onnx::runtime::{self, LogLevel};
 use crate::inference::shared::{self, Batching, Interrupt, Shared};
 use crate::inference::sizes::Compilation;
 use crate::inference::starting::Starting;
-use crate::inference::{self, Progress};
+use crate::inference::{self, Limits, Progress};
 use crate::model::{self, Cancel, ModelSource};
 use crate::sync::lock;
 
@@ -307,7 +307,11 @@ fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Sh
         most: settings.max_batch as usize,
         wait: Duration::from_nanos(settings.batch_timeout),
     };
-    let network = shared::open_unless(cancel, &config, batching, &mut |progress| match progress {
+    let limits = Limits {
+        cancel,
+        memory: settings.most_memory(),
+    };
+    let network = shared::open_within(limits, &config, batching, &mut |progress| match progress {
         Progress::Loading { provider } => tell("loading", provider, "", ""),
         Progress::Compiling { provider } => tell("compiling", provider, "", ""),
         Progress::Fallback {

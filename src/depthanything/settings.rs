@@ -46,6 +46,13 @@ pub(super) struct LoadSettings {
     pub(super) depth_unit: f64,
 }
 
+impl LoadSettings {
+    /// Bytes that inference may take; `None`: no limit.
+    pub(super) fn most_memory(&self) -> Option<u64> {
+        Some(self.memory_limit).filter(|&limit| limit > 0)
+    }
+}
+
 /// What is read anew with each frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct LiveSettings {

@@ -63,7 +63,7 @@ impl Stream {
         let description = network.description();
         let mut packer = Packer::new(description, depth, settings.output, settings.depth_unit)?;
         packer.set_threads(threads);
-        let memory_limit = Some(settings.memory_limit).filter(|&limit| limit > 0);
+        let memory_limit = settings.most_memory();
         Ok(Self {
             intake: Intake::new(description.normalization, threads),
             sizes: Sizes::new(network, memory_limit, available),

@@ -83,6 +83,16 @@ impl Config {
     }
 }
 
+/// Where opening a network ends before it is done. No part of what the network is.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Nobody wants it any more.
+    pub cancel: Cancel,
+    /// Bytes that inference may take; `None`: what the machine has. A size that a model leaves no choice of is tried within
+    /// it.
+    pub memory: Option<u64>,
+}
+
 /// What happens while a network is opened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
@@ -129,7 +139,18 @@ pub fn open(
     config: &Config,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Box<dyn Network>, Error> {
-    let cancel = Cancel::default();
-    let model = onnx::read(config, cancel.clone())?;
-    onnx::open(config, model, &cancel, progress)
+    open_within(&Limits::default(), config, progress)
+}
+
+/// As [`open`], within `limits`.
+///
+/// # Errors
+/// As [`open`], [`Error::Cancelled`], and [`Error::Setting`] for a limit that is too low.
+pub(crate) fn open_within(
+    limits: &Limits,
+    config: &Config,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Box<dyn Network>, Error> {
+    let model = onnx::read(config, limits.cancel.clone())?;
+    onnx::open(config, model, limits, progress)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use crate::error::Error;
+use crate::error::{Error, Setting};
 use crate::geometry::tokens;
 use crate::model::{Cancel, Model, ModelSource};
 use crate::sync::lock;
@@ -13,7 +13,7 @@ use crate::sync::lock;
 use super::backend::{Description, MemoryDomain, Network, Preparation};
 use super::planner::{MemoryModel, resident};
 use super::scheduler::{Measured, Scheduler};
-use super::{Config, Progress, onnx};
+use super::{Config, Limits, Progress, onnx};
 
 /// A network that may be shared, and how many streams do.
 pub(super) struct Engine {
@@ -208,10 +208,10 @@ pub(super) fn offer(config: &Config, engine: &Arc<Engine>) -> Result<(), Error> 
     Ok(())
 }
 
-/// See [`super::shared::open_unless`].
+/// See [`super::shared::open_within`].
 pub(super) fn open(
     config: &Config,
-    cancel: Cancel,
+    limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Arc<Engine>, Error> {
     let start = Instant::now();
@@ -230,7 +230,7 @@ pub(super) fn open(
     };
     loop {
         let before = resident();
-        let model = onnx::read(config, cancel.clone())?;
+        let model = onnx::read(config, limits.cancel.clone())?;
         match part(Key::of(config, &model)) {
             Part::Join(engine) => {
                 drop(model);
@@ -242,7 +242,12 @@ pub(super) fn open(
                 drop(model);
                 match load.follow(&mut |event| progress(since_asked(event))) {
                     // whoever loaded it was stopped: it is loaded here, then
-                    Err(Error::Cancelled) if !cancel.is_cancelled() => {}
+                    Err(Error::Cancelled) if !limits.cancel.is_cancelled() => {}
+                    // and where it has met a limit that is not this stream's, too
+                    Err(Error::Setting {
+                        setting: Setting::MemoryLimit,
+                        ..
+                    }) => {}
                     result => return result,
                 }
             }
@@ -251,7 +256,7 @@ pub(super) fn open(
                     loading.load.tell(event.clone());
                     progress(event);
                 };
-                let opened = onnx::open(config, model, &cancel, told);
+                let opened = onnx::open(config, model, limits, told);
                 let result = opened.map(|network| {
                     let story = lock(&loading.load.state).story.clone();
                     let loaded = before

@@ -12,10 +12,9 @@ use super::backend::{Description, Network, Readiness};
 use super::planner::{MemoryModel, MemoryUse};
 use super::registry::{self, Engine};
 use super::scheduler::Client;
-use super::{Config, Progress};
+use super::{Config, Limits, Progress};
 use crate::error::Error;
 use crate::geometry::{Size, tokens};
-use crate::model::Cancel;
 use crate::sync::lock;
 
 pub use super::scheduler::{Batching, Completed, Request, Ticket, Timing};
@@ -39,20 +38,20 @@ pub fn open(
     batching: Batching,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Shared, Error> {
-    open_unless(Cancel::default(), config, batching, progress)
+    open_within(Limits::default(), config, batching, progress)
 }
 
-/// As [`open`]; `cancel` ends the reading of the model, which is each stream's own.
+/// As [`open`], within `limits`, which are each stream's own.
 ///
 /// # Errors
 /// See [`super::open`].
-pub fn open_unless(
-    cancel: Cancel,
+pub fn open_within(
+    limits: Limits,
     config: &Config,
     batching: Batching,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Shared, Error> {
-    let engine = registry::open(config, cancel, progress)?;
+    let engine = registry::open(config, &limits, progress)?;
     let mut shared = Shared::join(engine, batching);
     // the same file may lie at several places under several names
     shared.description.model = config.model.name();

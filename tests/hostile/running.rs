@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use gstdepthanything::error::Error;
+use gstdepthanything::error::{Error, Setting};
 use gstdepthanything::geometry::Size;
 use gstdepthanything::inference::shared::Batching;
-use gstdepthanything::inference::{self, ExecutionProvider, Network};
+use gstdepthanything::inference::{self, ExecutionProvider, Limits, Network};
 use gstdepthanything::model::proto::{ModelProto, NodeProto, TensorProto};
 use gstdepthanything::model::{Budget, Cancel, Model, ModelSource};
 use prost::Message as _;
 
 use crate::craft::{
-    self, floats, graph_of, info, ints, longs, model, node, outside, weighed, with,
+    self, floats, graph_of, info, int, ints, longs, model, node, outside, weighed, with,
 };
 use crate::engine_support::{config, plain_runtime, run};
 use crate::{TIMEOUT, worked, write};
@@ -251,6 +251,40 @@ fn work_without_end_in_the_runtime_ends() {
     }
 }
 
+/// A model that leaves no choice of its size is tried within `memory-limit`, and what it was tried within is no matter to
+/// the next.
+#[test]
+fn a_fixed_size_is_tried_within_the_limit_of_memory() {
+    plain_runtime();
+    let folder = tempfile::tempdir().unwrap();
+    // 116 MB of the image, again and again
+    let mut crafted = weighed(
+        vec![
+            node("Tile", &["x", "times"], &["big"]),
+            with(node("ReduceMean", &["big"], &["w"]), int("keepdims", 0)),
+        ],
+        vec![longs("times", &[4], &[1, 1, 6, 6])],
+    );
+    graph_of(&mut crafted).input = vec![info("x", &[1, 3, 518, 518])];
+    let config = config(write(folder.path(), &crafted), ExecutionProvider::Cpu);
+    let open = |memory| {
+        let limits = Limits {
+            memory,
+            ..Limits::default()
+        };
+        inference::shared::open_within(limits, &config, Batching::default(), &mut |_| {})
+    };
+    match open(Some(40_000_000)) {
+        Err(Error::Setting {
+            setting: Setting::MemoryLimit,
+            reason,
+        }) => assert!(reason.contains("40 MB"), "{reason}"),
+        other => panic!("{:?}", other.err()),
+    }
+    open(Some(400_000_000)).unwrap();
+    open(None).unwrap();
+}
+
 #[test]
 fn work_in_the_runtime_is_cancelled() {
     plain_runtime();
@@ -260,12 +294,11 @@ fn work_in_the_runtime_is_cancelled() {
     let cancel = Cancel::default();
     let began = std::thread::scope(|scope| {
         let loads = scope.spawn(|| {
-            inference::shared::open_unless(
-                cancel.clone(),
-                &config,
-                Batching::default(),
-                &mut |_| {},
-            )
+            let limits = Limits {
+                cancel: cancel.clone(),
+                memory: None,
+            };
+            inference::shared::open_within(limits, &config, Batching::default(), &mut |_| {})
         });
         std::thread::sleep(Duration::from_millis(800));
         cancel.cancel();

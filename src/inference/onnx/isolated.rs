@@ -37,12 +37,17 @@ static IS_CHILD: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// Those of the other process that are the model's fault, and [`Error::ModelUnsupported`] when the process was ended by it.
-pub(super) fn try_out(config: &Config, model: &Model, runtime: &Runtime) -> Result<(), Error> {
+pub(super) fn try_out(
+    config: &Config,
+    model: &Model,
+    runtime: &Runtime,
+    memory_limit: Option<u64>,
+) -> Result<(), Error> {
     let is_plain = config.model.path().is_none() || model.is_plain();
     if is_plain || IS_CHILD.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let Some(request) = Request::of(config, runtime.path()) else {
+    let Some(request) = Request::of(config, runtime.path(), memory_limit) else {
         return Ok(());
     };
     let cache = Cache::new(config.engine_cache.as_deref());

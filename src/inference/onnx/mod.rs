@@ -12,7 +12,7 @@ mod sized;
 use std::time::Instant;
 
 use super::backend::{MemoryDomain, Network};
-use super::{Config, Progress, planner, under_way};
+use super::{Config, Limits, Progress, planner, under_way};
 use crate::error::Error;
 use crate::model::{Budget, Cancel, Model};
 use crate::panics;
@@ -36,17 +36,18 @@ pub(super) fn read(config: &Config, cancel: Cancel) -> Result<Model, Error> {
 pub(super) fn open(
     config: &Config,
     model: Model,
-    cancel: &Cancel,
+    limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Box<dyn Network>, Error> {
     let of_thread = config.clone();
+    let memory_limit = limits.memory;
     opening::watched(
         (config.model.label(), model.length()),
-        cancel,
+        limits,
         progress,
         move |progress| {
             or_broken(&of_thread, || {
-                open_on_a_provider(&of_thread, &model, progress)
+                open_on_a_provider(&of_thread, &model, memory_limit, progress)
             })
         },
     )
@@ -90,6 +91,7 @@ fn refuse_unchecked(config: &Config, model: &Model, runtime: &Runtime) -> Result
 fn open_on_a_provider(
     config: &Config,
     model: &Model,
+    memory_limit: Option<u64>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Box<dyn Network>, Error> {
     let start = Instant::now();
@@ -121,7 +123,7 @@ fn open_on_a_provider(
         }
         false => config,
     };
-    isolated::try_out(tried, model, runtime)?;
+    isolated::try_out(tried, model, runtime, memory_limit)?;
 
     let mut fallbacks = Vec::new();
     let mut failure = Error::Provider {

@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::ep::ExecutionProvider;
-use super::runtime::allowance;
-use crate::error::Error;
+use super::runtime::allowance::{self, Refusal};
+use crate::error::{Error, Setting};
 use crate::geometry::Size;
-use crate::inference::Progress;
 use crate::inference::backend::Cancellation;
 use crate::inference::backend::MemoryDomain;
 use crate::inference::planner;
 use crate::inference::under_way::{self, UnderWay};
+use crate::inference::{Limits, Progress};
 use crate::model::Cancel;
 use crate::panics::caught;
 use crate::sync::lock;
@@ -70,6 +70,8 @@ struct Watch {
     label: String,
     /// Bytes of the model.
     length: u64,
+    /// Bytes that a run may take at a size that the model leaves no choice of.
+    memory_limit: Option<u64>,
     state: Mutex<State>,
 }
 
@@ -87,16 +89,17 @@ enum News<T> {
 /// this one.
 ///
 /// # Errors
-/// Those of `work`, [`Error::Cancelled`], and [`Error::ModelUnsupported`] when it takes too long.
+/// Those of `work`, [`Error::Cancelled`], [`Error::Setting`] when it takes more memory than `limits` allow, and [`Error::ModelUnsupported`] when it takes too long.
 pub(super) fn watched<T: Send + 'static>(
     (label, length): (String, u64),
-    cancel: &Cancel,
+    limits: &Limits,
     progress: &mut dyn FnMut(Progress),
     work: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let watch = Arc::new(Watch {
         label,
         length,
+        memory_limit: limits.memory,
         state: Mutex::new(State {
             allowed: TIME,
             ..State::default()
@@ -123,7 +126,7 @@ pub(super) fn watched<T: Send + 'static>(
             None => Err(watch.failed(&error.to_string())),
         };
     }
-    watch.look_after(cancel, progress, &told)
+    watch.look_after(&limits.cancel, progress, &told)
 }
 
 fn open<T>(
@@ -312,8 +315,20 @@ pub(super) fn or_ended(error: Error) -> Error {
     let Error::OutOfMemory { reason, .. } = &error else {
         return error;
     };
-    if !allowance::was_refused() {
-        return error;
+    match allowance::refused() {
+        None => return error,
+        Some(Refusal::Lowered) => {
+            return Error::Setting {
+                setting: Setting::MemoryLimit,
+                reason: format!(
+                    "{} MB are too few for a run of {}, which takes one size only ({reason}). Raise the limit, or use a \
+                     model that takes any size",
+                    watch.memory_limit.unwrap_or_default() / 1_000_000,
+                    watch.label
+                ),
+            };
+        }
+        Some(Refusal::Loading) => {}
     }
     Error::ModelUnsupported {
         model: watch.label.clone(),
@@ -348,12 +363,16 @@ pub(super) fn attempt(provider: ExecutionProvider, device: &str) {
     });
 }
 
-/// A trial run begins: what it may take in time and memory is added, by its size and that of the model.
-pub(super) fn trial(size: Size, batch: usize, patch: u32) {
+/// A trial run begins: what it may take in time and memory is added, by its size and that of the model. `only`: the model
+/// leaves no choice of another size, and so what the user allows inference bounds it.
+pub(super) fn trial(size: Size, batch: usize, patch: u32, only: bool) {
     CURRENT.with_borrow(|watch| {
         let Some(watch) = watch else { return };
         lock(&watch.state).allowed += longest_run(watch.length, size, batch, patch);
         allowance::add(planner::run_may_take(size, batch, patch));
+        if let Some(limit) = watch.memory_limit.filter(|_| only) {
+            allowance::lower(limit);
+        }
     });
 }
 
@@ -373,6 +392,13 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+
+    fn until(cancel: &Cancel) -> Limits {
+        Limits {
+            cancel: cancel.clone(),
+            memory: None,
+        }
+    }
 
     fn label() -> (String, u64) {
         ("m.onnx".to_owned(), 1000)
@@ -401,7 +427,7 @@ mod tests {
         let mut told = Vec::new();
         let result = watched(
             label(),
-            &Cancel::default(),
+            &Limits::default(),
             &mut |event| told.push(event),
             |progress| {
                 progress(Progress::Loading { provider: "cpu" });
@@ -412,7 +438,7 @@ mod tests {
         assert_eq!(told, [Progress::Loading { provider: "cpu" }]);
         let panics = watched(
             label(),
-            &Cancel::default(),
+            &Limits::default(),
             &mut drop,
             |_| -> Result<(), _> { panic!("oh") },
         );
@@ -430,7 +456,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(50));
                 of_thread.cancel();
             });
-            let result = watched(label(), &cancel, &mut drop, |_| endless());
+            let result = watched(label(), &until(&cancel), &mut drop, |_| endless());
             assert!(matches!(result, Err(Error::Cancelled)));
         });
         assert!(began.elapsed() < TIME);
@@ -439,7 +465,7 @@ mod tests {
     #[test]
     fn endless_work_is_ended_when_its_time_is_over() {
         let began = Instant::now();
-        let error = watched(label(), &Cancel::default(), &mut drop, |_| endless());
+        let error = watched(label(), &Limits::default(), &mut drop, |_| endless());
         let error = error.unwrap_err();
         assert!(matches!(error, Error::ModelUnsupported { .. }), "{error}");
         assert!(error.to_string().contains("m.onnx"), "{error}");
@@ -452,7 +478,7 @@ mod tests {
         cancel.cancel();
         let gone = Arc::<AtomicBool>::default();
         let goes = Arc::clone(&gone);
-        let result = watched(label(), &cancel, &mut drop, move |_| {
+        let result = watched(label(), &until(&cancel), &mut drop, move |_| {
             while !goes.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
             }

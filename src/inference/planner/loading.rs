@@ -28,7 +28,7 @@ pub(in crate::inference) fn run_may_take(size: Size, batch: usize, patch: u32) -
 /// # Errors
 /// [`Error::OutOfMemory`].
 pub(in crate::inference) fn check_images(size: Size, batch: usize) -> Result<(), Error> {
-    let images = (batch as u64).saturating_mul(12 * size.area() as u64);
+    let images = (batch as u64).saturating_mul((size.area() as u64).saturating_mul(12));
     let left = available().unwrap_or(u64::MAX);
     if images.saturating_mul(2) <= left {
         return Ok(());

@@ -12,6 +12,7 @@ use super::message::{Answer, BEGINS, Request};
 use super::{IS_CHILD, message};
 use crate::error::Error;
 use crate::geometry::Size;
+use crate::inference::Limits;
 use crate::inference::backend::{DepthMaps, Images, InputSize, Network};
 use crate::inference::onnx::runtime;
 
@@ -55,7 +56,11 @@ pub(super) fn run(arguments: &[OsString]) -> i32 {
     if (&*output).write_all(BEGINS).is_err() {
         return NOT_BEGUN;
     }
-    let answer = match crate::inference::open(&request.config, &mut drop) {
+    let limits = Limits {
+        memory: request.memory_limit,
+        ..Limits::default()
+    };
+    let answer = match crate::inference::open_within(&limits, &request.config, &mut drop) {
         Ok(mut network) => {
             let works = Answer::Works.bytes();
             let to = Arc::clone(&output);

@@ -17,7 +17,7 @@ pub(super) const ARGUMENT: &str = "--try-model";
 /// Both are of the same build, or don't understand each other.
 const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID"));
 /// Arguments of a request.
-const FIELDS: usize = 9;
+const FIELDS: usize = 10;
 /// Said before the model is read: what happens from then on is the model's fault.
 pub(super) const BEGINS: &[u8] = b"begins\0";
 
@@ -27,6 +27,8 @@ pub(super) struct Request {
     pub(super) config: Config,
     /// The library of ONNX Runtime.
     pub(super) runtime: PathBuf,
+    /// See [`crate::inference::Limits::memory`].
+    pub(super) memory_limit: Option<u64>,
 }
 
 /// What came back.
@@ -46,17 +48,22 @@ pub(super) enum Answer {
 
 impl Request {
     /// Of a model in a file.
-    pub(super) fn of(config: &Config, runtime: &Path) -> Option<Self> {
+    pub(super) fn of(config: &Config, runtime: &Path, memory_limit: Option<u64>) -> Option<Self> {
         config.model.path()?;
         Some(Self {
             config: config.clone(),
             runtime: runtime.to_owned(),
+            memory_limit,
         })
     }
 
     /// As arguments.
     pub(super) fn fields(&self) -> [OsString; FIELDS] {
-        let Self { config, runtime } = self;
+        let Self {
+            config,
+            runtime,
+            memory_limit,
+        } = self;
         [
             BUILD.into(),
             runtime.into(),
@@ -70,6 +77,9 @@ impl Request {
                 .map_or("", InputNormalization::name)
                 .into(),
             config.rewrite.to_string().into(),
+            memory_limit
+                .map_or(String::new(), |it| it.to_string())
+                .into(),
         ]
     }
 
@@ -85,6 +95,7 @@ impl Request {
             threads,
             normalization,
             rewrite,
+            memory_limit,
         ] = fields
         else {
             return None;
@@ -113,6 +124,10 @@ impl Request {
         Some(Self {
             config,
             runtime: runtime.into(),
+            memory_limit: match text(memory_limit)?.as_str() {
+                "" => None,
+                bytes => Some(bytes.parse().ok()?),
+            },
         })
     }
 
@@ -121,8 +136,9 @@ impl Request {
         let mut hash = blake3::Hasher::new();
         hash.update(&model);
         let mut fields = self.fields();
-        // wherever the file lies
+        // wherever the file lies, and whatever it may take: that is no part of what works
         fields[2].clear();
+        fields[FIELDS - 1].clear();
         for field in fields {
             let bytes = field.as_encoded_bytes();
             hash.update(&(bytes.len() as u64).to_le_bytes());
@@ -207,7 +223,9 @@ mod tests {
             ..Config::new(ModelSource::File("models/a b\n\u{e9}.onnx".into()))
         };
         for config in [config, Config::new(ModelSource::File("m".into()))] {
-            let request = Request::of(&config, Path::new("/lib/libonnxruntime.so")).unwrap();
+            let runtime = Path::new("/lib/libonnxruntime.so");
+            let limit = config.rewrite.then_some(12);
+            let request = Request::of(&config, runtime, limit).unwrap();
             let mut fields = request.fields();
             assert_eq!(Request::from(&fields), Some(request.clone()));
             assert_eq!(Request::from(&fields[1..]), None);
@@ -217,7 +235,7 @@ mod tests {
             let name = request.name([1; 32]);
             assert_ne!(name, request.name([2; 32]));
         }
-        assert!(Request::of(&Config::new(ModelSource::Builtin), Path::new("/lib")).is_none());
+        assert!(Request::of(&Config::new(ModelSource::Builtin), Path::new("/lib"), None).is_none());
     }
 
     #[test]

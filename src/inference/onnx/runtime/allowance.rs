@@ -17,23 +17,44 @@ const LARGE: usize = 256 << 20;
 thread_local! {
     /// Bytes that this thread may still ask for; `None`: as many as there are.
     static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
-    /// A request of this thread was refused since it was last asked.
-    static REFUSED: Cell<bool> = const { Cell::new(false) };
+    /// Whether that was lowered since it was set or added to.
+    static LOWERED: Cell<bool> = const { Cell::new(false) };
+    /// A request of this thread was refused since bytes were last set.
+    static REFUSED: Cell<Option<Refusal>> = const { Cell::new(None) };
+}
+
+/// What a request was beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::inference::onnx) enum Refusal {
+    /// What loading and trying a model may take, or what the machine has.
+    Loading,
+    /// What [`lower`] has left.
+    Lowered,
 }
 
 /// Sets how many bytes this thread may ask for, in large pieces, what it gives back not counted off.
 pub(in crate::inference::onnx) fn set(bytes: Option<u64>) {
     LEFT.set(bytes);
-    REFUSED.set(false);
+    LOWERED.set(false);
+    REFUSED.set(None);
 }
 
 /// Lets this thread ask for so many bytes more, if there is a bound.
 pub(in crate::inference::onnx) fn add(bytes: u64) {
     LEFT.set(LEFT.get().map(|left| left.saturating_add(bytes)));
+    LOWERED.set(false);
 }
 
-/// Whether a request of this thread was refused since the last [`set`].
-pub(in crate::inference::onnx) fn was_refused() -> bool {
+/// Lets this thread ask for no more than so many bytes, if there is a bound.
+pub(in crate::inference::onnx) fn lower(bytes: u64) {
+    if LEFT.get().is_some_and(|left| left > bytes) {
+        LEFT.set(Some(bytes));
+        LOWERED.set(true);
+    }
+}
+
+/// Whether a request of this thread was refused since the last [`set`], and why.
+pub(in crate::inference::onnx) fn refused() -> Option<Refusal> {
     REFUSED.get()
 }
 
@@ -47,7 +68,12 @@ fn refuses(bytes: usize, least: usize) -> bool {
     let remaining = left.map(|left| left.checked_sub(bytes as u64));
     let too_much = remaining == Some(None) || (bytes >= LARGE && !machine_has(bytes as u64));
     if too_much {
-        let _ = REFUSED.try_with(|refused| refused.set(true));
+        let lowered = LOWERED.try_with(Cell::get).unwrap_or(false);
+        let why = match remaining {
+            Some(None) if lowered => Refusal::Lowered,
+            _ => Refusal::Loading,
+        };
+        let _ = REFUSED.try_with(|refused| refused.set(Some(why)));
     } else if let Some(remaining) = remaining {
         let _ = LEFT.try_with(|left| left.set(remaining));
     }
@@ -231,7 +257,7 @@ mod bound {
 
     #[cfg(test)]
     mod tests {
-        use super::super::{set, was_refused};
+        use super::super::{Refusal, refused, set};
         use super::*;
 
         #[test]
@@ -263,7 +289,7 @@ mod bound {
                 libc::free(memory);
                 assert!(zeroed(1 << 40, 1 << 40).is_null());
             }
-            assert!(was_refused());
+            assert_eq!(refused(), Some(Refusal::Loading));
             set(None);
         }
     }
@@ -278,9 +304,9 @@ mod tests {
         set(Some(10 << 20));
         assert!(!refuses(100, SMALL), "small");
         assert!(!refuses(6 << 20, SMALL));
-        assert!(!was_refused());
+        assert_eq!(refused(), None);
         assert!(refuses(6 << 20, SMALL));
-        assert!(was_refused());
+        assert_eq!(refused(), Some(Refusal::Loading));
         // a smaller one is still there
         assert!(!refuses(4 << 20, SMALL));
         assert!(refuses(1 << 20, SMALL));
@@ -289,9 +315,20 @@ mod tests {
         std::thread::spawn(|| assert!(!refuses(8 << 20, SMALL), "another thread"))
             .join()
             .unwrap();
+        add(90 << 20);
+        lower(5 << 20);
+        assert!(!refuses(4 << 20, SMALL));
+        assert!(refuses(4 << 20, SMALL));
+        assert_eq!(refused(), Some(Refusal::Lowered));
+        lower(50 << 20);
+        assert!(refuses(4 << 20, SMALL), "no higher");
+        add(10 << 20);
+        assert!(refuses(20 << 20, SMALL));
+        assert_eq!(refused(), Some(Refusal::Loading));
         set(None);
+        lower(1);
         assert!(!refuses(8 << 20, SMALL));
-        assert!(!was_refused());
+        assert_eq!(refused(), None);
     }
 
     #[test]
@@ -301,7 +338,7 @@ mod tests {
         }
         set(None);
         assert!(refuses(1 << 60, SMALL));
-        assert!(was_refused());
+        assert_eq!(refused(), Some(Refusal::Loading));
         set(Some(u64::MAX));
         assert!(refuses(1 << 60, SMALL));
         set(None);

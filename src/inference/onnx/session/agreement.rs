@@ -42,7 +42,8 @@ pub(super) fn check(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<&'
         batch: 1,
         size,
     };
-    opening::trial(size, 2, description.patch);
+    let only = matches!(description.input_size, InputSize::Fixed(_));
+    opening::trial(size, 2, description.patch, only);
     let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
     network.run(images, &mut found)?;
     let mut reference = fusion::open(Setup {

@@ -114,7 +114,8 @@ fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> R
         batch,
         size,
     };
-    opening::trial(size, 2 * batch, patch);
+    let only = matches!(input_size, InputSize::Fixed(_));
+    opening::trial(size, 2 * batch, patch, only);
     let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
     plain.run(images, &mut expected)?;
     drop(plain);

@@ -71,7 +71,7 @@ impl Trial<'_> {
         match self.network.description.input_size {
             InputSize::Fixed(size) => {
                 self.check_fixed(size)?;
-                self.at(size, self.images()).map(drop)
+                self.at(size, self.images(), true).map(drop)
             }
             InputSize::Any => self.any_size(),
         }
@@ -130,13 +130,13 @@ impl Trial<'_> {
     fn multiples_of(&mut self, step: u32) -> Result<(), Error> {
         let [first, second] = SIZES.map(|(columns, rows)| Size::new(columns * step, rows * step));
         let images = self.images();
-        let first_map = self.at(first, images)?;
+        let first_map = self.at(first, images, false)?;
         let second_map = if self.network.description.batch.is_some() {
-            self.at(second, images)?
+            self.at(second, images, false)?
         } else {
-            match self.at(second, 2) {
+            match self.at(second, 2, false) {
                 Err(Error::Inference { .. } | Error::ModelUnsupported { .. }) => {
-                    let map = self.at(second, 1)?;
+                    let map = self.at(second, 1, false)?;
                     self.network.description.batch = Some(1);
                     self.note(
                         "it says it takes any number of images at a time, but fails with more than one",
@@ -166,7 +166,7 @@ impl Trial<'_> {
             .filter(|side| !hinted.contains(side));
         for side in hinted.iter().copied().chain(usual) {
             let size = Size::new(side, side);
-            match self.at(size, self.images()) {
+            match self.at(size, self.images(), true) {
                 Ok(_) => {
                     self.network.description.input_size = InputSize::Fixed(size);
                     self.note(&format!(
@@ -188,9 +188,10 @@ impl Trial<'_> {
     }
 
     /// One run: a depth map for each image has to come back, whose size this gives. Of several outputs that could be
-    /// the depth, what comes back decides.
-    fn at(&mut self, size: Size, batch: usize) -> Result<Size, Error> {
+    /// the depth, what comes back decides. `only`: the model may leave no choice of another size.
+    fn at(&mut self, size: Size, batch: usize, only: bool) -> Result<Size, Error> {
         let description = &self.network.description;
+        let patch = description.patch;
         let values = picture(batch, size, description.normalization)?;
         let images = Images {
             values: &values,
@@ -201,7 +202,7 @@ impl Trial<'_> {
         let mut shapes = Vec::with_capacity(candidates.len());
         let mut with_numbers = Vec::new();
         for &candidate in candidates {
-            opening::trial(size, batch, self.network.description.patch);
+            opening::trial(size, batch, patch, only);
             self.network.select(candidate, self.provider)?;
             let (shape, any_finite) = self.network.run_raw(images, |shape, values| {
                 Ok((shape.to_vec(), values.any_finite()))
