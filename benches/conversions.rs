@@ -16,9 +16,10 @@ use std::time::Instant;
 
 use gstdepthanything::frame::{
     ByteOrder, ChromaSite, Colorimetry, Frame, FrameFormat, Gray16Writer, InstructionSet, Mapping,
-    Normalization, PixelFormat, Plane, TensorWriter,
+    PixelFormat, Plane, TensorWriter,
 };
 use gstdepthanything::geometry::{Size, network_size};
+use gstdepthanything::model::InputNormalization;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -180,7 +181,12 @@ fn main() -> Result<()> {
     for set in sets {
         ours.push((
             set,
-            TensorWriter::new(&format, network, Normalization::IMAGENET)?.with_instruction_set(set),
+            TensorWriter::new(
+                &format,
+                network,
+                InputNormalization::Imagenet.mean_and_deviation().into(),
+            )?
+            .with_instruction_set(set),
             Gray16Writer::new(network, FRAME).with_instruction_set(set),
         ));
     }

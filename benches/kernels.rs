@@ -5,10 +5,11 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gstdepthanything::frame::{
-    ByteOrder, ChromaSite, Colorimetry, Frame, FrameFormat, Gray16Writer, Mapping, Normalization,
-    PixelFormat, Plane, TensorWriter,
+    ByteOrder, ChromaSite, Colorimetry, Frame, FrameFormat, Gray16Writer, Mapping, PixelFormat,
+    Plane, TensorWriter,
 };
 use gstdepthanything::geometry::{Size, network_size};
+use gstdepthanything::model::InputNormalization;
 
 const HD: Size = Size::new(1920, 1080);
 const UHD: Size = Size::new(3840, 2160);
@@ -64,9 +65,13 @@ fn tensor(c: &mut Criterion) {
                 *plane = Plane::new(data, *stride);
             }
             for (threads, cores) in cores(size).iter().copied() {
-                let mut writer = TensorWriter::new(&format, network, Normalization::IMAGENET)
-                    .expect("sizes are not empty")
-                    .with_threads(threads);
+                let mut writer = TensorWriter::new(
+                    &format,
+                    network,
+                    InputNormalization::Imagenet.mean_and_deviation().into(),
+                )
+                .expect("sizes are not empty")
+                .with_threads(threads);
                 let mut tensor = vec![0.0; writer.tensor_len()];
                 group.throughput(Throughput::Elements(network.area() as u64));
                 let sizes = format!("{size} → {network}{cores}");

@@ -8,10 +8,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gstdepthanything::frame::{
-    ByteOrder, ChromaSite, Colorimetry, Frame, FrameFormat, Gray16Writer, Mapping, Normalization,
-    PixelFormat, Plane, TensorWriter,
+    ByteOrder, ChromaSite, Colorimetry, Frame, FrameFormat, Gray16Writer, Mapping, PixelFormat,
+    Plane, TensorWriter,
 };
 use gstdepthanything::geometry::{Size, network_size};
+use gstdepthanything::model::InputNormalization;
 
 /// Counts what is asked for, by any thread.
 struct Counter;
@@ -67,9 +68,13 @@ fn bytes_of_a_frame(size: Size, pixels: PixelFormat, threads: usize) -> usize {
     for (plane, (data, stride)) in frame.planes.iter_mut().zip(&planes) {
         *plane = Plane::new(data, *stride);
     }
-    let mut tensor_writer = TensorWriter::new(&format, network, Normalization::IMAGENET)
-        .expect("a size")
-        .with_threads(threads);
+    let mut tensor_writer = TensorWriter::new(
+        &format,
+        network,
+        InputNormalization::Imagenet.mean_and_deviation().into(),
+    )
+    .expect("a size")
+    .with_threads(threads);
     let mut depth_writer = Gray16Writer::new(network, size).with_threads(threads);
     let mut tensor = vec![0.0; tensor_writer.tensor_len()];
     let depth = vec![0.5; network.area()];

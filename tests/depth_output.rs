@@ -72,6 +72,7 @@ fn fixed_range_clamps_and_its_meta_is_exact() {
 #[test]
 fn the_models_own_numbers_come_back() {
     use gstdepthanything::inference::{self, backend::Images};
+    use gstdepthanything::model::InputNormalization;
     use gstdepthanything::{frame, geometry::Size, model::ModelSource};
 
     let picture = samples(&format!("{FILM} ! appsink name=out"));
@@ -82,8 +83,12 @@ fn the_models_own_numbers_come_back() {
     let mut network = inference::open(&config, &mut |_| {}).unwrap();
     let size = Size::new(168, 126);
     let format = frame::FrameFormat::rgb(size);
-    let mut writer =
-        frame::TensorWriter::new(&format, size, frame::Normalization::IMAGENET).unwrap();
+    let mut writer = frame::TensorWriter::new(
+        &format,
+        size,
+        InputNormalization::Imagenet.mean_and_deviation().into(),
+    )
+    .unwrap();
     let depths = run("range=smooth", "video/x-raw");
     for (picture, sample) in picture.iter().zip(&depths) {
         let pixels = picture.buffer().unwrap().map_readable().unwrap();

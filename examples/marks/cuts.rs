@@ -5,8 +5,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use gst::prelude::*;
-use gstdepthanything::frame::{Frame, FrameFormat, Normalization, SmallPicture, TensorWriter};
+use gstdepthanything::frame::{Frame, FrameFormat, SmallPicture, TensorWriter};
 use gstdepthanything::geometry::Size;
+use gstdepthanything::model::InputNormalization;
 use gstdepthanything::range::{CutDetector, Joint, Tracker};
 
 /// Frame rates that films are brought to.
@@ -126,7 +127,11 @@ fn parts(film: &Path, rate: i32) -> Result<Vec<Part>, Box<dyn Error>> {
         .ok_or("no appsink")?;
     pipeline.set_state(gst::State::Playing)?;
     let mut pictures = Vec::new();
-    let mut writer = TensorWriter::new(&FrameFormat::rgb(SIZE), SIZE, Normalization::IMAGENET)?;
+    let mut writer = TensorWriter::new(
+        &FrameFormat::rgb(SIZE),
+        SIZE,
+        InputNormalization::Imagenet.mean_and_deviation().into(),
+    )?;
     let wanted = SECONDS * PLACES * rate as usize;
     while pictures.len() < wanted {
         let Ok(sample) = sink.pull_sample() else {

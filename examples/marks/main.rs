@@ -24,10 +24,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gstdepthanything::frame::{Frame, FrameFormat, Normalization, TensorWriter};
+use gstdepthanything::frame::{Frame, FrameFormat, TensorWriter};
 use gstdepthanything::geometry::{Size, network_size};
 use gstdepthanything::inference::backend::{DepthMaps, Images, Network};
 use gstdepthanything::inference::{self, Config};
+use gstdepthanything::model::InputNormalization;
 use gstdepthanything::model::ModelSource;
 
 use film::{Film, Shot};
@@ -191,7 +192,11 @@ impl Eye {
             Some((known, writer)) if *known == shot.size => writer,
             other => {
                 let format = FrameFormat::rgb(shot.size);
-                let writer = TensorWriter::new(&format, size, Normalization::IMAGENET)?;
+                let writer = TensorWriter::new(
+                    &format,
+                    size,
+                    InputNormalization::Imagenet.mean_and_deviation().into(),
+                )?;
                 &mut other.insert((shot.size, writer)).1
             }
         };

@@ -285,8 +285,7 @@ impl TensorReader {
         let reader = Reader::new(info, threads).map_err(|error| Error::Frame {
             reason: error.to_string(),
         })?;
-        let (mean, std) = normalization.mean_and_deviation();
-        let normalization = Normalization { mean, std };
+        let normalization = normalization.mean_and_deviation().into();
         let writer = TensorWriter::new(reader.format(), network, normalization)?;
         let transfer = reader.format().colorimetry.transfer;
         if transfer != Transfer::Standard {

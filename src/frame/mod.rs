@@ -7,6 +7,7 @@
 
 mod bands;
 mod colorimetry;
+mod extremes;
 mod format;
 mod gray16;
 mod guided;
@@ -21,6 +22,7 @@ mod tensor;
 mod variants;
 
 pub use colorimetry::{ChromaSite, Colorimetry};
+pub(crate) use extremes::extremes;
 pub use format::PixelFormat;
 pub use gray16::{ByteOrder, Gray16Writer, Mapping};
 pub use guided::{Guide, GuidedWriter};

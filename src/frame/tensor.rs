@@ -30,12 +30,6 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// That of ImageNet, which Depth Anything V2 and most networks on a ViT or ResNet were trained with.
-    pub const IMAGENET: Self = Self {
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    };
-
     /// Nothing is done.
     const NONE: Self = Self {
         mean: [0.0; 3],
@@ -46,6 +40,13 @@ impl Normalization {
     fn fold<const N: usize>(&self, channel: usize, mut affine: [f64; N]) -> [f32; N] {
         affine[N - 1] -= self.mean[channel];
         affine.map(|value| (value / self.std[channel]) as f32)
+    }
+}
+
+/// Mean and standard deviation.
+impl From<([f64; 3], [f64; 3])> for Normalization {
+    fn from((mean, std): ([f64; 3], [f64; 3])) -> Self {
+        Self { mean, std }
     }
 }
 

@@ -500,8 +500,8 @@ mod tests {
     use super::*;
     use InputNormalization::{Byte, Imagenet, Unit};
 
-    const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-    const DEVIATION: [f64; 3] = [0.229, 0.224, 0.225];
+    const MEAN: [f64; 3] = Imagenet.mean_and_deviation().0;
+    const DEVIATION: [f64; 3] = Imagenet.mean_and_deviation().1;
 
     fn judged(affine: Affine) -> Option<InputNormalization> {
         affine.judge().map(|found| found.value)

@@ -1,5 +1,7 @@
 //! Which two values of a depth map are black and white, as the map alone has it.
 
+use crate::frame::extremes;
+
 /// The values, in the model's units, that become 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -17,28 +19,8 @@ const MARGIN: f64 = 0.02;
 impl Limits {
     /// Smallest and largest finite value of `depth`; `None` when none is finite.
     pub fn of(depth: &[f32]) -> Option<Self> {
-        // several pairs side by side, so that the compiler makes vectors of them
-        const LANES: usize = 16;
-        let mut low = [f32::INFINITY; LANES];
-        let mut high = [f32::NEG_INFINITY; LANES];
-        let chunks = depth.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        let mut take = |lane: usize, value: f32| {
-            let finite = value.abs() < f32::INFINITY;
-            low[lane] = low[lane].min(if finite { value } else { f32::INFINITY });
-            high[lane] = high[lane].max(if finite { value } else { f32::NEG_INFINITY });
-        };
-        for chunk in chunks {
-            for (lane, &value) in chunk.iter().enumerate() {
-                take(lane, value);
-            }
-        }
-        for &value in rest {
-            take(0, value);
-        }
-        let lo = low.into_iter().fold(f32::INFINITY, f32::min);
-        let hi = high.into_iter().fold(f32::NEG_INFINITY, f32::max);
-        (lo <= hi).then(|| Self {
+        let (lo, hi) = extremes(depth)?;
+        Some(Self {
             lo: f64::from(lo),
             hi: f64::from(hi),
         })

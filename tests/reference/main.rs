@@ -6,10 +6,11 @@ mod pictures;
 
 use formulas::{Image, Matrix, Yuv, normalize, postprocess, preprocess};
 use gstdepthanything::frame::{
-    ByteOrder, ChromaSite, Colorimetry, Frame, FrameFormat, Gray16Writer, Mapping, Normalization,
-    PixelFormat, Plane, TensorWriter,
+    ByteOrder, ChromaSite, Colorimetry, Frame, FrameFormat, Gray16Writer, Mapping, PixelFormat,
+    Plane, TensorWriter,
 };
 use gstdepthanything::geometry::{Size, network_size};
+use gstdepthanything::model::InputNormalization;
 use pictures::{Random, SITES, Stored, drawn, format, kind, matrices, noise, photographs};
 
 const RGB_FORMATS: [PixelFormat; 10] = [
@@ -58,7 +59,12 @@ fn write_tensor(format: &FrameFormat, stored: &Stored, network: Size) -> Vec<f32
     for (plane, (data, stride)) in frame.planes.iter_mut().zip(&stored.planes) {
         *plane = Plane::new(data, *stride);
     }
-    let mut writer = TensorWriter::new(format, network, Normalization::IMAGENET).unwrap();
+    let mut writer = TensorWriter::new(
+        format,
+        network,
+        InputNormalization::Imagenet.mean_and_deviation().into(),
+    )
+    .unwrap();
     let mut tensor = vec![f32::NAN; writer.tensor_len()];
     writer.write(&frame, &mut tensor).unwrap();
     tensor
@@ -385,7 +391,12 @@ fn a_writer_keeps_nothing_from_the_last_frame() {
     let network = Size::new(42, 28);
     let pictures = [drawn(61, 37), noise(61, 37, &mut Random(6))];
     let format = FrameFormat::rgb(Size::new(61, 37));
-    let mut writer = TensorWriter::new(&format, network, Normalization::IMAGENET).unwrap();
+    let mut writer = TensorWriter::new(
+        &format,
+        network,
+        InputNormalization::Imagenet.mean_and_deviation().into(),
+    )
+    .unwrap();
     let mut tensors = vec![vec![0.0; writer.tensor_len()]; 3];
     for (tensor, picture) in tensors.iter_mut().zip([0, 1, 0]) {
         let stored = Stored::rgb(&pictures[picture], PixelFormat::Rgb, 0);

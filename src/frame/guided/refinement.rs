@@ -13,6 +13,7 @@ use super::kernel::range_weight;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{LANES, Lanes, variants};
+use crate::frame::extremes;
 use crate::frame::simd::Simd;
 use crate::geometry::Size;
 
@@ -204,20 +205,7 @@ impl EdgeRefinement {
 
 /// From the least to the most of what is finite; negative if nothing is.
 fn span(values: &[f32]) -> f32 {
-    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-    for values in values.chunks(LANES) {
-        for ((low, high), &value) in low.iter_mut().zip(&mut high).zip(values) {
-            let finite = value.abs() < f32::INFINITY;
-            *low = if finite && value < *low { value } else { *low };
-            *high = if finite && value > *high {
-                value
-            } else {
-                *high
-            };
-        }
-    }
-    let high = high.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    high - low.into_iter().fold(f32::INFINITY, f32::min)
+    extremes(values).map_or(-1.0, |(low, high)| high - low)
 }
 
 /// What the windows of all cells are cut from.

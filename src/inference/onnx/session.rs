@@ -1,6 +1,7 @@
 //! A [`Network`] on ONNX Runtime.
 
 mod agreement;
+mod comparison;
 mod compiled;
 mod failure;
 mod fusion;

@@ -1,12 +1,9 @@
 //! Whether faster arithmetic gives the depth that fp32 gives.
 
-use super::trial::picture;
+use super::comparison::{Difference, Picture};
 use super::{SessionNetwork, Setup, fusion};
 use crate::error::Error;
-use crate::geometry::Size;
-use crate::inference::backend::{DepthMaps, Images, InputSize, Network as _};
 use crate::inference::onnx::ep::ExecutionProvider;
-use crate::inference::onnx::opening;
 use crate::inference::onnx::precision::Precision;
 
 /// In patches: large enough for sums to grow as in use, small enough to be quick on a CPU.
@@ -24,42 +21,28 @@ const ROUNDING: f64 = 2e-5;
 /// # Errors
 /// [`Error::Provider`] when its depth is another, or when a named precision is not what it computes with.
 pub(super) fn check(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<&'static str, Error> {
-    let description = &network.description;
-    let (columns, rows) = COMPARED_AT;
-    let size = match description.input_size {
-        InputSize::Any => Size::new(columns * description.patch, rows * description.patch),
-        InputSize::Fixed(size) => size,
-    };
     let asked = setup.precision;
-    let told = match description.precision.as_str() {
+    let told = match network.description.precision.as_str() {
         name if name == asked.name() => asked.name(),
         "int8" => "int8",
         _ => "unknown",
     };
-    let values = picture(1, size, description.normalization)?;
-    let images = Images {
-        values: &values,
-        batch: 1,
-        size,
-    };
-    let only = matches!(description.input_size, InputSize::Fixed(_));
-    opening::trial(size, 2, description.patch, only);
-    let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
-    network.run(images, &mut found)?;
+    let picture = Picture::new(&network.description, COMPARED_AT, 1)?;
+    let found = picture.depth(network)?;
     let mut reference = fusion::open(Setup {
         provider: ExecutionProvider::Cpu,
         precision: Precision::Fp32,
         config: &setup.config.on_any_cpu(),
         ..setup
     })?;
-    reference.run(images, &mut expected)?;
+    let expected = picture.depth(&mut reference)?;
     drop(reference);
 
     let failed = |reason| Error::Provider {
         provider: setup.provider.name().to_owned(),
         reason,
     };
-    match agreement(&expected.values, &found.values) {
+    match agreement(&expected, &found) {
         Err(reason) => Err(failed(format!(
             "in {asked} its depth is not that of fp32: {reason}"
         ))),
@@ -85,57 +68,35 @@ fn agreement(expected: &[f32], found: &[f32]) -> Result<Option<f64>, String> {
             expected.len()
         ));
     }
-    let lost = |&(expected, found): &(&f32, &f32)| expected.is_finite() && !found.is_finite();
-    let lost = std::iter::zip(expected, found).filter(lost).count();
-    if lost > 0 {
+    let difference = Difference::of(expected, found);
+    if difference.lost > 0 {
         return Err(format!(
-            "{lost} of {} values are NaN or infinite",
+            "{} of {} values are NaN or infinite",
+            difference.lost,
             found.len()
         ));
     }
-    let pairs: Vec<(f64, f64)> = std::iter::zip(expected, found)
-        .filter(|(expected, _)| expected.is_finite())
-        .map(|(&expected, &found)| (f64::from(expected), f64::from(found)))
-        .collect();
-    let count = pairs.len().max(1) as f64;
-    let mean = |of: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / count;
-    let (low, high) = pairs
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), pair| {
-            (low.min(pair.0), high.max(pair.0))
-        });
-    let range = high - low;
-    let magnitude = low.abs().max(high.abs());
-    let largest = pairs
-        .iter()
-        .map(|(expected, found)| (expected - found).abs())
-        .fold(0.0, f64::max);
+    let (range, magnitude) = (difference.range(), difference.magnitude());
     // a flat map has nothing to correlate
-    if pairs.is_empty() || range <= 1e-4 * magnitude {
-        return match largest <= 0.02 * magnitude {
+    if range <= 1e-4 * magnitude {
+        return match difference.largest <= 0.02 * magnitude {
             true => Ok(None),
-            false => Err(format!("it should be {high:.4} everywhere")),
+            false => Err(format!("it should be {:.4} everywhere", difference.most)),
         };
     }
-    let [mean_expected, mean_found] = [mean(&|pair| pair.0), mean(&|pair| pair.1)];
-    let covariance = mean(&|pair| (pair.0 - mean_expected) * (pair.1 - mean_found));
-    let variance = mean(&|pair| (pair.0 - mean_expected).powi(2));
-    let variance_found = mean(&|pair| (pair.1 - mean_found).powi(2));
+    let (variance, variance_found) = (difference.variance, difference.variance_found);
     if variance_found <= 1e-6 * variance {
         return Err("it is the same everywhere".to_owned());
     }
-    let correlation = covariance / (variance * variance_found).sqrt();
+    let correlation = difference.covariance / (variance * variance_found).sqrt();
     if correlation < LEAST_CORRELATION {
         return Err(format!("the two correlate by {correlation:.4} only"));
     }
-    let difference = mean(&|pair| (pair.0 - pair.1).abs()) / range;
-    if difference > MEAN_TOLERANCE {
-        return Err(format!(
-            "it differs by {:.1} % of the range",
-            100.0 * difference
-        ));
+    let mean = difference.mean / range;
+    if mean > MEAN_TOLERANCE {
+        return Err(format!("it differs by {:.1} % of the range", 100.0 * mean));
     }
-    Ok(Some(largest / range))
+    Ok(Some(difference.largest / range))
 }
 
 #[cfg(test)]

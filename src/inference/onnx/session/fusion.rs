@@ -1,19 +1,17 @@
 //! The graph rewritten at load, where the provider takes it and the numbers stay the same: attention fused, tables
 //! resized by matrix products.
 
-use super::trial::picture;
+use super::comparison::{Difference, Picture};
 use super::{Graph, Profile, SessionNetwork, Setup};
 use crate::error::Error;
-use crate::geometry::Size;
-use crate::inference::backend::{DepthMaps, Description, Images, InputSize, Network as _};
-use crate::inference::onnx::opening;
+use crate::inference::backend::InputSize;
 use crate::model::Model;
 use crate::model::rewrite::{fuse_attention, separate_resizes};
 
 /// Largest difference to the plain network, in units of the range of its depth.
-const TOLERANCE: f32 = 1e-4;
+const TOLERANCE: f64 = 1e-4;
 /// The same where sums are made in half precision or TF32.
-const HALF_TOLERANCE: f32 = 5e-3;
+const HALF_TOLERANCE: f64 = 5e-3;
 /// In patches: small, because the plain network runs at it too.
 const COMPARED_AT: (u32, u32) = (9, 10);
 /// A network of fixed size is not compared above this many pixels: the plain one would take the very memory and time
@@ -35,20 +33,27 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
 
 /// Opens the model rewritten if that gives its depth, else as it is.
 fn open_either(setup: Setup<'_>, graphs: &Graphs) -> Result<SessionNetwork, Error> {
-    let rewritten =
-        SessionNetwork::open_graph(setup, &graphs.rewritten).and_then(|mut rewritten| {
-            compare(setup, &graphs.plain, &mut rewritten)?;
-            Ok(rewritten)
-        });
-    match rewritten {
-        Ok(mut network) => {
+    or_as_it_is(
+        || {
+            let mut network = SessionNetwork::open_graph(setup, &graphs.rewritten)?;
+            compare(setup, &graphs.plain, &mut network)?;
             network.description.fused_attentions = graphs.attentions;
             Ok(network)
-        }
+        },
+        || SessionNetwork::open_graph(setup, &graphs.plain),
+    )
+}
+
+/// What `rewritten` opens, else what `plain` does, with a note that says why.
+pub(super) fn or_as_it_is(
+    rewritten: impl FnOnce() -> Result<SessionNetwork, Error>,
+    plain: impl FnOnce() -> Result<SessionNetwork, Error>,
+) -> Result<SessionNetwork, Error> {
+    match rewritten() {
         // nor would the plain one be opened
-        Err(error @ (Error::ModelUnsupported { .. } | Error::Cancelled)) => Err(error),
+        result @ (Ok(_) | Err(Error::ModelUnsupported { .. } | Error::Cancelled)) => result,
         Err(error) => {
-            let mut network = SessionNetwork::open_graph(setup, &graphs.plain)?;
+            let mut network = plain()?;
             network.description.notes.push(format!(
                 "its graph is run as it is, which takes more memory and time: rewritten, {error}"
             ));
@@ -91,35 +96,17 @@ impl Graphs {
 
 /// Runs both on the same picture.
 fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> Result<(), Error> {
-    let provider = setup.provider;
-    let Description {
-        input_size,
-        patch,
-        batch,
-        normalization,
-        ..
-    } = rewritten.description;
-    let (columns, rows) = COMPARED_AT;
-    let size = match input_size {
-        InputSize::Any => Size::new(columns * patch, rows * patch),
-        InputSize::Fixed(size) if size.area() > LARGEST_COMPARED => return Ok(()),
-        InputSize::Fixed(size) => size,
-    };
-    let batch = batch.unwrap_or(2);
+    let description = &rewritten.description;
+    if matches!(description.input_size, InputSize::Fixed(size) if size.area() > LARGEST_COMPARED) {
+        return Ok(());
+    }
     let mut plain = SessionNetwork::prepare(setup, plain, &Profile::none())?.0;
-    plain.follow(rewritten, provider)?;
-    let values = picture(batch, size, normalization)?;
-    let images = Images {
-        values: &values,
-        batch,
-        size,
-    };
-    let only = matches!(input_size, InputSize::Fixed(_));
-    opening::trial(size, 2 * batch, patch, only);
-    let [mut expected, mut found] = [DepthMaps::default(), DepthMaps::default()];
-    plain.run(images, &mut expected)?;
+    plain.follow(rewritten, setup.provider)?;
+    let batch = description.batch.unwrap_or(2);
+    let picture = Picture::new(description, COMPARED_AT, batch)?;
+    let expected = picture.depth(&mut plain)?;
     drop(plain);
-    rewritten.run(images, &mut found)?;
+    let found = picture.depth(rewritten)?;
     // what computes in the types of the graph may still take shorter ones within a product
     let exact = !setup.capabilities().computes_in_types_of_graph;
     let tolerance = if exact && rewritten.description.precision == "fp32" {
@@ -127,38 +114,30 @@ fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> R
     } else {
         HALF_TOLERANCE
     };
-    let difference = difference(&expected.values, &found.values);
+    let difference = difference(&expected, &found);
     if difference <= tolerance {
         return Ok(());
     }
     Err(Error::Inference {
-        size: size.to_string(),
+        size: picture.size.to_string(),
         reason: format!("its depth differs by {difference:.1e} of the range"),
     })
 }
 
 /// The largest difference, in units of the range of `expected`. Infinite where one has a number and the other none.
-fn difference(expected: &[f32], found: &[f32]) -> f32 {
+fn difference(expected: &[f32], found: &[f32]) -> f64 {
     if expected.len() != found.len() {
-        return f32::INFINITY;
+        return f64::INFINITY;
     }
-    let mut largest = 0_f32;
-    let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-    for (&expected, &found) in expected.iter().zip(found) {
-        if expected.is_finite() && found.is_finite() {
-            low = low.min(expected);
-            high = high.max(expected);
-            largest = largest.max((expected - found).abs());
-        } else if expected.is_finite() || found.is_finite() {
-            return f32::INFINITY;
-        }
+    let difference = Difference::of(expected, found);
+    if difference.lost + difference.gained > 0 {
+        return f64::INFINITY;
     }
-    if largest == 0.0 {
+    if difference.largest == 0.0 {
         return 0.0;
     }
     // a flat map has no range: then in units of its value
-    let range = (high - low).max(1e-3 * low.abs().max(high.abs()));
-    largest / range
+    difference.largest / difference.range().max(1e-3 * difference.magnitude())
 }
 
 #[cfg(test)]
@@ -177,8 +156,8 @@ mod tests {
     fn differences_are_of_the_range() {
         assert_eq!(difference(&[0.0, 4.0], &[0.0, 4.0]), 0.0);
         assert_eq!(difference(&[0.0, 4.0], &[1.0, 4.0]), 0.25);
-        assert_eq!(difference(&[0.0, 4.0], &[0.0]), f32::INFINITY);
-        assert_eq!(difference(&[0.0, f32::NAN], &[0.0, 1.0]), f32::INFINITY);
+        assert_eq!(difference(&[0.0, 4.0], &[0.0]), f64::INFINITY);
+        assert_eq!(difference(&[0.0, f32::NAN], &[0.0, 1.0]), f64::INFINITY);
         assert_eq!(difference(&[2.0, f32::NAN], &[2.0, f32::NAN]), 0.0);
         // flat: a thousandth of the value stands in for the range
         assert!((difference(&[5.0, 5.0], &[5.0, 5.005]) - 1.0).abs() < 1e-3);

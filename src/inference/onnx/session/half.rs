@@ -1,5 +1,6 @@
 //! Half precision on providers that compute in the types of the graph.
 
+use super::fusion::or_as_it_is;
 use super::{Graph, SessionNetwork, Setup, agreement};
 use crate::error::Error;
 use crate::inference::onnx::precision::Precision;
@@ -15,30 +16,20 @@ pub(super) fn is_wanted(setup: Setup<'_>) -> bool {
 /// Opens the model rewritten in half precision, with its attention fused where the provider takes that and the depth
 /// stays that of fp32.
 pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
-    let fuse = setup.capabilities().takes_fused_attention && setup.config.rewrite;
-    let mut failure = None;
-    if fuse {
-        let (graph, attentions) = graph(setup, true)?;
-        if attentions > 0 {
-            match open_graph(setup, &graph) {
-                Ok(mut network) => {
-                    network.description.fused_attentions = attentions;
-                    return Ok(network);
-                }
-                Err(error @ (Error::ModelUnsupported { .. } | Error::Cancelled)) => {
-                    return Err(error);
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
+    let plain = || open_graph(setup, &graph(setup, false)?.0);
+    if !(setup.capabilities().takes_fused_attention && setup.config.rewrite) {
+        return plain();
     }
-    let mut network = open_graph(setup, &graph(setup, false)?.0)?;
-    if let Some(error) = failure {
-        network.description.notes.push(format!(
-            "its attention is run as it is, which takes more memory: fused, {error}"
-        ));
+    let (fused, attentions) = graph(setup, true)?;
+    if attentions == 0 {
+        return plain();
     }
-    Ok(network)
+    let fused = || {
+        let mut network = open_graph(setup, &fused)?;
+        network.description.fused_attentions = attentions;
+        Ok(network)
+    };
+    or_as_it_is(fused, plain)
 }
 
 fn open_graph(setup: Setup<'_>, graph: &Graph) -> Result<SessionNetwork, Error> {
