@@ -9,21 +9,50 @@
 //! [`depthanything`] is the element; [`depthcolorize`] makes its output pleasant to look at. Everything
 //! else is below the elements and knows nothing of GStreamer.
 
+#![cfg_attr(
+    not(feature = "testing"),
+    allow(
+        unreachable_pub,
+        unused_imports,
+        reason = "public is what tests, benches and examples look at, with the feature `testing`"
+    )
+)]
+
 pub mod depth_meta;
 pub mod depthanything;
 pub mod depthcolorize;
-pub mod error;
-pub mod frame;
-pub mod geometry;
-pub mod inference;
 mod mapping;
-pub mod model;
 mod panics;
-pub mod range;
 mod sync;
 mod text;
 mod threads;
 mod timing;
+
+#[cfg(not(feature = "testing"))]
+mod error;
+#[cfg(not(feature = "testing"))]
+mod frame;
+#[cfg(not(feature = "testing"))]
+mod geometry;
+#[cfg(not(feature = "testing"))]
+mod inference;
+#[cfg(not(feature = "testing"))]
+mod model;
+#[cfg(not(feature = "testing"))]
+mod range;
+
+#[cfg(feature = "testing")]
+pub mod error;
+#[cfg(feature = "testing")]
+pub mod frame;
+#[cfg(feature = "testing")]
+pub mod geometry;
+#[cfg(feature = "testing")]
+pub mod inference;
+#[cfg(feature = "testing")]
+pub mod model;
+#[cfg(feature = "testing")]
+pub mod range;
 
 pub use plugin::plugin_register_static;
 

@@ -311,7 +311,7 @@ fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Sh
         cancel,
         memory: settings.most_memory(),
     };
-    let network = shared::open_within(limits, &config, batching, &mut |progress| match progress {
+    let network = shared::open(limits, &config, batching, &mut |progress| match progress {
         Progress::Loading { provider } => tell("loading", provider, "", ""),
         Progress::Compiling { provider } => tell("compiling", provider, "", ""),
         Progress::Fallback {

@@ -108,14 +108,19 @@ pub struct ChromaSite {
 
 impl ChromaSite {
     /// Between four luma samples: JPEG, MPEG-1.
+    #[cfg(feature = "testing")]
     pub const CENTER: Self = Self::new(false, false);
     /// Between two luma samples of the left column: MPEG-2, H.264, H.265 and AV1 by default.
+    #[cfg(feature = "testing")]
     pub const LEFT: Self = Self::new(true, false);
     /// On the upper left luma sample: BT.2020 video.
+    #[cfg(feature = "testing")]
     pub const TOP_LEFT: Self = Self::new(true, true);
     /// Between two luma samples of the upper row.
+    #[cfg(feature = "testing")]
     pub const TOP: Self = Self::new(false, true);
 
+    #[cfg(feature = "testing")]
     const fn new(horizontally_cosited: bool, vertically_cosited: bool) -> Self {
         Self {
             horizontally_cosited,

@@ -164,6 +164,7 @@ const fn plane(plane: usize) -> Place<1> {
 
 impl PixelFormat {
     /// Every format there is.
+    #[cfg(feature = "testing")]
     pub const ALL: [Self; 35] = [
         Self::Rgb,
         Self::Bgr,
@@ -215,11 +216,6 @@ impl PixelFormat {
             }) => place.plane + 1,
             Layout::Rgb(_) | Layout::Luma(_) => 1,
         }
-    }
-
-    /// Whether the samples are R, G and B, so that matrix and siting do not matter.
-    pub const fn is_rgb(self) -> bool {
-        matches!(self.layout(), Layout::Rgb(_))
     }
 
     /// Whether there are two luma samples to a chroma sample down a column: then the fields of interlaced video do

@@ -6,7 +6,9 @@
 //! rows of the smaller picture, before they are resampled across.
 
 use super::bands::{self, Bands};
-use super::kernels::{InstructionSet, Kernels, SLACK, SampleMapping};
+#[cfg(feature = "testing")]
+use super::kernels::InstructionSet;
+use super::kernels::{Kernels, SLACK, SampleMapping};
 use super::taps::{Grid, LinearTaps};
 use crate::error::Error;
 use crate::geometry::Size;
@@ -41,11 +43,6 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// `gain · value + bias`.
-    pub const fn linear(gain: f64, bias: f64) -> Self {
-        Self { gain, bias }
-    }
-
     /// Inverse depth: `low` (far) becomes 0 and `high` (near) 65535, or the other way round with `invert`.
     ///
     /// A range that is empty, reversed or not finite has no near and far: everything is as far as can be.
@@ -145,6 +142,7 @@ impl Gray16Writer {
 
     /// Uses these instructions instead of the best there are.
     #[must_use]
+    #[cfg(feature = "testing")]
     pub fn with_instruction_set(mut self, instructions: InstructionSet) -> Self {
         self.kernels = instructions.0;
         self
@@ -153,11 +151,6 @@ impl Gray16Writer {
     /// Size of the depth maps.
     pub fn network(&self) -> Size {
         self.network
-    }
-
-    /// Size of the frames.
-    pub fn output(&self) -> Size {
-        self.output
     }
 
     /// Writes one depth map, `[height, width]`, to a plane of 16-bit samples whose rows are `stride` bytes

@@ -152,11 +152,6 @@ impl GuidedWriter {
         self.network
     }
 
-    /// Size of the frames.
-    pub fn output(&self) -> Size {
-        self.output
-    }
-
     /// Writes one depth map, `[height, width]`, as [`Gray16Writer`](super::Gray16Writer) does, led by the luma of the
     /// frame that it is of. Returns how many values of the depth map are NaN or infinite; the samples nearest to them
     /// are 0.

@@ -26,6 +26,7 @@ pub(crate) use extremes::extremes;
 pub use format::PixelFormat;
 pub use gray16::{ByteOrder, Gray16Writer, Mapping};
 pub use guided::{Guide, GuidedWriter};
+#[cfg(feature = "testing")]
 pub use kernels::InstructionSet;
 pub use levels::{Levels, RunningLevels};
 pub use light::{Primaries, Transfer};
@@ -50,6 +51,7 @@ pub struct FrameFormat {
 
 impl FrameFormat {
     /// Frames of packed R, G, B.
+    #[cfg(feature = "testing")]
     pub const fn rgb(size: Size) -> Self {
         Self {
             size,
@@ -72,12 +74,14 @@ pub struct Plane<'a> {
 
 impl<'a> Plane<'a> {
     /// A plane that is not there.
+    #[cfg(feature = "testing")]
     pub const EMPTY: Self = Self {
         data: &[],
         stride: 0,
     };
 
     /// Rows of `data`, `stride` bytes apart.
+    #[cfg(feature = "testing")]
     pub const fn new(data: &'a [u8], stride: usize) -> Self {
         Self { data, stride }
     }
@@ -98,6 +102,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// A frame of one plane, packed RGB or grey, whose rows are `stride` bytes apart.
+    #[cfg(feature = "testing")]
     pub const fn packed(data: &'a [u8], stride: usize) -> Self {
         Self {
             planes: [Plane::new(data, stride), Plane::EMPTY, Plane::EMPTY],

@@ -58,6 +58,7 @@ pub struct SmallPicture {
 
 impl SmallPicture {
     /// Of a normalised tensor, `[3, height, width]` of `size`, with luma.
+    #[cfg(feature = "testing")]
     pub fn of(tensor: &[f32], size: Size) -> Self {
         let mut picture = Self::default();
         picture.read(tensor, size, 1.0, true);

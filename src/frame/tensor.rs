@@ -10,13 +10,15 @@
 //! which is then resampled across. Byte scale, colour matrix and normalisation are one affine function at the end;
 //! between matrix and normalisation, high dynamic range is brought to standard ([`ToneMap`]).
 
+#[cfg(feature = "testing")]
+use super::InstructionSet;
 use super::bands::{self, Bands};
 use super::format::{Chroma, Depth, Layout, Place};
 use super::kernels::{ChannelAffine, ColourMatrix, Interleaving, Kernels, RgbRows, SLACK};
 use super::levels::Levels;
 use super::light::ToneMap;
 use super::taps::{CubicTaps, Grid, PADDING};
-use super::{ByteOrder, Frame, FrameFormat, InstructionSet};
+use super::{ByteOrder, Frame, FrameFormat};
 use crate::error::Error;
 use crate::geometry::Size;
 
@@ -239,19 +241,10 @@ impl TensorWriter {
 
     /// Uses these instructions instead of the best there are.
     #[must_use]
+    #[cfg(feature = "testing")]
     pub fn with_instruction_set(mut self, instructions: InstructionSet) -> Self {
         self.kernels = instructions.0;
         self
-    }
-
-    /// What the frames are.
-    pub fn source(&self) -> &FrameFormat {
-        &self.source
-    }
-
-    /// Size of the tensor.
-    pub fn network(&self) -> Size {
-        self.network
     }
 
     /// Number of values in the tensor.

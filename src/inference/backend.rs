@@ -65,6 +65,7 @@ pub struct Description {
 impl Description {
     /// A relative model that takes images of any size and number, in ImageNet's values and patches of 14 pixels, and runs in
     /// fp32 in the memory of this process: what a network of another kind fills in the rest of.
+    #[cfg(feature = "testing")]
     pub fn of_any_size(model: &str) -> Self {
         Self {
             model: model.to_owned(),

@@ -119,7 +119,7 @@ pub enum Progress {
     Ready {
         /// Its short name.
         provider: &'static str,
-        /// Arithmetic, as [`network::Description::precision`].
+        /// Arithmetic, as [`backend::Description::precision`].
         precision: String,
         /// Since the call of [`open`].
         seconds: f64,
@@ -135,6 +135,7 @@ pub enum Progress {
 /// - [`Error::Provider`], [`Error::Setting`]: a named provider or its device does not work here; with `auto`, the last
 ///   one tried.
 /// - [`Error::OutOfMemory`]: not even a small picture fits.
+#[cfg(feature = "testing")]
 pub fn open(
     config: &Config,
     progress: &mut dyn FnMut(Progress),

@@ -202,13 +202,14 @@ fn part(key: Key) -> Part {
 }
 
 /// See [`super::shared::offer`].
+#[cfg(feature = "testing")]
 pub(super) fn offer(config: &Config, engine: &Arc<Engine>) -> Result<(), Error> {
     let key = Key::of(config, &onnx::read(config, Cancel::default())?);
     lock(&ENGINES).insert(key, Entry::Ready(Arc::downgrade(engine)));
     Ok(())
 }
 
-/// See [`super::shared::open_within`].
+/// See [`super::shared::open`].
 pub(super) fn open(
     config: &Config,
     limits: &Limits,

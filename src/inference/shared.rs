@@ -28,24 +28,13 @@ pub struct Shared {
     counts: bool,
 }
 
-/// Opens the network that `config` asks for, or joins those who have it already. `progress` is told the story of its
-/// loading either way, on this thread. Of several that ask at the same time, one loads and the others wait.
+/// Opens the network that `config` asks for, or joins those who have it already, within `limits`, which are each stream's
+/// own. `progress` is told the story of its loading either way, on this thread. Of several that ask at the same time, one
+/// loads and the others wait.
 ///
 /// # Errors
 /// See [`super::open`].
 pub fn open(
-    config: &Config,
-    batching: Batching,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Shared, Error> {
-    open_within(Limits::default(), config, batching, progress)
-}
-
-/// As [`open`], within `limits`, which are each stream's own.
-///
-/// # Errors
-/// See [`super::open`].
-pub fn open_within(
     limits: Limits,
     config: &Config,
     batching: Batching,
@@ -63,6 +52,7 @@ pub fn open_within(
 ///
 /// # Errors
 /// When the model of `config` can't be read: it is what it is known by.
+#[cfg(feature = "testing")]
 pub fn offer(config: &Config, network: Box<dyn Network>) -> Result<Shared, Error> {
     let memory = MemoryModel::new(0, true, None);
     let engine = Engine::new(network, memory, Vec::new());
@@ -72,11 +62,13 @@ pub fn offer(config: &Config, network: Box<dyn Network>) -> Result<Shared, Error
 
 impl Shared {
     /// A network that no other stream shares.
+    #[cfg(feature = "testing")]
     pub fn alone(network: Box<dyn Network>) -> Self {
         Self::alone_with(network, MemoryModel::new(0, true, None))
     }
 
     /// The same, with what is known of the memory that it takes.
+    #[cfg(feature = "testing")]
     pub fn alone_with(network: Box<dyn Network>, memory: MemoryModel) -> Self {
         Self::join(
             Engine::new(network, memory, Vec::new()),
@@ -85,6 +77,7 @@ impl Shared {
     }
 
     /// Another stream of the same network.
+    #[cfg(feature = "testing")]
     pub fn another(&self) -> Self {
         let mut another = Self::join(Arc::clone(&self.engine), self.batching);
         another.description.clone_from(&self.description);

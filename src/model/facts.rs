@@ -111,6 +111,7 @@ impl ModelFacts {
     }
 
     /// Version of ONNX's own operator set.
+    #[cfg(feature = "testing")]
     pub fn opset(&self) -> i64 {
         self.opsets
             .iter()

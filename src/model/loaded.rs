@@ -110,6 +110,7 @@ impl Model {
     }
 
     /// As [`Model::facts`], without the rest.
+    #[cfg(feature = "testing")]
     pub fn into_facts(self) -> ModelFacts {
         self.facts
     }
@@ -149,6 +150,7 @@ impl Model {
 ///
 /// # Errors
 /// As [`Model::read`].
+#[cfg(feature = "testing")]
 pub fn inspect(source: &ModelSource) -> Result<ModelFacts, Error> {
     Ok(Model::read(source, &Budget::default())?.into_facts())
 }
@@ -158,6 +160,7 @@ pub fn inspect(source: &ModelSource) -> Result<ModelFacts, Error> {
 ///
 /// # Errors
 /// As [`inspect`].
+#[cfg(feature = "testing")]
 pub fn inspect_bytes(source: &ModelSource, bytes: Bytes) -> Result<ModelFacts, Error> {
     Ok(Model::of(source, bytes, &Budget::default())?.into_facts())
 }

@@ -37,7 +37,9 @@ pub use budget::{Budget, Cancel};
 pub use facts::{ModelFacts, OutputFacts};
 pub use input::{ImageInput, Layout, select_input};
 pub(crate) use limits::MAX_FIXED_PIXELS;
-pub use loaded::{Model, inspect, inspect_bytes};
+pub use loaded::Model;
+#[cfg(feature = "testing")]
+pub use loaded::{inspect, inspect_bytes};
 pub use normalization::Quantization;
 pub use output::{DepthOutput, depth_size, select_output, settle_output};
 pub use patch::FALLBACK_PATCH;

@@ -59,6 +59,7 @@ impl ModelSource {
     ///
     /// # Errors
     /// [`Error::ModelFile`] when the file is missing, can't be read, is no regular file, or too large.
+    #[cfg(feature = "testing")]
     pub fn bytes(&self) -> Result<Bytes, Error> {
         self.read(&Budget::default())
     }

@@ -272,7 +272,7 @@ fn a_fixed_size_is_tried_within_the_limit_of_memory() {
             memory,
             ..Limits::default()
         };
-        inference::shared::open_within(limits, &config, Batching::default(), &mut |_| {})
+        inference::shared::open(limits, &config, Batching::default(), &mut |_| {})
     };
     match open(Some(40_000_000)) {
         Err(Error::Setting {
@@ -298,7 +298,7 @@ fn work_in_the_runtime_is_cancelled() {
                 cancel: cancel.clone(),
                 memory: None,
             };
-            inference::shared::open_within(limits, &config, Batching::default(), &mut |_| {})
+            inference::shared::open(limits, &config, Batching::default(), &mut |_| {})
         });
         std::thread::sleep(Duration::from_millis(800));
         cancel.cancel();

@@ -50,9 +50,11 @@ const MAPPED_LIMIT: f32 = 1e9;
 
 /// Instructions that the conversions use; [`TensorWriter`](super::TensorWriter) and
 /// [`Gray16Writer`](super::Gray16Writer) take the best there are. All give the same bits.
+#[cfg(feature = "testing")]
 #[derive(Debug, Clone, Copy)]
 pub struct InstructionSet(pub(super) Kernels);
 
+#[cfg(feature = "testing")]
 impl InstructionSet {
     /// Those that this machine has, the slowest first.
     pub fn available() -> impl Iterator<Item = Self> {
@@ -60,6 +62,7 @@ impl InstructionSet {
     }
 }
 
+#[cfg(feature = "testing")]
 impl std::fmt::Display for InstructionSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {

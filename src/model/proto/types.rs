@@ -15,6 +15,7 @@ pub mod type_proto {
 
     /// Which kind of type it is.
     #[derive(Clone, PartialEq, prost::Oneof)]
+    #[allow(clippy::enum_variant_names, reason = "the names are ONNX's")]
     pub enum Value {
         #[prost(message, tag = "1")]
         TensorType(Tensor),
