@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::Pipeline;
 use gst::prelude::*;
+use gstdepthanything::geometry::Size;
 
 const PLAIN: &str = "pixel-values.onnx";
 const SOURCE: &str = "videotestsrc ! video/x-raw,width=64,height=48,framerate=10/1";
@@ -272,6 +273,24 @@ fn the_largest_frames_there_are() {
     assert_eq!((info.width(), info.height()), (16384, 8192));
     let map = sample.buffer().unwrap().map_readable().unwrap();
     assert!(map.iter().any(|&byte| byte != 0));
+}
+
+/// Of pixels that are not square the network sees the picture as it is shown, and the depth has those of the frame.
+#[test]
+fn anamorphic_frames_are_seen_as_they_are_shown() {
+    let caps = "width=720,height=576,pixel-aspect-ratio=64/45";
+    let pipeline = Pipeline::new(&format!(
+        "videotestsrc num-buffers=1 ! video/x-raw,{caps} ! {} ! appsink name=out sync=false",
+        small("")
+    ));
+    let sink = pipeline.appsink("out");
+    pipeline.play();
+    let sample = pull(&sink);
+    // 16:9 at 126
+    assert_eq!(common::meta(&sample).network, Size::new(224, 126));
+    let info = gst_video::VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
+    assert_eq!((info.width(), info.height()), (720, 576));
+    assert_eq!(info.par(), gst::Fraction::new(64, 45));
 }
 
 #[test]

@@ -14,10 +14,11 @@ use crate::error::Error;
 use crate::geometry::Size;
 use crate::inference::Limits;
 use crate::inference::backend::{DepthMaps, Images, InputSize, Network};
-use crate::inference::onnx::runtime;
+use crate::inference::onnx::runtime::{self, allowance};
+use crate::inference::planner;
 
-/// Further sizes to try, in patches, and the least side of those.
-const PATCHES: [(u32, u32); 3] = [(3, 4), (11, 6), (2, 17)];
+/// Further sizes to try, in patches, and the least side of those. The last is what 16:9 has at the default resolution.
+const PATCHES: [(u32, u32); 4] = [(3, 4), (11, 6), (2, 17), (66, 37)];
 const MIN_PATCH: u32 = 8;
 /// They may take so long together.
 const TIME: Duration = Duration::from_secs(3);
@@ -103,6 +104,7 @@ fn run_at_other_sizes(network: &mut dyn Network) {
             batch,
             size,
         };
+        allowance::set(Some(planner::run_may_take(size, batch, patch)));
         // an error is one in the stream, too
         let _ = network.run(images, &mut depth);
     }
