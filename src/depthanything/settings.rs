@@ -1,9 +1,11 @@
 //! What the element is set to. [`table`] holds its properties, one after the other.
 
+mod server;
 mod table;
 
 use std::path::PathBuf;
 
+pub(super) use server::ServerSettings;
 use table::row;
 pub(super) use table::{Changes, changes, specs};
 
@@ -44,6 +46,8 @@ pub(super) struct LoadSettings {
     pub(super) output: DepthOutput,
     /// Metres per step of metric output.
     pub(super) depth_unit: f64,
+    /// Servers that run the network instead.
+    pub(super) server: ServerSettings,
 }
 
 impl LoadSettings {
@@ -131,6 +135,7 @@ impl Default for Settings {
                 batch_timeout: 0,
                 output: DepthOutput::Auto,
                 depth_unit: 0.001,
+                server: ServerSettings::default(),
             },
             live: LiveSettings {
                 resolution: 518,

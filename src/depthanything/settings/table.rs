@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use gst::prelude::*;
 
 use super::Settings;
+use super::server::SERVER;
 
 /// In which states a property may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +21,13 @@ pub(super) struct Property {
     pub(super) name: &'static str,
     pub(super) changes: Changes,
     /// What GObject is told, with the defaults of these settings.
-    spec: fn(&Settings) -> glib::ParamSpec,
+    pub(super) spec: fn(&Settings) -> glib::ParamSpec,
     pub(super) get: fn(&Settings) -> glib::Value,
     pub(super) set: fn(&mut Settings, &glib::Value),
 }
 
 /// Puts `value` into `field`; GObject has checked its type and range before.
-fn put<T: for<'v> glib::value::FromValue<'v>>(field: &mut T, value: &glib::Value) {
+pub(super) fn put<T: for<'v> glib::value::FromValue<'v>>(field: &mut T, value: &glib::Value) {
     if let Ok(value) = value.get() {
         *field = value;
     }
@@ -42,7 +43,12 @@ fn put_number(field: &mut f64, value: &glib::Value) {
 }
 
 /// All that can be set, in the order of `gst-inspect-1.0`.
-pub(super) static TABLE: &[Property] = &[
+pub(super) fn rows() -> impl Iterator<Item = &'static Property> {
+    TABLE.iter().chain(SERVER)
+}
+
+/// What is not about servers.
+static TABLE: &[Property] = &[
     Property {
         name: "model-file",
         changes: Changes::Ready,
@@ -477,11 +483,12 @@ pub(in crate::depthanything) fn specs() -> Vec<glib::ParamSpec> {
             "frames, inferences, repeated, dropped (too late), missing (never came: taken by a leaky queue, lost), fps, \
              age and late of the last frame in nanoseconds, invalid-values (NaN or infinite), provider, precision, \
              network-width, network-height, the 50th and 99th percentile of inference-time and convert-time in \
-             nanoseconds, shared-by (elements that share the network)",
+             nanoseconds, shared-by (elements that share the network); with server also server-inflight, server-retries and \
+             the 50th and 99th percentile of server-round-trip in nanoseconds",
         )
         .read_only()
         .build();
-    let settable = TABLE.iter().map(|property| (property.spec)(&defaults));
+    let settable = rows().map(|property| (property.spec)(&defaults));
     settable.chain([stats]).collect()
 }
 
@@ -491,5 +498,5 @@ pub(in crate::depthanything) fn changes(name: &str) -> Option<Changes> {
 }
 
 pub(super) fn row(name: &str) -> Option<&'static Property> {
-    TABLE.iter().find(|property| property.name == name)
+    rows().find(|property| property.name == name)
 }
