@@ -387,6 +387,7 @@ impl Stats {
         let length = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let nanoseconds = |durations: &Durations, percent| length(durations.percentile(percent));
         let servers = self.connection.as_ref().map(|it| it.statistics());
+        let servers = servers.unwrap_or_default();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         gst::Structure::builder("depthanything-stats")
             .field("frames", self.frames)
@@ -407,16 +408,10 @@ impl Stats {
             .field("convert-time-p50", nanoseconds(&self.convert_time, 50))
             .field("convert-time-p99", nanoseconds(&self.convert_time, 99))
             .field("shared-by", count(self.stream_count.get()))
-            .field_if_some("server-inflight", servers.map(|it| count(it.in_flight)))
-            .field_if_some("server-retries", servers.map(|it| it.retries))
-            .field_if_some(
-                "server-round-trip-p50",
-                servers.map(|it| length(it.round_trip_p50)),
-            )
-            .field_if_some(
-                "server-round-trip-p99",
-                servers.map(|it| length(it.round_trip_p99)),
-            )
+            .field("server-inflight", count(servers.in_flight))
+            .field("server-retries", servers.retries)
+            .field("server-round-trip-p50", length(servers.round_trip_p50))
+            .field("server-round-trip-p99", length(servers.round_trip_p99))
             .build()
     }
 }

@@ -6,6 +6,7 @@ mod common;
 mod failures;
 mod live;
 mod models;
+mod real;
 mod secrets;
 mod server;
 

@@ -64,6 +64,17 @@ fn a_model_that_is_not_there_is_told_at_once() {
 }
 
 #[test]
+fn a_version_is_taken_by_its_name() {
+    let server = red();
+    let versions = ["1", "3"].map(str::to_owned).to_vec();
+    server.state.models.lock().unwrap()[0].versions = versions;
+    let element = format!("{} server-model-version=3", remote(&server.address()));
+    Pipeline::new(&video(2, &element)).run().unwrap();
+    let message = error(&server, "server-model=depth server-model-version=2");
+    assert!(message.contains("not found"), "{message}");
+}
+
+#[test]
 fn models_without_an_image_or_depth_are_refused_in_words() {
     let image = || Tensor::new("image", "FP32", &[1, 3, -1, -1]);
     let map = || Tensor::new("predicted_depth", "FP32", &[1, -1, -1]);
@@ -148,6 +159,8 @@ fn other_patches_are_tried() {
     });
     let pipeline = Pipeline::new(&video(3, &remote(&server.address())));
     assert_eq!(times(&pipeline, |_| {}), all(3));
+    // else it is shared, and known to have worked
+    drop(pipeline);
     *server.state.does.lock().unwrap() =
         std::sync::Arc::new(|_: &_| Reply::Status(13, "out of paper".to_owned()));
     let message = error(&server, "");

@@ -358,8 +358,12 @@ async fn reply(method: &str, message: Bytes, state: &State) -> Reply {
         "ModelMetadata" => {
             let asked = Names::decode(message).expect("a request");
             match named(&asked.name) {
-                Some(model) => Reply::Message(model.encode_to_vec()),
-                None => unknown(&asked.name),
+                Some(model)
+                    if asked.version.is_empty() || model.versions.contains(&asked.version) =>
+                {
+                    Reply::Message(model.encode_to_vec())
+                }
+                _ => unknown(&asked.name),
             }
         }
         "ModelInfer" => {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use gst::prelude::*;
 
 use super::Settings;
-use super::server::SERVER;
 
 /// In which states a property may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +41,8 @@ fn put_number(field: &mut f64, value: &glib::Value) {
     }
 }
 
-/// All that can be set, in the order of `gst-inspect-1.0`.
-pub(super) fn rows() -> impl Iterator<Item = &'static Property> {
-    TABLE.iter().chain(SERVER)
-}
-
-/// What is not about servers.
-static TABLE: &[Property] = &[
+/// What is not about servers, in the order of `gst-inspect-1.0`.
+pub(super) static TABLE: &[Property] = &[
     Property {
         name: "model-file",
         changes: Changes::Ready,
@@ -473,30 +467,3 @@ static TABLE: &[Property] = &[
         set: |s, value| put_number(&mut s.load.depth_unit, value),
     },
 ];
-
-/// The specifications of all properties, `stats` included.
-pub(in crate::depthanything) fn specs() -> Vec<glib::ParamSpec> {
-    let defaults = Settings::default();
-    let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-        .nick("Statistics")
-        .blurb(
-            "frames, inferences, repeated, dropped (too late), missing (never came: taken by a leaky queue, lost), fps, \
-             age and late of the last frame in nanoseconds, invalid-values (NaN or infinite), provider, precision, \
-             network-width, network-height, the 50th and 99th percentile of inference-time and convert-time in \
-             nanoseconds, shared-by (elements that share the network); with server also server-inflight, server-retries and \
-             the 50th and 99th percentile of server-round-trip in nanoseconds",
-        )
-        .read_only()
-        .build();
-    let settable = rows().map(|property| (property.spec)(&defaults));
-    settable.chain([stats]).collect()
-}
-
-/// When the property `name` may change; `None`: there is no such settable property.
-pub(in crate::depthanything) fn changes(name: &str) -> Option<Changes> {
-    row(name).map(|property| property.changes)
-}
-
-pub(super) fn row(name: &str) -> Option<&'static Property> {
-    rows().find(|property| property.name == name)
-}

@@ -2,7 +2,6 @@
 
 use gst::prelude::*;
 
-use super::table::rows;
 use super::*;
 
 /// What users rely on.
