@@ -21,6 +21,7 @@
 pub mod depth_meta;
 pub mod depthanything;
 pub mod depthcolorize;
+mod detail;
 mod mapping;
 mod panics;
 mod sync;

@@ -21,7 +21,6 @@ use gst_base::subclass::prelude::*;
 
 use super::CAT;
 use super::messages::{self, Report};
-use crate::error::Error;
 use crate::inference::sizes::Reason;
 use crate::sync::lock;
 use crate::threads::Handler;
@@ -175,43 +174,20 @@ impl Frames {
             return self.next(false);
         }
         let writable = depth_frame.make_mut();
-        let processed = imp
+        let report = imp
             .session
             .with_stream(|stream| stream.process(&frame, writable, &live, moment))
-            .ok_or(gst::FlowError::Flushing)?;
-        if let Err(Error::ServersAway { .. }) = processed {
-            self.give_up(frame, moment);
-            return Ok(None);
-        }
-        let report = processed
+            .ok_or(gst::FlowError::Flushing)?
             .map_err(|error| imp.fail(&error))?
             .ok_or(gst::FlowError::Flushing)?;
         self.done(depth_frame, &report).map(Some)
     }
 
-    /// A frame of a live source for which no server was there.
-    fn give_up(&self, frame: gst::Buffer, moment: Moment) {
-        let arrival = Arrival {
-            frame,
-            span: moment.span,
-            time: moment.time,
-            came: None,
-        };
-        let late = self.now().zip(moment.time).map(|(now, time)| now - time);
-        let late = late.and_then(|late| u64::try_from(late).ok());
-        self.dropped(arrival, Duration::from_nanos(late.unwrap_or(0)));
-    }
-
     /// The next depth frame in order; see [`super::stream::Stream::collect`].
     fn next(&self, all: bool) -> Result<Option<Depth>, gst::FlowError> {
         let imp = self.0.imp();
-        let collected = imp
-            .session
-            .with_stream(|stream| (stream.collect(all), stream.take_given_up()));
-        let (collected, given_up) = collected.ok_or(gst::FlowError::Flushing)?;
-        for (frame, moment) in given_up {
-            self.give_up(frame, moment);
-        }
+        let collected = imp.session.with_stream(|stream| stream.collect(all));
+        let collected = collected.ok_or(gst::FlowError::Flushing)?;
         let Some((buffer, report)) = collected.map_err(|error| imp.fail(&error))? else {
             return Ok(None);
         };
@@ -236,12 +212,29 @@ impl Frames {
         })?;
         let age = imp.live.age(self.now(), report.time);
         lock(&imp.stats).count(report, age);
+        let sizes = || {
+            let stats = lock(&imp.stats);
+            (stats.network, stats.detail)
+        };
         if !report.steps.is_empty() {
             imp.live.resized();
         }
+        let (_, detail) = sizes();
         for &(network, reason) in &report.steps {
             gst::info!(CAT, obj = self.0, "{network} from here on: {reason:?}");
-            messages::post_resolution(self.0.upcast_ref(), network, reason);
+            messages::post_resolution(self.0.upcast_ref(), network, detail, reason);
+            if reason == Reason::Property {
+                self.forgive();
+            }
+        }
+        if let Some((detail, reason)) = report.detail_step {
+            gst::info!(
+                CAT,
+                obj = self.0,
+                "detail of {detail} from here on: {reason:?}"
+            );
+            imp.live.resized();
+            messages::post_resolution(self.0.upcast_ref(), sizes().0, detail, reason);
             if reason == Reason::Property {
                 self.forgive();
             }

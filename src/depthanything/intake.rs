@@ -13,6 +13,7 @@ use crate::frame::{
 };
 use crate::geometry::Size;
 use crate::inference::backend::InputNormalization;
+use crate::inference::detailed::Detailed;
 use crate::inference::shared::{Request, Timing};
 use crate::inference::sizes::Reason;
 use crate::mapping::{Reader, readable};
@@ -22,6 +23,8 @@ use crate::timing::Moment;
 /// A frame on its way through the element.
 pub(super) struct Job {
     pub(super) request: Request,
+    /// Its runs for detail, if it has any.
+    pub(super) detailed: Detailed,
     /// What leads its depth to the edges of the picture; empty where that is not asked for.
     pub(super) guide: Guide,
     /// What it shows, for the range; with luma where that is filtered.
@@ -40,6 +43,8 @@ pub(super) struct Job {
     /// Time that writing its depth took.
     pub(super) writing: Duration,
     pub(super) steps: Vec<(Size, Reason)>,
+    /// The picture of the runs for detail from here on, where that has changed.
+    pub(super) detail_step: Option<(Size, Reason)>,
     pub(super) warning: Option<Warning>,
 }
 
@@ -55,7 +60,7 @@ pub(super) struct Intake {
     /// Looks at the picture of each frame that is read.
     cuts: CutDetector,
     /// Buffers to use again.
-    spare: Vec<(Request, Guide, SmallPicture)>,
+    spare: Vec<(Request, Detailed, Guide, SmallPicture)>,
 }
 
 impl Intake {
@@ -143,10 +148,11 @@ impl Intake {
     /// An empty job, of buffers that were used before.
     pub(super) fn job(&mut self, live: &LiveSettings, moment: Moment) -> Job {
         let begun = Instant::now();
-        let (request, guide, picture) = self.spare.pop().unwrap_or_default();
+        let (request, detailed, guide, picture) = self.spare.pop().unwrap_or_default();
         Job {
             repeated: false,
             request,
+            detailed,
             guide,
             picture,
             live: *live,
@@ -158,6 +164,7 @@ impl Intake {
             reading: Duration::ZERO,
             writing: Duration::ZERO,
             steps: Vec::new(),
+            detail_step: None,
             warning: None,
         }
     }
@@ -205,7 +212,7 @@ impl Intake {
         let frame = readable(frame, &reader.info, "input")?;
         job.guide.clear();
         let guide = job.live.upsampling.is_guided().then_some(&mut job.guide);
-        reader.read(&frame, &mut job.request.tensor, guide)?;
+        reader.read(&frame, &mut job.request.tensor, &mut job.detailed, guide)?;
         let (tensor, size) = (&job.request.tensor, job.request.size);
         // of natural pictures, in the network's units
         let deviation = self.normalization.picture_deviation();
@@ -219,6 +226,7 @@ impl Intake {
     pub(super) fn begin_again(&mut self, job: &mut Job) {
         // the tensor that failed is larger than what is needed now
         job.request = Request::default();
+        job.detailed.give_up();
         self.set_age(Some(0));
     }
 
@@ -236,7 +244,8 @@ impl Intake {
 
     /// Takes the buffers of a job back, to use them again.
     pub(super) fn give_back(&mut self, job: Job) {
-        self.spare.push((job.request, job.guide, job.picture));
+        self.spare
+            .push((job.request, job.detailed, job.guide, job.picture));
     }
 
     fn set_age(&mut self, age: Option<u32>) {
@@ -258,6 +267,8 @@ struct TensorReader {
     info: VideoInfo,
     reader: Reader,
     writer: TensorWriter,
+    /// For the picture of the runs for detail; `None`: there were none yet.
+    detail_writer: Option<(Size, TensorWriter)>,
     /// Of 16-bit grey.
     levels: Option<RunningLevels>,
     /// What was said of them: they are stretched.
@@ -300,6 +311,7 @@ impl TensorReader {
             stretched: false,
             reader,
             writer: writer.with_threads(threads),
+            detail_writer: None,
             network,
             normalization,
             threads,
@@ -341,7 +353,21 @@ impl TensorReader {
         }
     }
 
-    /// Fills `tensor` with what the network is to see of `frame`, and `guide`, if any, with its luma.
+    /// Makes the tables for the picture of the runs for detail, unless they are there; `None`: there are none.
+    fn prepare_detail(&mut self, whole: Option<Size>) -> Result<(), Error> {
+        let Some(whole) = whole else {
+            self.detail_writer = None;
+            return Ok(());
+        };
+        if !matches!(&self.detail_writer, Some((size, _)) if *size == whole) {
+            let writer = TensorWriter::new(self.reader.format(), whole, self.normalization)?;
+            self.detail_writer = Some((whole, writer.with_threads(self.threads)));
+        }
+        Ok(())
+    }
+
+    /// Fills `tensor` with what the network is to see of `frame`, `detailed` with what its runs for detail are to see, and
+    /// `guide`, if any, with its luma.
     ///
     /// # Errors
     /// When the frame is not what its caps say.
@@ -349,8 +375,11 @@ impl TensorReader {
         &mut self,
         frame: &VideoFrameRef<&gst::BufferRef>,
         tensor: &mut Vec<f32>,
+        detailed: &mut Detailed,
         guide: Option<&mut Guide>,
     ) -> Result<(), Error> {
+        self.prepare_detail(detailed.whole())?;
+        let detail_writer = &mut self.detail_writer;
         let (writer, levels) = (&mut self.writer, &mut self.levels);
         let stretched = &mut self.stretched;
         tensor.resize(writer.tensor_len(), 0.0);
@@ -362,7 +391,13 @@ impl TensorReader {
             if let Some(levels) = levels {
                 let levels = levels.follow(frame, &format)?;
                 writer.set_levels(levels);
+                if let Some((_, writer)) = detail_writer {
+                    writer.set_levels(levels);
+                }
                 tell_stretched(levels, stretched);
+            }
+            if let Some((_, writer)) = detail_writer {
+                detailed.read(|tensor| writer.write(frame, tensor))?;
             }
             writer.write(frame, tensor)
         })

@@ -1,6 +1,5 @@
 //! What the element tells an application: errors, warnings, element messages, and the property `stats`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,6 @@ use gst_video::prelude::*;
 use crate::depth_meta::DepthMeta;
 use crate::error::{Error, Setting};
 use crate::geometry::Size;
-use crate::inference::backend::Connection;
 use crate::inference::shared::StreamCount;
 use crate::inference::sizes::{Notice, Reason};
 use crate::timing::{Age, Durations, Rate};
@@ -49,9 +47,6 @@ impl ToMessage for Error {
             Self::OutOfMemory { .. } => {
                 gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{self}"))
             }
-            Self::Server { .. } | Self::ServersAway { .. } => {
-                gst::error_msg!(gst::ResourceError::OpenRead, ("{self}"))
-            }
             Self::Cancelled => gst::error_msg!(gst::ResourceError::Busy, ("{self}")),
         }
     }
@@ -68,10 +63,6 @@ fn property(setting: Setting) -> &'static str {
         Setting::InFlight => "in-flight",
         Setting::MemoryLimit => "memory-limit",
         Setting::MinResolution => "min-resolution",
-        Setting::Server => "server",
-        Setting::ServerModel => "server-model",
-        Setting::ServerTlsCa => "server-tls-ca",
-        Setting::ServerToken => "server-token-file",
     }
 }
 
@@ -118,6 +109,16 @@ impl Warning {
                 gst::LibraryError::Settings,
                 ("{error}. The resolution stays what it was")
             ),
+            Self::Size(Notice::NoDetail { detail, reason }) => gst::element_warning!(
+                element,
+                gst::LibraryError::Settings,
+                ("detail-resolution={detail} is off: {reason}")
+            ),
+            Self::Size(Notice::DetailMemory(error)) => gst::element_warning!(
+                element,
+                gst::ResourceError::NoSpaceLeft,
+                ("{error}. The stream goes on without the runs at detail-resolution; a lower one may fit")
+            ),
         }
     }
 }
@@ -157,6 +158,8 @@ pub(super) struct Report {
     pub(super) invalid: u64,
     /// What the network sees from here on, and why, each time that it changed.
     pub(super) steps: Vec<(Size, Reason)>,
+    /// The picture of the runs for detail from here on, of no pixels where there are none, and why, if that has changed.
+    pub(super) detail_step: Option<(Size, Reason)>,
     /// What went wrong without ending the stream.
     pub(super) warning: Option<Warning>,
     /// The frame's running time in nanoseconds, where it is known.
@@ -166,7 +169,7 @@ pub(super) struct Report {
 /// What happens to the engine.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EngineNews {
-    /// `loading`, `compiling`, `ready`, `fallback` or `reconnecting`.
+    /// `loading`, `compiling`, `ready` or `fallback`.
     pub(super) stage: &'static str,
     /// The execution provider concerned; empty while none is chosen.
     pub(super) provider: String,
@@ -174,7 +177,7 @@ pub(super) struct EngineNews {
     pub(super) precision: String,
     /// Time since loading, or the compilation of a size, began.
     pub(super) elapsed: Duration,
-    /// Why it fell back, the size that is compiled, or the server concerned.
+    /// Why it fell back, or the size that is compiled.
     pub(super) reason: String,
 }
 
@@ -190,11 +193,13 @@ pub(super) fn post_engine(element: &gst::Element, news: &EngineNews) {
     post(element, structure);
 }
 
-/// Posts `depthanything-resolution`.
-pub(super) fn post_resolution(element: &gst::Element, network: Size, reason: Reason) {
+/// Posts `depthanything-resolution`: what the network sees, and the picture of the runs for detail.
+pub(super) fn post_resolution(element: &gst::Element, network: Size, detail: Size, reason: Reason) {
     let structure = gst::Structure::builder("depthanything-resolution")
         .field("width", network.width)
         .field("height", network.height)
+        .field("detail-width", detail.width)
+        .field("detail-height", detail.height)
         .field("reason", name(reason))
         .build();
     post(element, structure);
@@ -327,7 +332,7 @@ fn turns(element: &gst::Element) -> bool {
 }
 
 /// Counts since the element started.
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Stats {
     /// Depth frames pushed.
     pub(super) frames: u64,
@@ -351,14 +356,14 @@ pub(super) struct Stats {
     pub(super) precision: String,
     /// What the network sees.
     pub(super) network: Size,
+    /// The picture of the runs for detail; no pixels: there are none.
+    pub(super) detail: Size,
     /// Of the network alone.
     pub(super) inference_time: Durations,
     /// Of all the rest: frame to tensor and depth map to frame.
     pub(super) convert_time: Durations,
     /// Who shares the network.
     pub(super) stream_count: StreamCount,
-    /// The servers that run it.
-    pub(super) connection: Option<Arc<dyn Connection>>,
 }
 
 impl Stats {
@@ -380,15 +385,16 @@ impl Stats {
             self.inference_time.clear();
             self.network = network;
         }
+        if let Some((detail, _)) = report.detail_step {
+            self.inference_time.clear();
+            self.detail = detail;
+        }
     }
 
     /// As the property gives it.
     pub(super) fn to_structure(&self) -> gst::Structure {
         let length = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let nanoseconds = |durations: &Durations, percent| length(durations.percentile(percent));
-        let servers = self.connection.as_ref().map(|it| it.statistics());
-        let servers = servers.unwrap_or_default();
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         gst::Structure::builder("depthanything-stats")
             .field("frames", self.frames)
             .field("inferences", self.inferences)
@@ -403,15 +409,16 @@ impl Stats {
             .field("precision", &self.precision)
             .field("network-width", self.network.width)
             .field("network-height", self.network.height)
+            .field("detail-width", self.detail.width)
+            .field("detail-height", self.detail.height)
             .field("inference-time-p50", nanoseconds(&self.inference_time, 50))
             .field("inference-time-p99", nanoseconds(&self.inference_time, 99))
             .field("convert-time-p50", nanoseconds(&self.convert_time, 50))
             .field("convert-time-p99", nanoseconds(&self.convert_time, 99))
-            .field("shared-by", count(self.stream_count.get()))
-            .field("server-inflight", count(servers.in_flight))
-            .field("server-retries", servers.retries)
-            .field("server-round-trip-p50", length(servers.round_trip_p50))
-            .field("server-round-trip-p99", length(servers.round_trip_p99))
+            .field(
+                "shared-by",
+                u32::try_from(self.stream_count.get()).unwrap_or(u32::MAX),
+            )
             .build()
     }
 }

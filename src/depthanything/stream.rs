@@ -13,9 +13,9 @@ use super::settings::{LiveSettings, LoadSettings};
 use crate::depth_meta::DepthMeta;
 use crate::error::{Error, Setting};
 use crate::geometry::Size;
-use crate::inference::backend::ServerListener;
+use crate::inference::detailed;
 use crate::inference::planner::available;
-use crate::inference::shared::{Shared, Ticket};
+use crate::inference::shared::Shared;
 use crate::inference::sizes::{FrameShape, Notice, Reason, Sizes, Tell};
 use crate::range::Joints;
 use crate::sync::lock;
@@ -34,10 +34,6 @@ pub(super) struct Stream {
     /// `None` before there are caps.
     output: Option<Output>,
     in_flight: InFlight,
-    /// Frames that were under way when no server was there.
-    given_up: Vec<(gst::Buffer, Moment)>,
-    /// Hears of the network's servers.
-    listener: Option<Arc<ServerListener>>,
     begun: Instant,
 }
 
@@ -75,8 +71,6 @@ impl Stream {
             packer: Arc::new(Mutex::new(packer)),
             output: None,
             in_flight: InFlight::new(settings.in_flight.max(1) as usize),
-            given_up: Vec::new(),
-            listener: None,
             begun: Instant::now(),
         })
     }
@@ -84,14 +78,6 @@ impl Stream {
     /// From here on `tell` hears of sizes that have to be compiled.
     pub(super) fn tell_compilations(&mut self, tell: Box<Tell>) {
         self.sizes.tell_compilations(tell);
-    }
-
-    /// From here on `listener` hears of the servers that run the network, if any do.
-    pub(super) fn tell_servers(&mut self, listener: Arc<ServerListener>) {
-        if let Some(connection) = self.network().connection() {
-            connection.listen(Arc::downgrade(&listener));
-            self.listener = Some(listener);
-        }
     }
 
     /// From here on `finished` hears when a frame under way is done.
@@ -201,16 +187,10 @@ impl Stream {
         live: &LiveSettings,
         moment: Moment,
     ) -> Result<(), Error> {
-        let mut job = self.begin(&frame, live, moment)?;
+        let job = self.begin(&frame, live, moment)?;
         let output = self.output.as_ref().ok_or_else(not_negotiated)?;
-        let due = job.begun + output.slack;
-        let network = self.sizes.network();
-        // several of them are in the network at a time
-        let ticket = (network.slots() > 1 && !job.repeated)
-            .then(|| network.submit(std::mem::take(&mut job.request), due));
         let in_flight = InFlightFrame {
-            due,
-            ticket,
+            due: job.begun + output.slack,
             depth_info: Arc::clone(&output.depth),
             job,
             frame,
@@ -224,7 +204,7 @@ impl Stream {
     /// Whether a frame that is under way has not reached the network yet: another would only grow old behind it.
     pub(super) fn network_is_awaited(&self) -> bool {
         let stages = self.in_flight.stages.as_ref();
-        stages.is_some_and(|stages| stages.waiting() >= self.network().slots())
+        stages.is_some_and(Stages::first_is_awaited)
     }
 
     /// Whether [`Self::collect`] has more to give, now or later.
@@ -261,11 +241,6 @@ impl Stream {
         }
     }
 
-    /// Frames that [`Self::collect`] has left out since this was asked, as no server was there for them.
-    pub(super) fn take_given_up(&mut self) -> Vec<(gst::Buffer, Moment)> {
-        std::mem::take(&mut self.given_up)
-    }
-
     /// The way in: decides what happens to a frame and reads it.
     fn begin(
         &mut self,
@@ -280,6 +255,12 @@ impl Stream {
         let notice = self.sizes.follow(live.asked(), moment.pace);
         job.warning = notice.map(Warning::Size);
         job.steps.extend(self.change_size());
+        let runs = self.sizes.detail(live.detail_resolution, moment.pace);
+        job.detailed.set(runs.tiles);
+        job.detail_step = runs.step;
+        if job.warning.is_none() {
+            job.warning = self.sizes.detail_notice().map(Warning::Size);
+        }
         match self.intake.take(frame, &mut job) {
             Ok(()) => Ok(job),
             Err(error) => {
@@ -320,17 +301,15 @@ impl Stream {
                 job.warning = Some(Warning::Size(Notice::Memory(error)));
             }
             let due = job.begun + slack;
-            let network = self.sizes.network();
-            let ticket = network.submit(std::mem::take(&mut job.request), due);
-            let completed = network.wait(ticket, !job.moment.live);
-            job.request = completed.request;
-            match completed.result {
+            match detailed::run(
+                self.sizes.network(),
+                &mut job.request,
+                &mut job.detailed,
+                due,
+            ) {
                 Ok(Some(timing)) => {
                     job.timing = Some(timing);
                     break;
-                }
-                Err(Error::ServersAway { .. }) if lock(&self.packer).may_repeat(&job.live) => {
-                    job.repeated = true;
                 }
                 Ok(None) => {
                     self.intake.abandon(job);
@@ -383,9 +362,6 @@ impl Stream {
                 let network = job
                     .timing
                     .map_or(Duration::ZERO, |timing| timing.waited + timing.inference);
-                // several are in the network at a time
-                let together = self.network().slots().min(self.in_flight.most).max(1);
-                let network = network / u32::try_from(together).unwrap_or(1);
                 let pace = network.max(job.reading).max(job.writing);
                 let report = self.finish(job, meta, invalid, pace);
                 Ok(Some((depth_frame, report)))
@@ -396,11 +372,6 @@ impl Stream {
                 };
                 let report = self.complete(job, Some(error), &frame, depth)?;
                 Ok(report.map(|report| (depth_frame, report)))
-            }
-            Outcome::Failed(Error::ServersAway { .. }) => {
-                self.given_up.push((frame, job.moment));
-                self.intake.abandon(job);
-                Ok(None)
             }
             Outcome::Failed(error) => {
                 self.intake.abandon(job);
@@ -417,7 +388,11 @@ impl Stream {
     /// up.
     fn finish(&mut self, mut job: Job, meta: DepthMeta, invalid: u64, pace: Duration) -> Report {
         let (size, late, now) = (job.request.size, job.moment.late, self.begun.elapsed());
-        if job.timing.is_some() && self.sizes.observe(size, pace, late, now) {
+        if let Some(error) = job.detailed.take_failure() {
+            self.sizes.give_up_detail(error);
+        }
+        let detailed = job.detailed.whole().is_some();
+        if job.timing.is_some() && self.sizes.observe(size, detailed, pace, late, now) {
             job.steps.extend(self.change_size());
         }
         let mut total = job.begun.elapsed();
@@ -436,6 +411,7 @@ impl Stream {
             total,
             invalid: if job.repeated { 0 } else { invalid },
             steps: std::mem::take(&mut job.steps),
+            detail_step: job.detail_step.take(),
             warning: job.warning.take(),
             time: job.moment.time,
         };
@@ -473,8 +449,6 @@ struct InFlightFrame {
     depth_frame: gst::Buffer,
     depth_info: Arc<VideoInfo>,
     due: Instant,
-    /// Where it is in the network already.
-    ticket: Option<Ticket>,
     outcome: Outcome,
 }
 
@@ -564,14 +538,7 @@ impl InFlightFrame {
         if job.repeated {
             return;
         }
-        let ticket = self.ticket.take();
-        let ticket = ticket.unwrap_or_else(|| {
-            let request = std::mem::take(&mut job.request);
-            network.submit(request, self.due)
-        });
-        let completed = network.wait(ticket, !job.moment.live);
-        job.request = completed.request;
-        match completed.result {
+        match detailed::run(network, &mut job.request, &mut job.detailed, self.due) {
             Ok(Some(timing)) => job.timing = Some(timing),
             Ok(None) => self.outcome = Outcome::Interrupted,
             Err(error) => self.outcome = Outcome::Failed(error),
@@ -580,12 +547,6 @@ impl InFlightFrame {
 
     /// On the thread that writes depth frames.
     fn write(&mut self, packer: &Mutex<Packer>) {
-        if matches!(self.outcome, Outcome::Failed(Error::ServersAway { .. }))
-            && lock(packer).may_repeat(&self.job.live)
-        {
-            self.job.repeated = true;
-            self.outcome = Outcome::None;
-        }
         if !matches!(self.outcome, Outcome::None) {
             return;
         }

@@ -6,9 +6,9 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::backend::{Connection, Description, Network, Readiness};
+use super::backend::{Description, Network, Readiness};
 use super::planner::{MemoryModel, MemoryUse};
 use super::registry::{self, Engine};
 use super::scheduler::Client;
@@ -18,12 +18,6 @@ use crate::geometry::{Size, tokens};
 use crate::sync::lock;
 
 pub use super::scheduler::{Batching, Completed, Request, Ticket, Timing};
-
-/// How often one looks whether servers are there while a request waits for them.
-const LOOK: Duration = Duration::from_millis(20);
-/// Servers may be away for so long before a request is given up that does not wait for them: one that only breaks a
-/// connection is back by then.
-const GRACE: Duration = Duration::from_millis(300);
 
 /// A stream's place at a network.
 pub struct Shared {
@@ -48,10 +42,8 @@ pub fn open(
 ) -> Result<Shared, Error> {
     let engine = registry::open(config, &limits, progress)?;
     let mut shared = Shared::join(engine, batching);
-    if config.servers.is_none() {
-        // the same file may lie at several places under several names
-        shared.description.model = config.model.name();
-    }
+    // the same file may lie at several places under several names
+    shared.description.model = config.model.name();
     Ok(shared)
 }
 
@@ -63,7 +55,7 @@ pub fn open(
 #[cfg(feature = "testing")]
 pub fn offer(config: &Config, network: Box<dyn Network>) -> Result<Shared, Error> {
     let memory = MemoryModel::new(0, true, None);
-    let engine = Engine::new(network, Vec::new(), memory, Vec::new());
+    let engine = Engine::new(network, memory, Vec::new());
     registry::offer(config, &engine)?;
     Ok(Shared::join(engine, Batching::default()))
 }
@@ -79,7 +71,7 @@ impl Shared {
     #[cfg(feature = "testing")]
     pub fn alone_with(network: Box<dyn Network>, memory: MemoryModel) -> Self {
         Self::join(
-            Engine::new(network, Vec::new(), memory, Vec::new()),
+            Engine::new(network, memory, Vec::new()),
             Batching::default(),
         )
     }
@@ -119,16 +111,6 @@ impl Shared {
         &self.description
     }
 
-    /// Requests of it that run at the same time.
-    pub fn slots(&self) -> usize {
-        self.engine.slots
-    }
-
-    /// The servers that run it; `None`: it runs in this process.
-    pub fn connection(&self) -> Option<&Arc<dyn Connection>> {
-        self.engine.connection.as_ref()
-    }
-
     /// Counts the streams that share the network, for as long as one does.
     pub fn stream_count(&self) -> StreamCount {
         StreamCount(Arc::downgrade(&self.engine))
@@ -155,6 +137,12 @@ impl Shared {
         }
     }
 
+    /// Requests of this stream that may run together.
+    pub fn runs_together(&self) -> usize {
+        let most = self.description.batch.unwrap_or(usize::MAX);
+        self.batching.most.min(most).max(1)
+    }
+
     /// Gives a request to the network, which runs it when no other is due before `due` that can be run.
     pub fn submit(&self, request: Request, due: Instant) -> Ticket {
         let mut batching = self.batching;
@@ -168,31 +156,6 @@ impl Shared {
         self.engine
             .scheduler
             .submit(&self.client, request, due, batching)
-    }
-
-    /// Waits for what becomes of a request. `patient`: also while no server is there to run it; else it is given up then.
-    pub fn wait(&self, ticket: Ticket, patient: bool) -> Completed {
-        let Some(connection) = self.connection().filter(|_| !patient) else {
-            return ticket.wait();
-        };
-        loop {
-            if ticket.wait_until(Instant::now() + LOOK) {
-                return ticket.wait();
-            }
-            let since = match connection.outage() {
-                // it says itself what is wrong
-                Some(outage) if outage.is_over => return ticket.wait(),
-                Some(outage) => outage.since.elapsed(),
-                None => continue,
-            };
-            if since > GRACE {
-                drop(ticket);
-                return Completed {
-                    request: Request::default(),
-                    result: Err(Error::ServersAway { since }),
-                };
-            }
-        }
     }
 
     /// [`Self::submit`]s a request and waits for it. `None`: it was interrupted.

@@ -1,6 +1,7 @@
 //! At which sizes a stream's network runs: the one asked for, or the largest that there is time and memory for.
 
 mod compilation;
+mod detail;
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,10 @@ use crate::geometry::Size;
 
 pub(crate) use super::planner::{Asked, FrameShape};
 pub(crate) use compilation::{Compilation, Tell};
+pub(crate) use detail::DetailRuns;
 
 use compilation::Watch;
+use detail::Detail;
 
 /// A run on nothing lets other streams go first for so long.
 const TRIAL_SLACK: Duration = Duration::from_secs(1);
@@ -46,6 +49,10 @@ pub(crate) enum Notice {
         kept: Asked,
         error: Error,
     },
+    /// There are no runs for detail at the resolution that is asked for them, and why.
+    NoDetail { detail: u32, reason: String },
+    /// There is no memory for the runs for detail.
+    DetailMemory(Error),
 }
 
 impl Shortage {
@@ -62,6 +69,7 @@ pub(crate) struct Sizes {
     watch: Watch,
     /// `None`: there have been no frames yet.
     planned: Option<Planned>,
+    detail: Detail,
 }
 
 /// The plan for the present frames.
@@ -73,8 +81,10 @@ struct Planned {
     refused: Option<Asked>,
     /// Why the plan's size is another than the present one, while it is being made ready.
     pending: Option<Reason>,
-    /// What the network sees.
+    /// What the network sees,
     present: Size,
+    /// and why.
+    reason: Reason,
 }
 
 impl Sizes {
@@ -90,6 +100,7 @@ impl Sizes {
             memory: Memory::new(most_memory, available),
             watch: Watch::default(),
             planned: None,
+            detail: Detail::default(),
         }
     }
 
@@ -147,6 +158,7 @@ impl Sizes {
             refused: None,
             pending: None,
             present: size,
+            reason: reason.unwrap_or(Reason::Caps),
         });
         Ok((size, reason, shortage.and_then(Shortage::notice)))
     }
@@ -221,17 +233,62 @@ impl Sizes {
 
     /// The network sees `size` from here on. Gives the reason.
     pub(crate) fn change_to(&mut self, size: Size) -> Reason {
-        let pending = self.planned.as_mut().and_then(|planned| {
-            planned.present = size;
-            planned.pending.take()
-        });
-        pending.unwrap_or(Reason::Load)
+        let Some(planned) = &mut self.planned else {
+            return Reason::Load;
+        };
+        planned.present = size;
+        planned.reason = planned.pending.take().unwrap_or(Reason::Load);
+        planned.reason
     }
 
-    /// A frame at `size` took `time`, late or not. True: the plan has another size.
+    /// The runs for detail of the next frame, at `wanted` pixels of the short side (0: none), which may take `pace` in all.
+    pub(crate) fn detail(&mut self, wanted: u32, pace: Option<Duration>) -> DetailRuns {
+        let Some(planned) = &self.planned else {
+            return DetailRuns::default();
+        };
+        let description = self.network.description();
+        let (plan, resolution) = (&planned.plan, planned.asked.resolution);
+        let news = self
+            .detail
+            .follow(description, plan, resolution, planned.shape, wanted);
+        let lowered = planned.present != plan.top().size;
+        let pace = pace.filter(|_| plan.adapts());
+        let tiles = self.detail.tiles(plan, pace, lowered).cloned();
+        let tiles = tiles.filter(|tiles| {
+            let readiness = self.network.prepare(tiles.size());
+            self.watch.observe(tiles.size(), &readiness);
+            // frames go on without until then
+            !matches!(readiness, Readiness::Preparing(_))
+        });
+        let reason = match planned.reason {
+            Reason::Start if news => Reason::Start,
+            _ if news => Reason::Property,
+            _ if self.detail.has_failed() => Reason::Memory,
+            reason if lowered => reason,
+            _ => Reason::Load,
+        };
+        let step = self.detail.step(tiles.as_deref());
+        DetailRuns {
+            tiles,
+            step: step.map(|size| (size, reason)),
+        }
+    }
+
+    /// What is to be said of the runs for detail, once.
+    pub(crate) fn detail_notice(&mut self) -> Option<Notice> {
+        self.detail.take_notice()
+    }
+
+    /// There was no memory for the runs for detail.
+    pub(crate) fn give_up_detail(&mut self, error: Error) {
+        self.detail.fail(error);
+    }
+
+    /// A frame at `size` took `time`, late or not, with runs for detail or without. True: the plan has another size.
     pub(crate) fn observe(
         &mut self,
         size: Size,
+        detailed: bool,
         time: Duration,
         late: bool,
         now: Duration,
@@ -242,7 +299,15 @@ impl Sizes {
         if size != planned.plan.size() {
             return false;
         }
-        let step = planned.plan.observe(time, late, now);
+        if detailed || size == planned.plan.top().size {
+            self.detail.observe(time, late, now);
+        }
+        // what goes first has not gone yet
+        let step = if detailed {
+            None
+        } else {
+            planned.plan.observe(time, late, now)
+        };
         let mut step = step.map(|_| Reason::Load);
         let tokens = planned.plan.tokens(size);
         if self

@@ -174,7 +174,6 @@ impl SessionNetwork {
             placement: None,
             fused_attentions: 0,
             notes: Vec::new(),
-            warnings: Vec::new(),
             fallbacks: Vec::new(),
         };
         let mut network = Self {

@@ -101,6 +101,22 @@ impl Plan {
         self.planner.level().size
     }
 
+    /// The size that is asked for.
+    pub(in crate::inference) fn top(&self) -> Level {
+        let levels = self.planner.levels();
+        levels.last().copied().unwrap_or(self.level())
+    }
+
+    /// Whether smaller sizes are taken when time is short.
+    pub(in crate::inference) fn adapts(&self) -> bool {
+        self.adapts
+    }
+
+    /// Tokens and time of the latest run; `None`: there was none.
+    pub(in crate::inference) fn latest(&self) -> Option<(usize, Duration)> {
+        self.latest
+    }
+
     /// Time has a say, and nothing is known of it yet.
     pub(in crate::inference) fn wants_calibration(&self) -> bool {
         self.adapts && self.paced && self.latest.is_none()
