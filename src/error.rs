@@ -17,6 +17,7 @@ pub struct RuntimeCandidate {
 }
 
 /// Something that was asked for, of which there is a choice.
+#[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "of servers"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Setting {
     /// The device of an execution provider.
@@ -35,6 +36,14 @@ pub enum Setting {
     MemoryLimit,
     /// The lowest resolution that is allowed.
     MinResolution,
+    /// The servers that run the network.
+    Server,
+    /// Which of a server's models.
+    ServerModel,
+    /// The authorities whose servers are trusted.
+    ServerTlsCa,
+    /// The secret that servers are told.
+    ServerToken,
 }
 
 impl fmt::Display for Setting {
@@ -48,6 +57,10 @@ impl fmt::Display for Setting {
             Self::InFlight => "frames in flight",
             Self::MemoryLimit => "memory limit",
             Self::MinResolution => "lowest resolution",
+            Self::Server => "server",
+            Self::ServerModel => "server's model",
+            Self::ServerTlsCa => "certificates of authorities",
+            Self::ServerToken => "secret for servers",
         })
     }
 }
@@ -129,6 +142,23 @@ pub enum Error {
         size: String,
         /// ONNX Runtime's words.
         reason: String,
+    },
+
+    /// Servers do not run the network.
+    #[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "of servers"))]
+    #[error("server {}: {}", Show(.servers), Show(.reason))]
+    Server {
+        /// Their addresses.
+        servers: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+
+    /// No server is there at the moment, and this frame does not wait for one.
+    #[error("no server has answered for {:.1} s", .since.as_secs_f64())]
+    ServersAway {
+        /// For how long.
+        since: std::time::Duration,
     },
 
     /// Somebody ended it from outside: the element is stopped.

@@ -285,6 +285,45 @@ fn only_one_module_knows_onnx_runtime() {
     assert!(outside.is_empty(), "{outside:?}");
 }
 
+/// gRPC is one way to servers, too, and what it is made of is known where it is used.
+#[test]
+fn only_one_file_knows_grpc() {
+    for (crates, allowed) in [
+        (
+            &["tonic", "h2", "hyper_util", "rustls"][..],
+            "inference/remote/grpc.rs",
+        ),
+        (&["tokio"][..], "inference/remote/"),
+    ] {
+        let names = |code: &str| {
+            code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .any(|word| crates.contains(&word))
+        };
+        let sources = sources();
+        let knowing: Vec<_> = sources.iter().filter(|(_, code)| names(code)).collect();
+        assert!(!knowing.is_empty(), "{crates:?}");
+        for (file, _) in knowing {
+            assert!(file.starts_with(allowed), "{file} knows of {crates:?}");
+        }
+    }
+}
+
+/// Each way to run a network stands alone: what they share is above the seam.
+#[test]
+fn backends_do_not_know_each_other() {
+    let sources = sources();
+    for (one, other) in [("onnx", "remote"), ("remote", "onnx")] {
+        for file in sources
+            .keys()
+            .filter(|file| file.starts_with(&format!("inference/{one}")))
+        {
+            let used = imports(file, &sources);
+            let knows = |module: &Module| module.get(1).is_some_and(|name| name == other);
+            assert!(!used.iter().any(knows), "{file} uses inference/{other}");
+        }
+    }
+}
+
 #[test]
 fn no_import_runs_up() {
     let sources = sources();
@@ -313,7 +352,7 @@ fn no_import_runs_up() {
 }
 
 /// The element, without its tests, is no more than so many files.
-const ELEMENT_FILES: usize = 12;
+const ELEMENT_FILES: usize = 13;
 
 #[test]
 fn the_element_reads_in_one_sitting() {

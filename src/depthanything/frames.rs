@@ -21,6 +21,7 @@ use gst_base::subclass::prelude::*;
 
 use super::CAT;
 use super::messages::{self, Report};
+use crate::error::Error;
 use crate::inference::sizes::Reason;
 use crate::sync::lock;
 use crate::threads::Handler;
@@ -174,20 +175,43 @@ impl Frames {
             return self.next(false);
         }
         let writable = depth_frame.make_mut();
-        let report = imp
+        let processed = imp
             .session
             .with_stream(|stream| stream.process(&frame, writable, &live, moment))
-            .ok_or(gst::FlowError::Flushing)?
+            .ok_or(gst::FlowError::Flushing)?;
+        if let Err(Error::ServersAway { .. }) = processed {
+            self.give_up(frame, moment);
+            return Ok(None);
+        }
+        let report = processed
             .map_err(|error| imp.fail(&error))?
             .ok_or(gst::FlowError::Flushing)?;
         self.done(depth_frame, &report).map(Some)
     }
 
+    /// A frame of a live source for which no server was there.
+    fn give_up(&self, frame: gst::Buffer, moment: Moment) {
+        let arrival = Arrival {
+            frame,
+            span: moment.span,
+            time: moment.time,
+            came: None,
+        };
+        let late = self.now().zip(moment.time).map(|(now, time)| now - time);
+        let late = late.and_then(|late| u64::try_from(late).ok());
+        self.dropped(arrival, Duration::from_nanos(late.unwrap_or(0)));
+    }
+
     /// The next depth frame in order; see [`super::stream::Stream::collect`].
     fn next(&self, all: bool) -> Result<Option<Depth>, gst::FlowError> {
         let imp = self.0.imp();
-        let collected = imp.session.with_stream(|stream| stream.collect(all));
-        let collected = collected.ok_or(gst::FlowError::Flushing)?;
+        let collected = imp
+            .session
+            .with_stream(|stream| (stream.collect(all), stream.take_given_up()));
+        let (collected, given_up) = collected.ok_or(gst::FlowError::Flushing)?;
+        for (frame, moment) in given_up {
+            self.give_up(frame, moment);
+        }
         let Some((buffer, report)) = collected.map_err(|error| imp.fail(&error))? else {
             return Ok(None);
         };

@@ -12,7 +12,7 @@ use super::settings::LoadSettings;
 use super::stream::Stream;
 use super::{CAT, ExecutionProvider, InputNormalization, ModelDepth, Precision};
 use crate::error::Error;
-use crate::inference::backend::{DepthKind, Description, InputSize};
+use crate::inference::backend::{DepthKind, Description, InputSize, ServerEvent};
 use crate::inference::onnx::ep::short_name;
 use crate::inference::onnx::runtime::{self, LogLevel};
 use crate::inference::shared::{self, Batching, Interrupt, Shared};
@@ -113,6 +113,7 @@ impl Session {
             stats.provider.clone_from(&network.description().provider);
             stats.precision.clone_from(&network.description().precision);
             stats.stream_count = network.stream_count();
+            stats.connection = network.connection().cloned();
         }
         *lock(&self.interrupt) = Some(interrupt);
         *lock(&self.stream) = Some(stream);
@@ -245,7 +246,34 @@ fn open(
             tell_compilation(&element, news);
         }
     }));
+    let weak = element.downgrade();
+    stream.tell_servers(Arc::new(move |event| {
+        if let Some(element) = weak.upgrade() {
+            tell_server(&element, event);
+        }
+    }));
     Ok((stream, interrupt))
+}
+
+/// A server does not answer, or does so again.
+fn tell_server(element: &Element, event: &ServerEvent) {
+    let (stage, reason) = match event {
+        ServerEvent::Lost { server, reason } => ("reconnecting", format!("{server}: {reason}")),
+        ServerEvent::Back { server } => ("ready", server.clone()),
+    };
+    let (provider, precision) = {
+        let stats = lock(&element.imp().stats);
+        (stats.provider.clone(), stats.precision.clone())
+    };
+    gst::info!(CAT, obj = element, "{stage}: {reason}");
+    let news = EngineNews {
+        stage,
+        provider,
+        precision,
+        elapsed: Duration::ZERO,
+        reason,
+    };
+    messages::post_engine(element.upcast_ref(), &news);
 }
 
 /// A size is compiled, or has been.
@@ -278,7 +306,9 @@ fn tell_compilation(element: &Element, news: Compilation) {
 /// See [`shared::open`].
 fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Shared, Error> {
     runtime::set_log_hook(runtime_log_level(), log_of_runtime);
+    let servers = settings.servers()?;
     let config = inference::Config {
+        servers: servers.clone(),
         model: match &settings.model_file {
             Some(path) => ModelSource::File(path.clone()),
             None => ModelSource::Builtin,
@@ -318,6 +348,9 @@ fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Sh
     let network = shared::open(limits, &config, batching, &mut |progress| match progress {
         Progress::Loading { provider } => tell("loading", provider, "", ""),
         Progress::Compiling { provider } => tell("compiling", provider, "", ""),
+        Progress::Reconnecting { provider, reason } => {
+            tell("reconnecting", provider, "", &reason);
+        }
         Progress::Fallback {
             provider,
             precision,
@@ -366,12 +399,22 @@ fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Sh
             description.model
         );
     }
-    if settings.model_depth == ModelDepth::Auto && !description.kind_is_certain {
+    let told_by = match servers {
+        Some(_) => "a server does not tell",
+        None => "its file does not tell",
+    };
+    let kind_is_open = settings.model_depth == ModelDepth::Auto && !description.kind_is_certain;
+    // of a file's that is said where something else is in doubt, too
+    let values_are_open = servers.is_some() && !description.normalization_is_certain;
+    if kind_is_open || values_are_open {
         gst::element_warning!(
             element,
             gst::StreamError::Format,
-            ("{}", doubt(description))
+            ("{}", doubt(description, told_by, kind_is_open))
         );
+    }
+    for warning in &description.warnings {
+        gst::element_warning!(element, gst::ResourceError::Settings, ("{warning}"));
     }
     for note in &description.notes {
         inform(element, &format!("model {}: {note}", description.model));
@@ -384,8 +427,19 @@ fn inform(element: &Element, text: &str) {
     gst::element_info!(element, gst::StreamError::Format, ("{text}"), ["{text}"]);
 }
 
-/// What a user has to be told when the model's file does not say what its numbers are.
-fn doubt(description: &Description) -> String {
+/// What a user has to be told when the model's file, or a server, does not say what its numbers are, or which it wants.
+fn doubt(description: &Description, told_by: &str, kind_is_open: bool) -> String {
+    let values = format!(
+        "it gets ImageNet's; if depth shows little of the picture, try input-normalization={} or {}",
+        model::InputNormalization::Unit.name(),
+        model::InputNormalization::Byte.name()
+    );
+    if !kind_is_open {
+        return format!(
+            "model {}: {told_by} which values it wants its image in: {values}. To end this warning, set it to what is right",
+            description.model
+        );
+    }
     let taken = match description.kind {
         DepthKind::Relative => "inverse depth (model-depth=inverse), so that near is white",
         DepthKind::Distance => {
@@ -394,16 +448,13 @@ fn doubt(description: &Description) -> String {
         DepthKind::Metric => "metres (model-depth=metric)",
     };
     let mut text = format!(
-        "model {}: its file does not tell what its numbers mean, and they are taken as {taken}. If near comes out far, set \
+        "model {}: {told_by} what its numbers mean, and they are taken as {taken}. If near comes out far, set \
          model-depth=distance; if they are metres, model-depth=metric. To end this warning, set it to what is right",
         description.model
     );
     if !description.normalization_is_certain {
         text.push_str(&format!(
-            ". Nor does it tell which values it wants its image in: it gets ImageNet's; if depth shows little of the \
-             picture, try input-normalization={} or {}",
-            model::InputNormalization::Unit.name(),
-            model::InputNormalization::Byte.name()
+            ". Nor does it tell which values it wants its image in: {values}"
         ));
     }
     text

@@ -1,5 +1,6 @@
 //! What the element tells an application: errors, warnings, element messages, and the property `stats`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use gst_video::prelude::*;
 use crate::depth_meta::DepthMeta;
 use crate::error::{Error, Setting};
 use crate::geometry::Size;
+use crate::inference::backend::Connection;
 use crate::inference::shared::StreamCount;
 use crate::inference::sizes::{Notice, Reason};
 use crate::timing::{Age, Durations, Rate};
@@ -47,6 +49,9 @@ impl ToMessage for Error {
             Self::OutOfMemory { .. } => {
                 gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{self}"))
             }
+            Self::Server { .. } | Self::ServersAway { .. } => {
+                gst::error_msg!(gst::ResourceError::OpenRead, ("{self}"))
+            }
             Self::Cancelled => gst::error_msg!(gst::ResourceError::Busy, ("{self}")),
         }
     }
@@ -63,6 +68,10 @@ fn property(setting: Setting) -> &'static str {
         Setting::InFlight => "in-flight",
         Setting::MemoryLimit => "memory-limit",
         Setting::MinResolution => "min-resolution",
+        Setting::Server => "server",
+        Setting::ServerModel => "server-model",
+        Setting::ServerTlsCa => "server-tls-ca",
+        Setting::ServerToken => "server-token-file",
     }
 }
 
@@ -169,7 +178,7 @@ pub(super) struct Report {
 /// What happens to the engine.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EngineNews {
-    /// `loading`, `compiling`, `ready` or `fallback`.
+    /// `loading`, `compiling`, `ready`, `fallback` or `reconnecting`.
     pub(super) stage: &'static str,
     /// The execution provider concerned; empty while none is chosen.
     pub(super) provider: String,
@@ -177,7 +186,7 @@ pub(super) struct EngineNews {
     pub(super) precision: String,
     /// Time since loading, or the compilation of a size, began.
     pub(super) elapsed: Duration,
-    /// Why it fell back, or the size that is compiled.
+    /// Why it fell back, the size that is compiled, or the server concerned.
     pub(super) reason: String,
 }
 
@@ -332,7 +341,7 @@ fn turns(element: &gst::Element) -> bool {
 }
 
 /// Counts since the element started.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub(super) struct Stats {
     /// Depth frames pushed.
     pub(super) frames: u64,
@@ -364,6 +373,8 @@ pub(super) struct Stats {
     pub(super) convert_time: Durations,
     /// Who shares the network.
     pub(super) stream_count: StreamCount,
+    /// The servers that run it.
+    pub(super) connection: Option<Arc<dyn Connection>>,
 }
 
 impl Stats {
@@ -395,6 +406,9 @@ impl Stats {
     pub(super) fn to_structure(&self) -> gst::Structure {
         let length = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let nanoseconds = |durations: &Durations, percent| length(durations.percentile(percent));
+        let servers = self.connection.as_ref().map(|it| it.statistics());
+        let servers = servers.unwrap_or_default();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         gst::Structure::builder("depthanything-stats")
             .field("frames", self.frames)
             .field("inferences", self.inferences)
@@ -415,10 +429,11 @@ impl Stats {
             .field("inference-time-p99", nanoseconds(&self.inference_time, 99))
             .field("convert-time-p50", nanoseconds(&self.convert_time, 50))
             .field("convert-time-p99", nanoseconds(&self.convert_time, 99))
-            .field(
-                "shared-by",
-                u32::try_from(self.stream_count.get()).unwrap_or(u32::MAX),
-            )
+            .field("shared-by", count(self.stream_count.get()))
+            .field("server-inflight", count(servers.in_flight))
+            .field("server-retries", servers.retries)
+            .field("server-round-trip-p50", length(servers.round_trip_p50))
+            .field("server-round-trip-p99", length(servers.round_trip_p99))
             .build()
     }
 }

@@ -297,6 +297,25 @@ pub enum Upsampling {
     Guided,
 }
 
+/**
+ * GstDepthAnythingServerSharedMemory:
+ *
+ * Whether frames go to servers through shared memory.
+ *
+ * Since: 0.1
+ */
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstDepthAnythingServerSharedMemory")]
+pub enum ServerSharedMemory {
+    /// Where a server can.
+    #[default]
+    #[enum_value(name = "With a Triton on this machine", nick = "auto")]
+    Auto,
+    /// Never.
+    #[enum_value(name = "Never", nick = "off")]
+    Off,
+}
+
 impl Upsampling {
     fn is_guided(self) -> bool {
         self == Self::Guided
@@ -313,6 +332,7 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         DepthOutput::static_type(),
         DepthRange::static_type(),
         Upsampling::static_type(),
+        ServerSharedMemory::static_type(),
     ] {
         enum_type.mark_as_plugin_api(gst::PluginAPIFlags::empty());
     }

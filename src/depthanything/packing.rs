@@ -157,6 +157,11 @@ impl Packer {
         packed
     }
 
+    /// Whether a frame may show the depth before it: that is allowed, and there is one.
+    pub(super) fn may_repeat(&self, live: &LiveSettings) -> bool {
+        live.inference_interval > 1 && !self.held.depth.values.is_empty()
+    }
+
     /// Takes the depth map of `request` and its guide; what is left in them are buffers to use again. `compared` is what its
     /// `picture` is to the one before.
     fn take(

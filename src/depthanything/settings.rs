@@ -1,11 +1,15 @@
 //! What the element is set to. [`table`] holds its properties, one after the other.
 
+mod server;
 mod table;
 
 use std::path::PathBuf;
 
-use table::row;
-pub(super) use table::{Changes, changes, specs};
+use glib::prelude::*;
+use server::SERVER;
+pub(super) use server::ServerSettings;
+pub(super) use table::Changes;
+use table::{Property, TABLE};
 
 use super::{
     DepthOutput, DepthRange, ExecutionProvider, InputNormalization, ModelDepth, Precision,
@@ -44,6 +48,8 @@ pub(super) struct LoadSettings {
     pub(super) output: DepthOutput,
     /// Metres per step of metric output.
     pub(super) depth_unit: f64,
+    /// Servers that run the network instead.
+    pub(super) server: ServerSettings,
 }
 
 impl LoadSettings {
@@ -133,6 +139,7 @@ impl Default for Settings {
                 batch_timeout: 0,
                 output: DepthOutput::Auto,
                 depth_unit: 0.001,
+                server: ServerSettings::default(),
             },
             live: LiveSettings {
                 resolution: 518,
@@ -238,6 +245,38 @@ impl Ends {
         let warning = format!("{reason}: {min} to {max} stays in use");
         (live, (!said).then_some(warning))
     }
+}
+
+/// All that can be set, in the order of `gst-inspect-1.0`.
+fn rows() -> impl Iterator<Item = &'static Property> {
+    TABLE.iter().chain(SERVER)
+}
+
+/// The specifications of all properties, `stats` included.
+pub(super) fn specs() -> Vec<glib::ParamSpec> {
+    let defaults = Settings::default();
+    let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+        .nick("Statistics")
+        .blurb(
+            "frames, inferences, repeated, dropped (too late), missing (never came: taken by a leaky queue, lost), fps, \
+             age and late of the last frame in nanoseconds, invalid-values (NaN or infinite), provider, precision, \
+             network-width, network-height, detail-width, detail-height (0: no runs for detail), the 50th and 99th percentile of inference-time and convert-time in \
+             nanoseconds, shared-by (elements that share the network); with server also server-inflight, server-retries and \
+             the 50th and 99th percentile of server-round-trip in nanoseconds",
+        )
+        .read_only()
+        .build();
+    let settable = rows().map(|property| (property.spec)(&defaults));
+    settable.chain([stats]).collect()
+}
+
+/// When the property `name` may change; `None`: there is no such settable property.
+pub(super) fn changes(name: &str) -> Option<Changes> {
+    row(name).map(|property| property.changes)
+}
+
+fn row(name: &str) -> Option<&'static Property> {
+    rows().find(|property| property.name == name)
 }
 
 #[cfg(test)]

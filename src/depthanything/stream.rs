@@ -13,9 +13,10 @@ use super::settings::{LiveSettings, LoadSettings};
 use crate::depth_meta::DepthMeta;
 use crate::error::{Error, Setting};
 use crate::geometry::Size;
+use crate::inference::backend::ServerListener;
 use crate::inference::detailed;
 use crate::inference::planner::available;
-use crate::inference::shared::Shared;
+use crate::inference::shared::{Shared, Ticket};
 use crate::inference::sizes::{FrameShape, Notice, Reason, Sizes, Tell};
 use crate::range::Joints;
 use crate::sync::lock;
@@ -34,6 +35,10 @@ pub(super) struct Stream {
     /// `None` before there are caps.
     output: Option<Output>,
     in_flight: InFlight,
+    /// Frames that were under way when no server was there.
+    given_up: Vec<(gst::Buffer, Moment)>,
+    /// Hears of the network's servers.
+    listener: Option<Arc<ServerListener>>,
     begun: Instant,
 }
 
@@ -71,6 +76,8 @@ impl Stream {
             packer: Arc::new(Mutex::new(packer)),
             output: None,
             in_flight: InFlight::new(settings.in_flight.max(1) as usize),
+            given_up: Vec::new(),
+            listener: None,
             begun: Instant::now(),
         })
     }
@@ -78,6 +85,14 @@ impl Stream {
     /// From here on `tell` hears of sizes that have to be compiled.
     pub(super) fn tell_compilations(&mut self, tell: Box<Tell>) {
         self.sizes.tell_compilations(tell);
+    }
+
+    /// From here on `listener` hears of the servers that run the network, if any do.
+    pub(super) fn tell_servers(&mut self, listener: Arc<ServerListener>) {
+        if let Some(connection) = self.network().connection() {
+            connection.listen(Arc::downgrade(&listener));
+            self.listener = Some(listener);
+        }
     }
 
     /// From here on `finished` hears when a frame under way is done.
@@ -187,10 +202,16 @@ impl Stream {
         live: &LiveSettings,
         moment: Moment,
     ) -> Result<(), Error> {
-        let job = self.begin(&frame, live, moment)?;
+        let mut job = self.begin(&frame, live, moment)?;
         let output = self.output.as_ref().ok_or_else(not_negotiated)?;
+        let due = job.begun + output.slack;
+        let network = self.sizes.network();
+        // several of them are in the network at a time
+        let ticket = (network.slots() > 1 && !job.repeated)
+            .then(|| network.submit(std::mem::take(&mut job.request), due));
         let in_flight = InFlightFrame {
-            due: job.begun + output.slack,
+            due,
+            ticket,
             depth_info: Arc::clone(&output.depth),
             job,
             frame,
@@ -204,7 +225,7 @@ impl Stream {
     /// Whether a frame that is under way has not reached the network yet: another would only grow old behind it.
     pub(super) fn network_is_awaited(&self) -> bool {
         let stages = self.in_flight.stages.as_ref();
-        stages.is_some_and(Stages::first_is_awaited)
+        stages.is_some_and(|stages| stages.waiting() >= self.network().slots())
     }
 
     /// Whether [`Self::collect`] has more to give, now or later.
@@ -239,6 +260,11 @@ impl Stream {
                 return Ok(Some(finished));
             }
         }
+    }
+
+    /// Frames that [`Self::collect`] has left out since this was asked, as no server was there for them.
+    pub(super) fn take_given_up(&mut self) -> Vec<(gst::Buffer, Moment)> {
+        std::mem::take(&mut self.given_up)
     }
 
     /// The way in: decides what happens to a frame and reads it.
@@ -301,15 +327,19 @@ impl Stream {
                 job.warning = Some(Warning::Size(Notice::Memory(error)));
             }
             let due = job.begun + slack;
-            match detailed::run(
-                self.sizes.network(),
-                &mut job.request,
-                &mut job.detailed,
+            let turn = detailed::Turn {
+                first: None,
                 due,
-            ) {
+                patient: !job.moment.live,
+            };
+            let network = self.sizes.network();
+            match detailed::run(network, &mut job.request, &mut job.detailed, turn) {
                 Ok(Some(timing)) => {
                     job.timing = Some(timing);
                     break;
+                }
+                Err(Error::ServersAway { .. }) if lock(&self.packer).may_repeat(&job.live) => {
+                    job.repeated = true;
                 }
                 Ok(None) => {
                     self.intake.abandon(job);
@@ -362,6 +392,9 @@ impl Stream {
                 let network = job
                     .timing
                     .map_or(Duration::ZERO, |timing| timing.waited + timing.inference);
+                // several are in the network at a time
+                let together = self.network().slots().min(self.in_flight.most).max(1);
+                let network = network / u32::try_from(together).unwrap_or(1);
                 let pace = network.max(job.reading).max(job.writing);
                 let report = self.finish(job, meta, invalid, pace);
                 Ok(Some((depth_frame, report)))
@@ -372,6 +405,11 @@ impl Stream {
                 };
                 let report = self.complete(job, Some(error), &frame, depth)?;
                 Ok(report.map(|report| (depth_frame, report)))
+            }
+            Outcome::Failed(Error::ServersAway { .. }) => {
+                self.given_up.push((frame, job.moment));
+                self.intake.abandon(job);
+                Ok(None)
             }
             Outcome::Failed(error) => {
                 self.intake.abandon(job);
@@ -449,6 +487,8 @@ struct InFlightFrame {
     depth_frame: gst::Buffer,
     depth_info: Arc<VideoInfo>,
     due: Instant,
+    /// Where it is in the network already.
+    ticket: Option<Ticket>,
     outcome: Outcome,
 }
 
@@ -538,7 +578,12 @@ impl InFlightFrame {
         if job.repeated {
             return;
         }
-        match detailed::run(network, &mut job.request, &mut job.detailed, self.due) {
+        let turn = detailed::Turn {
+            first: self.ticket.take(),
+            due: self.due,
+            patient: !job.moment.live,
+        };
+        match detailed::run(network, &mut job.request, &mut job.detailed, turn) {
             Ok(Some(timing)) => job.timing = Some(timing),
             Ok(None) => self.outcome = Outcome::Interrupted,
             Err(error) => self.outcome = Outcome::Failed(error),
@@ -547,6 +592,12 @@ impl InFlightFrame {
 
     /// On the thread that writes depth frames.
     fn write(&mut self, packer: &Mutex<Packer>) {
+        if matches!(self.outcome, Outcome::Failed(Error::ServersAway { .. }))
+            && lock(packer).may_repeat(&self.job.live)
+        {
+            self.job.repeated = true;
+            self.outcome = Outcome::None;
+        }
         if !matches!(self.outcome, Outcome::None) {
             return;
         }

@@ -1,10 +1,10 @@
 //! The seam between the element and whatever runs the network.
 //!
 //! A [`Network`] describes itself and turns a batch of normalised images into depth maps. ONNX Runtime
-//! is one way of doing that (`session.rs`); a remote server could be another.
+//! is one way of doing that, a server that is asked over a wire another.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::geometry::Size;
@@ -42,7 +42,8 @@ pub struct Description {
     /// Most images in one run where the model limits them; `None`: any number. Where it takes no fewer either, a run of
     /// fewer is filled up and costs as much.
     pub batch: Option<usize>,
-    /// The execution provider that runs it, as ONNX Runtime names it (`CPUExecutionProvider`, …).
+    /// The execution provider that runs it, as ONNX Runtime names it (`CPUExecutionProvider`, …), or the kind of server:
+    /// `triton`, `kserve`.
     pub provider: String,
     /// Where its memory is.
     pub memory: MemoryDomain,
@@ -58,6 +59,8 @@ pub struct Description {
     pub fused_attentions: usize,
     /// What a user should know of this model and could not have expected, in sentences.
     pub notes: Vec<String>,
+    /// What a user should mend, in sentences.
+    pub warnings: Vec<String>,
     /// Providers that `auto` tried before, and why each does not work here.
     pub fallbacks: Vec<String>,
 }
@@ -65,7 +68,7 @@ pub struct Description {
 impl Description {
     /// A relative model that takes images of any size and number, in ImageNet's values and patches of 14 pixels, and runs in
     /// fp32 in the memory of this process: what a network of another kind fills in the rest of.
-    #[cfg(feature = "testing")]
+    #[cfg(any(feature = "testing", feature = "remote"))]
     pub fn of_any_size(model: &str) -> Self {
         Self {
             model: model.to_owned(),
@@ -85,6 +88,7 @@ impl Description {
             placement: None,
             fused_attentions: 0,
             notes: Vec::new(),
+            warnings: Vec::new(),
             fallbacks: Vec::new(),
         }
     }
@@ -144,6 +148,61 @@ pub trait Cancellation: Send + Sync {
     fn reset(&self);
 }
 
+/// How servers that run a network are doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServerStatistics {
+    /// Requests that are under way.
+    pub in_flight: usize,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// Median time from a request to its answer, of the latest.
+    pub round_trip_p50: Duration,
+    /// 99th percentile of it.
+    pub round_trip_p99: Duration,
+}
+
+/// No server is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outage {
+    /// Since when.
+    pub since: Instant,
+    /// It has lasted too long: runs fail.
+    pub is_over: bool,
+}
+
+/// Something has happened to a server.
+#[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "of servers"))]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// It does not answer; others may.
+    Lost {
+        /// Its address.
+        server: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// It answers again.
+    Back {
+        /// Its address.
+        server: String,
+    },
+}
+
+/// Hears of servers, on a thread of theirs. It has to be quick.
+pub type ServerListener = dyn Fn(&ServerEvent) + Send + Sync;
+
+/// The servers that run a network elsewhere.
+pub trait Connection: Send + Sync {
+    /// How they are doing.
+    fn statistics(&self) -> ServerStatistics;
+
+    /// `None`: one is there. Else a run waits for one.
+    fn outage(&self) -> Option<Outage>;
+
+    /// `listener` hears what happens to them for as long as it lives, and at once of those that are away.
+    fn listen(&self, listener: Weak<ServerListener>);
+}
+
 /// A loaded depth network.
 pub trait Network: Send {
     /// What it is and where it runs.
@@ -158,6 +217,11 @@ pub trait Network: Send {
     /// How sizes are made ready while others run; `None` where every size runs at once. A run at a size that is not
     /// ready waits for it.
     fn preparation(&self) -> Option<Arc<dyn Preparation>> {
+        None
+    }
+
+    /// The servers that run it; `None` where it runs in this process.
+    fn connection(&self) -> Option<Arc<dyn Connection>> {
         None
     }
 

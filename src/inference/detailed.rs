@@ -13,6 +13,8 @@ use crate::geometry::Size;
 /// Tiles of a frame that are at the scheduler at a time, at least, for whoever runs several at once. More where batches take
 /// more.
 const AHEAD: usize = 4;
+/// And at most: each holds a tile.
+const MOST_AHEAD: usize = 65;
 
 /// What a frame's runs for detail need, with buffers that are used again.
 #[derive(Default)]
@@ -106,6 +108,16 @@ impl Detailed {
     }
 }
 
+/// When a frame's runs are due, and how long they are waited for.
+pub(crate) struct Turn {
+    /// The first run, if it has been submitted before.
+    pub(crate) first: Option<Ticket>,
+    /// When the frame's depth is due.
+    pub(crate) due: Instant,
+    /// See [`Shared::wait`].
+    pub(crate) patient: bool,
+}
+
 /// Takes a frame through the network, `request` and its runs for detail if it has any: its depth map is all of them then.
 /// `None`: interrupted. Without memory for detail, the first run is all.
 ///
@@ -115,19 +127,27 @@ pub(crate) fn run(
     network: &Shared,
     request: &mut Request,
     detailed: &mut Detailed,
-    due: Instant,
+    turn: Turn,
 ) -> Result<Option<Timing>, Error> {
+    let Turn {
+        first,
+        due,
+        patient,
+    } = turn;
+    let first = first.unwrap_or_else(|| network.submit(std::mem::take(request), due));
     let Some(tiles) = detailed.tiles.clone() else {
-        return network.run(request, due);
+        let completed = network.wait(first, patient);
+        *request = completed.request;
+        return completed.result;
     };
-    let first = network.submit(std::mem::take(request), due);
+    let together = network.runs_together().saturating_mul(network.slots());
     let mut queue = Queue {
-        ahead: network.runs_together().saturating_add(1).max(AHEAD),
+        ahead: together.saturating_add(1).clamp(AHEAD, MOST_AHEAD),
         to_come: tiles.iter(),
         under_way: VecDeque::new(),
     };
     queue.fill(network, &tiles, detailed, due);
-    let first = first.wait();
+    let first = network.wait(first, patient);
     *request = first.request;
     let Some(mut timing) = first.result? else {
         return Ok(None);
@@ -135,7 +155,7 @@ pub(crate) fn run(
     let mut fuse = || {
         Fusion::begin(&tiles, &mut detailed.map)?;
         while let Some((tile, ticket)) = queue.under_way.pop_front() {
-            let done = ticket.wait();
+            let done = network.wait(ticket, patient);
             let Some(took) = done.result? else {
                 return Ok(false);
             };

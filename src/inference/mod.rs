@@ -20,6 +20,7 @@ pub(crate) mod detailed;
 pub mod onnx;
 pub mod planner;
 mod registry;
+pub mod remote;
 mod scheduler;
 pub mod shared;
 pub(crate) mod sizes;
@@ -29,11 +30,12 @@ mod under_way;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::model::{Cancel, InputNormalization, ModelSource};
+use crate::model::{Cancel, InputNormalization, Model, ModelSource};
 
 pub use backend::Network;
 pub use onnx::ep::ExecutionProvider;
 pub use onnx::precision::Precision;
+pub use remote::Servers;
 pub(crate) use under_way::watch_main_thread;
 
 /// Everything that decides what a loaded network is: equal configurations can share one.
@@ -41,6 +43,8 @@ pub(crate) use under_way::watch_main_thread;
 pub struct Config {
     /// The model.
     pub model: ModelSource,
+    /// The servers that run it, with a model of theirs instead of `model`; `None`: it runs in this process.
+    pub servers: Option<Servers>,
     /// What runs it.
     pub provider: ExecutionProvider,
     /// The provider's device: `0`, `GPU.1`, …; empty for its first.
@@ -63,6 +67,7 @@ impl Config {
     pub fn new(model: ModelSource) -> Self {
         Self {
             model,
+            servers: None,
             provider: ExecutionProvider::Auto,
             device: String::new(),
             precision: None,
@@ -107,6 +112,14 @@ pub enum Progress {
         /// Its short name.
         provider: &'static str,
     },
+    /// Servers do not answer yet, and are asked again.
+    #[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "of servers"))]
+    Reconnecting {
+        /// Its short name.
+        provider: &'static str,
+        /// Why, in words.
+        reason: String,
+    },
     /// It does not work here, at least not in this precision, and `auto` goes on to the next.
     Fallback {
         /// Its short name.
@@ -127,6 +140,42 @@ pub enum Progress {
     },
 }
 
+/// Where a network comes from.
+enum Source {
+    /// A model that was read, to be run here.
+    Here(Box<Model>),
+    /// Servers.
+    Elsewhere,
+}
+
+impl Source {
+    /// Reads the model of `config`, unless servers have it.
+    fn find(config: &Config, cancel: &Cancel) -> Result<Self, Error> {
+        match config.servers {
+            Some(_) => Ok(Self::Elsewhere),
+            None => onnx::read(config, cancel.clone()).map(|model| Self::Here(Box::new(model))),
+        }
+    }
+
+    /// A network for each request that may be under way.
+    fn open(
+        self,
+        config: &Config,
+        limits: &Limits,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Box<dyn Network>>, Error> {
+        match (self, &config.servers) {
+            (Self::Elsewhere, Some(servers)) => {
+                remote::open(servers, config.normalization, &limits.cancel, progress)
+            }
+            (Self::Here(model), _) => {
+                onnx::open(config, *model, limits, progress).map(|network| vec![network])
+            }
+            (Self::Elsewhere, None) => Err(Error::Cancelled),
+        }
+    }
+}
+
 /// Opens a network: finds ONNX Runtime, reads the model, makes a session on the first provider that works, and runs
 /// it on a picture of its own to see that depth comes back.
 ///
@@ -136,6 +185,7 @@ pub enum Progress {
 /// - [`Error::Provider`], [`Error::Setting`]: a named provider or its device does not work here; with `auto`, the last
 ///   one tried.
 /// - [`Error::OutOfMemory`]: not even a small picture fits.
+/// - [`Error::Server`]: servers were named, and do not run it.
 #[cfg(feature = "testing")]
 pub fn open(
     config: &Config,
@@ -153,6 +203,7 @@ pub(crate) fn open_within(
     config: &Config,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Box<dyn Network>, Error> {
-    let model = onnx::read(config, limits.cancel.clone())?;
-    onnx::open(config, model, limits, progress)
+    let source = Source::find(config, &limits.cancel)?;
+    let mut networks = source.open(config, limits, progress)?;
+    networks.pop().ok_or(Error::Cancelled)
 }

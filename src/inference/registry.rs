@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use crate::error::{Error, Setting};
 use crate::geometry::tokens;
-use crate::model::{Cancel, Model, ModelSource};
+use crate::model::{Cancel, ModelSource};
 use crate::sync::lock;
 
-use super::backend::{Description, MemoryDomain, Network, Preparation};
+use super::backend::{Connection, Description, MemoryDomain, Network, Preparation};
 use super::planner::{MemoryModel, resident};
 use super::scheduler::{Measured, Scheduler};
-use super::{Config, Limits, Progress, onnx};
+use super::{Config, Limits, Progress, Source};
 
 /// A network that may be shared, and how many streams do.
 pub(super) struct Engine {
@@ -22,18 +22,27 @@ pub(super) struct Engine {
     pub(super) streams: Arc<AtomicUsize>,
     pub(super) memory: Arc<Mutex<MemoryModel>>,
     pub(super) preparation: Option<Arc<dyn Preparation>>,
+    /// The servers that run it.
+    pub(super) connection: Option<Arc<dyn Connection>>,
+    /// Requests that run at the same time.
+    pub(super) slots: usize,
     /// What happened while it was loaded, for those who come later.
     pub(super) story: Vec<Progress>,
 }
 
 impl Engine {
+    /// `network` with the others of its slots.
     pub(super) fn new(
         network: Box<dyn Network>,
+        others: Vec<Box<dyn Network>>,
         memory: MemoryModel,
         story: Vec<Progress>,
     ) -> Arc<Self> {
         let description = network.description().clone();
         let preparation = network.preparation();
+        let connection = network.connection();
+        let mut networks = vec![network];
+        networks.extend(others);
         let memory = Arc::new(Mutex::new(memory));
         let streams = Arc::new(AtomicUsize::new(0));
         let (patch, observed) = (description.patch, Arc::clone(&memory));
@@ -42,11 +51,13 @@ impl Engine {
         let measured =
             (description.memory == MemoryDomain::Host).then(|| Box::new(measured) as Box<Measured>);
         Arc::new(Self {
-            scheduler: Scheduler::new(vec![network], Arc::clone(&streams), measured),
+            slots: networks.len(),
+            scheduler: Scheduler::new(networks, Arc::clone(&streams), measured),
             description,
             streams,
             memory,
             preparation,
+            connection,
             story,
         })
     }
@@ -72,10 +83,15 @@ struct Key {
 }
 
 impl Key {
-    fn of(config: &Config, model: &Model) -> Self {
+    fn of(config: &Config, source: &Source) -> Self {
+        let (content, length) = match source {
+            Source::Here(model) => (model.digest(), model.length()),
+            // whose it is, the configuration says
+            Source::Elsewhere => ([0; 32], 0),
+        };
         Self {
-            content: model.digest(),
-            length: model.length(),
+            content,
+            length,
             config: Config {
                 model: ModelSource::Builtin,
                 ..config.clone()
@@ -204,7 +220,7 @@ fn part(key: Key) -> Part {
 /// See [`super::shared::offer`].
 #[cfg(feature = "testing")]
 pub(super) fn offer(config: &Config, engine: &Arc<Engine>) -> Result<(), Error> {
-    let key = Key::of(config, &onnx::read(config, Cancel::default())?);
+    let key = Key::of(config, &Source::find(config, &Cancel::default())?);
     lock(&ENGINES).insert(key, Entry::Ready(Arc::downgrade(engine)));
     Ok(())
 }
@@ -231,16 +247,16 @@ pub(super) fn open(
     };
     loop {
         let before = resident();
-        let model = onnx::read(config, limits.cancel.clone())?;
-        match part(Key::of(config, &model)) {
+        let source = Source::find(config, &limits.cancel)?;
+        match part(Key::of(config, &source)) {
             Part::Join(engine) => {
-                drop(model);
+                drop(source);
                 let story = engine.story.iter().cloned();
                 story.map(since_asked).for_each(progress);
                 return Ok(engine);
             }
             Part::Wait(load) => {
-                drop(model);
+                drop(source);
                 match load.follow(&mut |event| progress(since_asked(event))) {
                     // whoever loaded it was stopped: it is loaded here, then
                     Err(Error::Cancelled) if !limits.cancel.is_cancelled() => {}
@@ -257,15 +273,22 @@ pub(super) fn open(
                     loading.load.tell(event.clone());
                     progress(event);
                 };
-                let opened = onnx::open(config, model, limits, told);
-                let result = opened.map(|network| {
+                let opened = source.open(config, limits, told);
+                let result = opened.and_then(|mut networks| {
                     let story = lock(&loading.load.state).story.clone();
                     let loaded = before
                         .zip(resident())
                         .map(|(before, after)| after.saturating_sub(before));
-                    let fused = !network.description().memory_is_quadratic();
-                    let memory = MemoryModel::new(loading.key.length, fused, loaded);
-                    Engine::new(network, memory, story)
+                    let network = networks.pop().ok_or(Error::Cancelled)?;
+                    let description = network.description();
+                    let memory = match config.servers {
+                        Some(_) => MemoryModel::without_weights(description.patch),
+                        None => {
+                            let fused = !description.memory_is_quadratic();
+                            MemoryModel::new(loading.key.length, fused, loaded)
+                        }
+                    };
+                    Ok(Engine::new(network, networks, memory, story))
                 });
                 loading.end(result.clone());
                 return result;

@@ -281,7 +281,6 @@ impl Ticket {
     }
 
     /// Waits until the request is done, but no longer than to `end`; whether it is.
-    #[cfg(feature = "testing")]
     pub fn wait_until(&self, end: Instant) -> bool {
         let mut state = lock(&self.inner.state);
         loop {

@@ -6,9 +6,9 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::backend::{Description, Network, Readiness};
+use super::backend::{Connection, Description, Network, Readiness};
 use super::planner::{MemoryModel, MemoryUse};
 use super::registry::{self, Engine};
 use super::scheduler::Client;
@@ -18,6 +18,12 @@ use crate::geometry::{Size, tokens};
 use crate::sync::lock;
 
 pub use super::scheduler::{Batching, Completed, Request, Ticket, Timing};
+
+/// How often one looks whether servers are there while a request waits for them.
+const LOOK: Duration = Duration::from_millis(20);
+/// Servers may be away for so long before a request is given up that does not wait for them: one that only breaks a
+/// connection is back by then.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// A stream's place at a network.
 pub struct Shared {
@@ -42,8 +48,10 @@ pub fn open(
 ) -> Result<Shared, Error> {
     let engine = registry::open(config, &limits, progress)?;
     let mut shared = Shared::join(engine, batching);
-    // the same file may lie at several places under several names
-    shared.description.model = config.model.name();
+    if config.servers.is_none() {
+        // the same file may lie at several places under several names
+        shared.description.model = config.model.name();
+    }
     Ok(shared)
 }
 
@@ -55,7 +63,7 @@ pub fn open(
 #[cfg(feature = "testing")]
 pub fn offer(config: &Config, network: Box<dyn Network>) -> Result<Shared, Error> {
     let memory = MemoryModel::new(0, true, None);
-    let engine = Engine::new(network, memory, Vec::new());
+    let engine = Engine::new(network, Vec::new(), memory, Vec::new());
     registry::offer(config, &engine)?;
     Ok(Shared::join(engine, Batching::default()))
 }
@@ -71,7 +79,7 @@ impl Shared {
     #[cfg(feature = "testing")]
     pub fn alone_with(network: Box<dyn Network>, memory: MemoryModel) -> Self {
         Self::join(
-            Engine::new(network, memory, Vec::new()),
+            Engine::new(network, Vec::new(), memory, Vec::new()),
             Batching::default(),
         )
     }
@@ -109,6 +117,16 @@ impl Shared {
     /// What the network is and where it runs.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// Requests of it that run at the same time.
+    pub fn slots(&self) -> usize {
+        self.engine.slots
+    }
+
+    /// The servers that run it; `None`: it runs in this process.
+    pub fn connection(&self) -> Option<&Arc<dyn Connection>> {
+        self.engine.connection.as_ref()
     }
 
     /// Counts the streams that share the network, for as long as one does.
@@ -156,6 +174,31 @@ impl Shared {
         self.engine
             .scheduler
             .submit(&self.client, request, due, batching)
+    }
+
+    /// Waits for what becomes of a request. `patient`: also while no server is there to run it; else it is given up then.
+    pub fn wait(&self, ticket: Ticket, patient: bool) -> Completed {
+        let Some(connection) = self.connection().filter(|_| !patient) else {
+            return ticket.wait();
+        };
+        loop {
+            if ticket.wait_until(Instant::now() + LOOK) {
+                return ticket.wait();
+            }
+            let since = match connection.outage() {
+                // it says itself what is wrong
+                Some(outage) if outage.is_over => return ticket.wait(),
+                Some(outage) => outage.since.elapsed(),
+                None => continue,
+            };
+            if since > GRACE {
+                drop(ticket);
+                return Completed {
+                    request: Request::default(),
+                    result: Err(Error::ServersAway { since }),
+                };
+            }
+        }
     }
 
     /// [`Self::submit`]s a request and waits for it. `None`: it was interrupted.

@@ -71,6 +71,30 @@ pub struct ModelFacts {
 }
 
 impl ModelFacts {
+    /// Of a model whose graph is not here: nothing is known of it.
+    #[cfg(feature = "remote")]
+    pub(crate) fn without_graph(label: &str) -> Self {
+        Self {
+            name: label.to_owned(),
+            label: label.to_owned(),
+            kind: DepthKind::Relative,
+            patch: FALLBACK_PATCH,
+            has_patch_embedding: false,
+            channels: None,
+            producer: String::new(),
+            ir_version: 0,
+            opsets: Vec::new(),
+            contrib_operators: BTreeSet::new(),
+            quantized: false,
+            half_precision: false,
+            external_data: Vec::new(),
+            inputs: Vec::new(),
+            treatments: Vec::new(),
+            declared_normalization: None,
+            outputs: Vec::new(),
+        }
+    }
+
     /// What the values of the named output are.
     pub fn kind_of(&self, output: &str) -> DepthKind {
         self.depth_of(output).value

@@ -72,9 +72,9 @@ impl<T: Send + 'static> Stages<T> {
         self.count
     }
 
-    /// Whether one waits for the first step.
-    pub(crate) fn first_is_awaited(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) > 0
+    /// Things that wait for the first step.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// Sends a thing off.
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(stages.count(), 99);
         let all: Vec<_> = stages.all().unwrap().into();
         assert_eq!(all, (2..=100).map(|thing| thing * 10).collect::<Vec<_>>());
-        assert!(!stages.first_is_awaited());
+        assert_eq!(stages.waiting(), 0);
         assert_eq!(stages.next(true), Ok(None));
     }
 

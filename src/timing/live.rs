@@ -20,6 +20,8 @@ pub(crate) struct Moment {
     pub(crate) time: Option<i64>,
     /// Time between two frames, where somebody waits for them.
     pub(crate) pace: Option<Duration>,
+    /// It is of a source that gives its frames as time goes by: it is not waited for when its servers are away.
+    pub(crate) live: bool,
     /// It comes late, if not too late.
     pub(crate) late: bool,
     /// It comes too late to be worth more than the depth before.
@@ -201,6 +203,7 @@ impl Live {
             span,
             time: times.time,
             pace: state.pacer.pace(),
+            live: true,
             ..Moment::default()
         };
         if let Some(waiting) = times.waiting() {

@@ -20,13 +20,13 @@ pub(super) struct Property {
     pub(super) name: &'static str,
     pub(super) changes: Changes,
     /// What GObject is told, with the defaults of these settings.
-    spec: fn(&Settings) -> glib::ParamSpec,
+    pub(super) spec: fn(&Settings) -> glib::ParamSpec,
     pub(super) get: fn(&Settings) -> glib::Value,
     pub(super) set: fn(&mut Settings, &glib::Value),
 }
 
 /// Puts `value` into `field`; GObject has checked its type and range before.
-fn put<T: for<'v> glib::value::FromValue<'v>>(field: &mut T, value: &glib::Value) {
+pub(super) fn put<T: for<'v> glib::value::FromValue<'v>>(field: &mut T, value: &glib::Value) {
     if let Ok(value) = value.get() {
         *field = value;
     }
@@ -41,7 +41,7 @@ fn put_number(field: &mut f64, value: &glib::Value) {
     }
 }
 
-/// All that can be set, in the order of `gst-inspect-1.0`.
+/// What is not about servers, in the order of `gst-inspect-1.0`.
 pub(super) static TABLE: &[Property] = &[
     Property {
         name: "model-file",
@@ -486,29 +486,3 @@ pub(super) static TABLE: &[Property] = &[
         set: |s, value| put_number(&mut s.load.depth_unit, value),
     },
 ];
-
-/// The specifications of all properties, `stats` included.
-pub(in crate::depthanything) fn specs() -> Vec<glib::ParamSpec> {
-    let defaults = Settings::default();
-    let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-        .nick("Statistics")
-        .blurb(
-            "frames, inferences, repeated, dropped (too late), missing (never came: taken by a leaky queue, lost), fps, \
-             age and late of the last frame in nanoseconds, invalid-values (NaN or infinite), provider, precision, \
-             network-width, network-height, detail-width, detail-height (0: no runs for detail), the 50th and 99th percentile of inference-time and convert-time in \
-             nanoseconds, shared-by (elements that share the network)",
-        )
-        .read_only()
-        .build();
-    let settable = TABLE.iter().map(|property| (property.spec)(&defaults));
-    settable.chain([stats]).collect()
-}
-
-/// When the property `name` may change; `None`: there is no such settable property.
-pub(in crate::depthanything) fn changes(name: &str) -> Option<Changes> {
-    row(name).map(|property| property.changes)
-}
-
-pub(super) fn row(name: &str) -> Option<&'static Property> {
-    TABLE.iter().find(|property| property.name == name)
-}

@@ -2,7 +2,6 @@
 
 use gst::prelude::*;
 
-use super::table::TABLE;
 use super::*;
 
 /// What users rely on.
@@ -32,6 +31,15 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("range-max", "0"),
     ("upsampling", "bilinear"),
     ("depth-unit", "0.001"),
+    ("server", "NULL"),
+    ("server-model", "NULL"),
+    ("server-model-version", "NULL"),
+    ("server-timeout", "2000000000"),
+    ("server-patience", "30000000000"),
+    ("server-tls-ca", "NULL"),
+    ("server-token-file", "NULL"),
+    ("server-token-header", "authorization"),
+    ("server-shared-memory", "auto"),
 ];
 
 /// As `gst-launch-1.0` spells it.
@@ -50,10 +58,10 @@ fn defaults_are_what_users_rely_on() {
     gst::init().unwrap();
     let settings = Settings::default();
     let specs = specs();
-    let names: Vec<_> = TABLE.iter().map(|property| property.name).collect();
+    let names: Vec<_> = rows().map(|property| property.name).collect();
     let known: Vec<_> = DEFAULTS.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, known);
-    for (property, (name, default)) in TABLE.iter().zip(DEFAULTS) {
+    for (property, (name, default)) in rows().zip(DEFAULTS) {
         let spec = specs.iter().find(|spec| spec.name() == *name);
         let spec = spec.expect("a spec for each row");
         assert_eq!(spelt(spec.default_value()), *default, "{name}");

@@ -174,6 +174,7 @@ impl SessionNetwork {
             placement: None,
             fused_attentions: 0,
             notes: Vec::new(),
+            warnings: Vec::new(),
             fallbacks: Vec::new(),
         };
         let mut network = Self {

@@ -10,6 +10,9 @@ const SCORE_COPIES: f64 = 3.7;
 const HEADS: f64 = 6.0;
 /// Weights in memory over weights in the file, before anything was measured.
 const LOADED: f64 = 1.6;
+/// Bytes for each pixel of a network that runs elsewhere: the image as numbers, as bytes, and as it is sent; its depth as it
+/// comes, as bytes, and as numbers.
+const PER_PIXEL_ELSEWHERE: f64 = 3.0 * 12.0 + 3.0 * 4.0;
 /// What is measured beyond so many times what is predicted, and this many bytes, was taken by somebody else meanwhile.
 const CREDIBLE: (f64, f64) = (3.0, 64e6);
 /// Predictions beyond what was measured are given this much more.
@@ -43,6 +46,18 @@ impl MemoryModel {
             } else {
                 SCORE_COPIES * HEADS * width * 4.0
             },
+            measured: Vec::new(),
+        }
+    }
+
+    /// For a network that runs elsewhere, whose patches have such sides: an image and its depth are kept here a few times, as
+    /// numbers and as they go over the wire.
+    pub fn without_weights(patch: u32) -> Self {
+        let pixels = f64::from(patch) * f64::from(patch);
+        Self {
+            loaded: 0.0,
+            per_token: pixels * PER_PIXEL_ELSEWHERE,
+            per_pair: 0.0,
             measured: Vec::new(),
         }
     }

@@ -1,0 +1,203 @@
+//! Real servers, where `scripts/kserve-servers install` has put them; left out in words where not.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+use crate::common::{self, Pipeline, depth, difference, samples};
+use crate::{all, remote, times, video};
+
+/// A server that runs until this is dropped.
+struct Running {
+    child: Child,
+    port: u16,
+}
+
+impl Running {
+    /// `None`: it is not installed.
+    fn start(name: &str, models: &[&str]) -> Option<Self> {
+        let servers =
+            std::env::var_os("SERVERS").map_or_else(|| common::root().join(".servers"), Into::into);
+        if !servers.join(name).join("installed").exists() {
+            eprintln!("left out: no {name}; scripts/kserve-servers install {name}");
+            return None;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let models = models.iter().map(|model| format!("--load-model={model}"));
+        let mut running = Self {
+            child: Command::new(common::root().join("scripts/kserve-servers"))
+                .args(["run", name, &port.to_string()])
+                .args(models)
+                .env("SERVERS", servers)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("it starts"),
+            port,
+        };
+        let end = Instant::now() + Duration::from_secs(60);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < end, "{name} does not listen");
+            let ended = running.child.try_wait().expect("a state");
+            assert!(ended.is_none(), "{name}: {ended:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Some(running)
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: a signal to a process of ours
+        unsafe { libc::kill(self.child.id() as i32, signal) };
+    }
+
+    fn element(&self, properties: &str) -> String {
+        let address = format!("127.0.0.1:{}", self.port);
+        format!(
+            "{} server-timeout=20000000000 {properties}",
+            remote(&address)
+        )
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(libc::SIGCONT);
+        self.signal(libc::SIGTERM);
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn frames(resolution: u32, element: &str) -> Vec<Vec<u16>> {
+    let pipeline = format!(
+        "videotestsrc num-buffers=2 pattern=smpte ! video/x-raw,width=320,height=240,framerate=30/1 \
+         ! depthanything resolution={resolution} {element} ! appsink name=out sync=false"
+    );
+    samples(&pipeline).iter().map(depth).collect()
+}
+
+/// Depth of the built-in model there is what it is here.
+fn is_equal(name: &str, models: &[&str], tolerance: f64) {
+    let Some(server) = Running::start(name, models) else {
+        return;
+    };
+    for resolution in [252, 518] {
+        let here = frames(resolution, "execution-provider=cpu range=frame");
+        for model in models {
+            let there = frames(
+                resolution,
+                &server.element(&format!("server-model={model}")),
+            );
+            assert_eq!(there.len(), here.len());
+            for (here, there) in here.iter().zip(&there) {
+                let difference = difference(here, there);
+                eprintln!("{name} {model} at {resolution}: {difference:.2e} of the range");
+                assert!(
+                    difference < tolerance,
+                    "{name} {model} at {resolution}: {difference}"
+                );
+            }
+        }
+    }
+}
+
+/// A step of half precision, at the top of its range.
+const HALF: f64 = 1.0 / 2048.0;
+
+#[test]
+fn triton_gives_the_depth_that_is_given_here() {
+    is_equal("triton", &["depth", "depth16"], HALF);
+}
+
+#[test]
+fn mlserver_gives_the_depth_that_is_given_here() {
+    is_equal("mlserver", &["depth"], HALF);
+}
+
+#[test]
+fn kserve_gives_the_depth_that_is_given_here() {
+    is_equal("kserve", &["depth"], HALF);
+}
+
+#[test]
+fn a_triton_that_is_stopped_and_goes_on_loses_no_frame() {
+    let Some(server) = Running::start("triton", &["red"]) else {
+        return;
+    };
+    let element = server
+        .element("server-model=red in-flight=2")
+        .replace("=20000000000", "=400000000");
+    let pipeline = Pipeline::new(&video(120, &element));
+    let times = times(&pipeline, |frame| match frame {
+        30 => server.signal(libc::SIGSTOP),
+        // what was under way before comes still
+        31 => {
+            std::thread::sleep(Duration::from_secs(1));
+            server.signal(libc::SIGCONT);
+        }
+        _ => {}
+    });
+    assert_eq!(times, all(120));
+}
+
+/// What the way to a server and back costs.
+#[test]
+#[ignore = "a measurement: --ignored --nocapture, in a release build"]
+fn costs() {
+    let Some(server) = Running::start("triton", &["red", "red16"]) else {
+        return;
+    };
+    for resolution in [252, 518] {
+        for (model, memory) in [
+            ("red", "off"),
+            ("red16", "off"),
+            ("red", "auto"),
+            ("red16", "auto"),
+        ] {
+            let element = server.element(&format!(
+                "server-model={model} server-shared-memory={memory}"
+            ));
+            let pipeline = Pipeline::new(&format!(
+                "videotestsrc num-buffers=300 ! video/x-raw,width=1920,height=1080,framerate=30/1 \
+                 ! depthanything name=depth resolution={resolution} {element} ! fakesink"
+            ));
+            let before = cpu();
+            pipeline.run().unwrap();
+            let cpu = (cpu() - before) / 300;
+            let stats: gst::Structure = pipeline.element("depth").property("stats");
+            let ms = |name: &str| stats.get::<u64>(name).unwrap() as f64 / 1e6;
+            eprintln!(
+                "{resolution} {model} shared memory {memory}: round trip {:.2} ms, in the network {:.2} ms, around it {:.2} ms; \
+                 {:.2} ms of this process's CPU a frame",
+                ms("server-round-trip-p50"),
+                ms("inference-time-p50"),
+                ms("convert-time-p50"),
+                cpu.as_secs_f64() * 1e3,
+            );
+        }
+    }
+}
+
+/// What this process has computed.
+fn cpu() -> Duration {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: it is written whole, or stays zero
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let time = |it: libc::timeval| Duration::new(it.tv_sec as u64, it.tv_usec as u32 * 1000);
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
