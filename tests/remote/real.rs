@@ -18,15 +18,19 @@ struct Running {
 impl Running {
     /// `None`: it is not installed.
     fn start(name: &str, models: &[&str]) -> Option<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        Self::start_at(port, name, models)
+    }
+
+    fn start_at(port: u16, name: &str, models: &[&str]) -> Option<Self> {
         let servers =
             std::env::var_os("SERVERS").map_or_else(|| common::root().join(".servers"), Into::into);
         if !servers.join(name).join("installed").exists() {
             eprintln!("left out: no {name}; scripts/kserve-servers install {name}");
             return None;
         }
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
         let models = models.iter().map(|model| format!("--load-model={model}"));
         let mut running = Self {
             child: Command::new(common::root().join("scripts/kserve-servers"))
@@ -140,16 +144,89 @@ fn a_triton_that_is_stopped_and_goes_on_loses_no_frame() {
         .element("server-model=red in-flight=2")
         .replace("=20000000000", "=400000000");
     let pipeline = Pipeline::new(&video(120, &element));
-    let times = times(&pipeline, |frame| match frame {
-        30 => server.signal(libc::SIGSTOP),
-        // what was under way before comes still
-        31 => {
-            std::thread::sleep(Duration::from_secs(1));
-            server.signal(libc::SIGCONT);
-        }
-        _ => {}
+    let times = std::thread::scope(|scope| {
+        times(&pipeline, |frame| {
+            if frame == 30 {
+                server.signal(libc::SIGSTOP);
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_secs(1));
+                    server.signal(libc::SIGCONT);
+                });
+            }
+        })
     });
     assert_eq!(times, all(120));
+}
+
+#[test]
+fn a_triton_that_is_killed_and_comes_back_loses_no_frame() {
+    let Some(server) = Running::start("triton", &["red"]) else {
+        return;
+    };
+    let element = server.element("server-model=red in-flight=2");
+    let pipeline = Pipeline::new(&video(90, &element));
+    let times = std::thread::scope(|scope| {
+        let mut again = None;
+        let times = times(&pipeline, |frame| {
+            if frame == 30 {
+                again = Some(scope.spawn(|| {
+                    server.signal(libc::SIGKILL);
+                    std::thread::sleep(Duration::from_millis(200));
+                    Running::start_at(server.port, "triton", &["red"])
+                }));
+            }
+        });
+        drop(again.map(std::thread::ScopedJoinHandle::join));
+        times
+    });
+    assert_eq!(times, all(90));
+}
+
+/// Regions of shared memory that are a process's.
+fn regions(process: u32) -> usize {
+    let prefix = format!("depthanything-{process}-");
+    let entries = std::fs::read_dir("/dev/shm").expect("shared memory");
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names
+        .filter(|name| name.to_string_lossy().starts_with(&prefix))
+        .count()
+}
+
+#[test]
+fn shared_memory_is_used_and_given_back() {
+    let Some(server) = Running::start("triton", &["red"]) else {
+        return;
+    };
+    // what is killed leaves its region behind
+    let folder = tempfile::tempdir().unwrap();
+    let element = server.element("server-model=red");
+    let endless = format!(
+        "videotestsrc ! video/x-raw,width=64,height=48 ! depthanything resolution=126 {element} ! fakesink"
+    );
+    let mut crashes = common::with_plugin("gst-launch-1.0", folder.path())
+        .args(endless.split(' '))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while regions(crashes.id()) == 0 {
+        assert!(Instant::now() < end, "it makes no region");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    crashes.kill().unwrap();
+    crashes.wait().unwrap();
+    assert!(regions(crashes.id()) > 0);
+    for (memory, used) in [("off", false), ("auto", true)] {
+        let element = server.element(&format!("server-model=red server-shared-memory={memory}"));
+        let pipeline = Pipeline::new(&video(100, &element));
+        let sink = pipeline.appsink("out");
+        pipeline.play();
+        sink.pull_sample().unwrap();
+        assert_eq!(regions(std::process::id()) > 0, used, "{memory}");
+        assert_eq!(regions(crashes.id()) == 0, used, "{memory}");
+        pipeline.0.set_state(gst::State::Null).unwrap();
+        assert_eq!(regions(std::process::id()), 0);
+    }
 }
 
 /// What the way to a server and back costs.

@@ -188,6 +188,16 @@ impl Form {
         values.saturating_mul(bytes_of(&self.input.element).unwrap_or(4))
     }
 
+    /// Bytes of the depth maps of `images`, where they are as large as these.
+    #[cfg(unix)]
+    pub(super) fn depth_length(&self, images: Images<'_>) -> usize {
+        images
+            .size
+            .area()
+            .saturating_mul(self.batch(images))
+            .saturating_mul(4)
+    }
+
     /// The tensor of `images` in the order and type that the model takes.
     ///
     /// # Errors
@@ -201,46 +211,62 @@ impl Form {
                 size: images.size.to_string(),
                 reason: error.to_string(),
             })?;
+        bytes.resize(length, 0);
+        self.write(images, &mut bytes);
+        Ok(bytes)
+    }
+
+    /// Writes the tensor of `images` to `bytes`, of which there are [`Self::tensor_length`]. Where the model takes no fewer
+    /// images, the rest stays as it is.
+    pub(super) fn write(&self, images: Images<'_>, bytes: &mut [u8]) {
+        let step = CHUNK * bytes_of(&self.input.element).unwrap_or(4);
         match self.input.layout {
             Layout::ChannelsFirst => {
-                for chunk in images.values.chunks(CHUNK) {
-                    self.write(chunk, &mut bytes);
+                for (values, bytes) in images.values.chunks(CHUNK).zip(bytes.chunks_mut(step)) {
+                    self.write_values(values, bytes);
                 }
             }
             Layout::ChannelsLast => {
                 let mut pixels = Vec::with_capacity(CHUNK);
-                let area = images.size.area();
-                for image in images.values.chunks_exact((3 * area).max(1)) {
-                    let (red, rest) = image.split_at(area);
-                    let (green, blue) = rest.split_at(area);
-                    for ((&r, &g), &b) in red.iter().zip(green).zip(blue) {
-                        pixels.extend([r, g, b]);
-                        if pixels.len() + 3 > CHUNK {
-                            self.write(&pixels, &mut bytes);
-                            pixels.clear();
+                let area = images.size.area().max(1);
+                let mut parts = bytes.chunks_mut(step);
+                for image in images.values.chunks_exact(3 * area) {
+                    for pixel in 0..area {
+                        for channel in 0..3 {
+                            pixels.push(image[channel * area + pixel]);
+                            if pixels.len() == CHUNK {
+                                self.write_values(&pixels, parts.next().unwrap_or_default());
+                                pixels.clear();
+                            }
                         }
                     }
-                    self.write(&pixels, &mut bytes);
-                    pixels.clear();
                 }
+                self.write_values(&pixels, parts.next().unwrap_or_default());
             }
         }
-        // where the model takes no fewer images
-        bytes.resize(length, 0);
-        Ok(bytes)
     }
 
-    fn write(&self, values: &[f32], bytes: &mut Vec<u8>) {
+    fn write_values(&self, values: &[f32], bytes: &mut [u8]) {
         match self.input.element {
             ElementType::F16 => {
                 let mut halves = [f16::ZERO; CHUNK];
                 let halves = &mut halves[..values.len()];
                 halves.convert_from_f32_slice(values);
-                bytes.extend(halves.iter().flat_map(|value| value.to_le_bytes()));
+                for (bytes, half) in bytes.as_chunks_mut().0.iter_mut().zip(halves) {
+                    *bytes = half.to_le_bytes();
+                }
             }
-            // saturates, and NaN is 0
-            ElementType::U8 => bytes.extend(values.iter().map(|value| value.round() as u8)),
-            _ => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            ElementType::U8 => {
+                for (byte, value) in bytes.iter_mut().zip(values) {
+                    // saturates, and NaN is 0
+                    *byte = value.round() as u8;
+                }
+            }
+            _ => {
+                for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                    *bytes = value.to_le_bytes();
+                }
+            }
         }
     }
 
@@ -289,6 +315,31 @@ impl Form {
         outputs.collect()
     }
 
+    /// What an answer tells of depth maps that are elsewhere: type, size, bytes.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    #[cfg(unix)]
+    pub(super) fn placed(
+        &self,
+        answer: &Bytes,
+        images: Images<'_>,
+    ) -> Result<(ElementType, Size, usize), String> {
+        let answer = ModelInferResponse::read(answer)?;
+        let is_ours = |output: &&_| {
+            let output: &super::protocol::InferOutputTensor = output;
+            Some(&output.name) == self.output.as_ref()
+        };
+        let output = answer
+            .outputs
+            .iter()
+            .find(is_ours)
+            .ok_or("it has no output")?;
+        let element = element(&output.datatype);
+        let (size, length) = map_size(&element, &output.shape, self.batch(images))?;
+        Ok((element, size, length))
+    }
+
     /// The depth maps of an answer to a request for `images`.
     ///
     /// # Errors
@@ -313,27 +364,37 @@ impl Form {
     }
 }
 
+/// The size of the depth maps of a tensor, and its bytes.
+///
+/// # Errors
+/// Why it holds none, or not all of them.
+fn map_size(element: &ElementType, shape: &[i64], batch: usize) -> Result<(Size, usize), String> {
+    if shape.len() > MAX_RANK {
+        return Err(format!("a tensor of rank {}", shape.len()));
+    }
+    if !element.may_be_depth() {
+        return Err(format!("depth of {element}"));
+    }
+    let size = depth_size(shape, batch)?;
+    let pixels = u64::from(size.width) * u64::from(size.height);
+    let length = pixels
+        .checked_mul(batch as u64)
+        .and_then(|values| values.checked_mul(bytes_of(element)? as u64))
+        .and_then(|length| usize::try_from(length).ok());
+    match length {
+        Some(length) if pixels <= MAX_FIXED_PIXELS => Ok((size, length)),
+        _ => Err(format!("a depth map of {size}")),
+    }
+}
+
 impl Output {
     /// The size of its depth maps.
     ///
     /// # Errors
     /// Why it holds none, or not all of them.
     pub(super) fn size(&self, batch: usize) -> Result<Size, String> {
-        if self.shape.len() > MAX_RANK {
-            return Err(format!("a tensor of rank {}", self.shape.len()));
-        }
-        if !self.element.may_be_depth() {
-            return Err(format!("depth of {}", self.element));
-        }
-        let size = depth_size(&self.shape, batch)?;
-        let pixels = u64::from(size.width) * u64::from(size.height);
-        if pixels > MAX_FIXED_PIXELS {
-            return Err(format!("a depth map of {size}"));
-        }
-        let length = pixels
-            .checked_mul(batch as u64)
-            .and_then(|values| values.checked_mul(bytes_of(&self.element)? as u64));
-        if length != Some(self.data.len() as u64) {
+        let (size, length) = map_size(&self.element, &self.shape, batch)?;
+        if length != self.data.len() {
             return Err(format!(
                 "{} bytes for a tensor of {} {:?}",
                 self.data.len(),

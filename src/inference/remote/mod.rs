@@ -12,6 +12,8 @@
 mod form;
 #[cfg(feature = "remote")]
 mod grpc;
+#[cfg(all(feature = "remote", unix))]
+mod local;
 #[cfg(feature = "remote")]
 mod network;
 #[cfg(feature = "remote")]
@@ -20,6 +22,8 @@ mod opening;
 mod pool;
 #[cfg(feature = "remote")]
 mod protocol;
+#[cfg(all(feature = "remote", unix))]
+mod region;
 #[cfg(feature = "remote")]
 mod secret;
 mod servers;

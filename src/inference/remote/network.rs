@@ -8,7 +8,9 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Notify;
 
 use super::form::Form;
-use super::pool::Pool;
+#[cfg(unix)]
+use super::local::Local;
+use super::pool::{Destination, Pool};
 use crate::error::Error;
 use crate::inference::backend::{
     Cancellation, Connection, DepthMaps, Description, Images, Network, Outage, ServerListener,
@@ -18,6 +20,10 @@ use crate::model::InputSize;
 
 /// Threads that carry bytes: one is enough for two servers.
 const MOST_THREADS: usize = 4;
+
+/// Servers are told in this time that a region is not used any more.
+#[cfg(unix)]
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The threads that carry bytes. They are not waited for in the end.
 pub(super) struct Threads(Option<Runtime>);
@@ -57,6 +63,8 @@ pub(super) struct Remote {
     pub(super) handle: Handle,
     pub(super) pool: Arc<Pool>,
     pub(super) form: Form,
+    /// Whether the servers share memory with this process.
+    pub(super) shares_memory: bool,
     pub(super) description: Description,
 }
 
@@ -64,13 +72,64 @@ pub(super) struct Remote {
 pub(super) struct RemoteNetwork {
     remote: Arc<Remote>,
     cancel: Arc<CancelRun>,
+    #[cfg(unix)]
+    local: Option<Local>,
 }
 
 impl RemoteNetwork {
     pub(super) fn new(remote: &Arc<Remote>) -> Self {
         Self {
+            #[cfg(unix)]
+            local: remote
+                .shares_memory
+                .then(|| Local::new(remote.pool.count())),
             remote: Arc::clone(remote),
             cancel: Arc::default(),
+        }
+    }
+
+    /// A run by shared memory; `None`: there is none.
+    #[cfg(unix)]
+    fn run_local(
+        &mut self,
+        images: Images<'_>,
+        depth: &mut DepthMaps,
+    ) -> Option<Result<(), Error>> {
+        let Remote {
+            handle, pool, form, ..
+        } = &*self.remote;
+        let local = self.local.as_mut()?;
+        let run = self
+            .cancel
+            .or_cancelled(local.run(pool, form, images, depth));
+        let Some(result) = handle.block_on(run) else {
+            // a server may still write to it
+            local.retire(pool);
+            return Some(Err(cancelled(images)));
+        };
+        if result.is_none() {
+            self.local = None;
+        }
+        result
+    }
+}
+
+#[cfg(unix)]
+impl Drop for RemoteNetwork {
+    fn drop(&mut self) {
+        if let Some(local) = self.local.as_mut().filter(|local| local.is_used()) {
+            let told = local.retire(&self.remote.pool);
+            // the threads that tell the servers may end with this, and do not wait for themselves
+            if Handle::try_current().is_err() {
+                self.remote.handle.block_on(async {
+                    let all = async {
+                        for one in told {
+                            let _ = one.await;
+                        }
+                    };
+                    let _ = tokio::time::timeout(FAREWELL, all).await;
+                });
+            }
         }
     }
 }
@@ -119,17 +178,18 @@ impl Network for RemoteNetwork {
     }
 
     fn run(&mut self, images: Images<'_>, depth: &mut DepthMaps) -> Result<(), Error> {
+        check(&self.remote.description, images)?;
+        #[cfg(unix)]
+        if let Some(result) = self.run_local(images, depth) {
+            return result;
+        }
         let Remote {
-            handle,
-            pool,
-            form,
-            description,
-            ..
+            handle, pool, form, ..
         } = &*self.remote;
-        check(description, images)?;
         let call = form.call(images, form.tensor(images)?.into());
+        let call = async |_: Destination<'_>| Ok(call.clone());
         let accept = |answer: &_| form.depth(answer, images);
-        let request = pool.infer((images.size, images.batch), &call, accept);
+        let request = pool.infer((images.size, images.batch), call, accept);
         let answer = handle.block_on(self.cancel.or_cancelled(request));
         let (output, size) = answer.unwrap_or_else(|| Err(cancelled(images)))?;
         output.read(size, images.batch, depth)

@@ -9,13 +9,13 @@ use prost::Message;
 use super::form::{Declared, Form};
 use super::grpc::Grpc;
 use super::network::{Remote, RemoteNetwork, Threads};
-use super::pool::{Manner, Pool};
+use super::pool::{Destination, Manner, Pool};
 use super::protocol::{
     self, Call, Method, ModelConfigResponse, ModelMetadataResponse, ModelRequest,
     RepositoryIndexRequest, RepositoryIndexResponse, ServerMetadataResponse,
 };
 use super::secret::SecretFile;
-use super::servers::Servers;
+use super::servers::{Address, Servers};
 use super::transport::{Failure, Fault, History, Transport, Verdict, judge};
 use crate::error::{Error, Setting};
 use crate::geometry::Size;
@@ -64,6 +64,8 @@ struct Found {
     declared: Declared,
     /// Images in a request, where the server limits them.
     max_batch: Option<usize>,
+    /// Whether it can map memory of this machine.
+    shares_memory: bool,
 }
 
 /// Why a server is not taken, or not yet.
@@ -154,6 +156,19 @@ pub(in crate::inference) fn open(
         patience: servers.patience,
     };
     let count = transports.len();
+    let shares_memory = servers.shared_memory
+        && found.shares_memory
+        && servers.addresses.iter().all(Address::is_here);
+    #[cfg(unix)]
+    let shares_memory = shares_memory
+        && handle.block_on(async {
+            for (_, transport) in &transports {
+                if !super::local::try_out(&**transport).await {
+                    return false;
+                }
+            }
+            true
+        });
     let pool = Pool::new(
         transports,
         known,
@@ -162,8 +177,14 @@ pub(in crate::inference) fn open(
         handle.clone(),
     );
     let trial = handle.block_on(opening.or_cancelled(try_out(&pool, &mut form, &found, &label)))?;
-    let (patch, map) = trial?;
+    let (patch, size, map) = trial?;
     let mut description = describe(&found, &form, patch, map);
+    // a map of another size needs room that is not known
+    let shares_memory = cfg!(unix) && shares_memory && map == size;
+    if shares_memory {
+        let how = "frames go through shared memory";
+        description.interpretation.push(how.to_owned());
+    }
     if let Some(secret) = secret {
         description.warnings.extend(secret.warning());
         let open: Vec<_> = servers.addresses.iter().filter(|it| !it.tls).collect();
@@ -183,6 +204,7 @@ pub(in crate::inference) fn open(
         handle,
         pool,
         form,
+        shares_memory,
         description,
     });
     let slots = count.saturating_mul(servers.in_flight.max(1));
@@ -332,6 +354,10 @@ impl Opening<'_> {
             model,
             declared,
             max_batch: max_batch.filter(|&most| most > 0),
+            shares_memory: server
+                .extensions
+                .iter()
+                .any(|it| it == "system_shared_memory"),
         })
     }
 
@@ -428,7 +454,7 @@ async fn try_out(
     form: &mut Form,
     found: &Found,
     label: &str,
-) -> Result<(u32, Size), Error> {
+) -> Result<(u32, Size, Size), Error> {
     let facts = found.declared.facts(label);
     let depth = select_output(&facts, &found.declared.outputs)?;
     let trials = match form.input.input_size() {
@@ -445,7 +471,8 @@ async fn try_out(
         };
         let call = form.call(images, form.tensor(images)?.into());
         let accept = |answer: &Bytes| form.outputs(answer);
-        let outputs = match pool.infer((size, 1), &call, accept).await {
+        let call = async |_: Destination<'_>| Ok(call.clone());
+        let outputs = match pool.infer((size, 1), call, accept).await {
             Ok(outputs) => outputs,
             // of another patch, perhaps
             Err(error @ Error::Inference { .. }) => {
@@ -480,7 +507,7 @@ async fn try_out(
         let output = of(index).ok_or_else(|| damaged(label, "it has not the output".to_owned()))?;
         output.size(batch).map_err(|words| damaged(label, words))?;
         form.output = Some(output.name.clone());
-        return Ok((patch, map));
+        return Ok((patch, size, map));
     }
     Err(failure.unwrap_or_else(|| damaged(label, "it was not tried".to_owned())))
 }

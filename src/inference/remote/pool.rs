@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+#[cfg(unix)]
+use tokio::task::JoinHandle;
 
 use super::form::Declared;
 use super::protocol::{self, Call, Method, ModelMetadataResponse, ModelRequest};
@@ -50,11 +52,23 @@ enum Health {
     Unfit,
 }
 
+/// Where a request is about to go.
+#[derive(Clone, Copy)]
+pub(super) struct Destination<'a> {
+    /// Which of the servers.
+    pub(super) index: usize,
+    /// Another, once it has failed: it may have forgotten what it was told.
+    pub(super) epoch: u64,
+    pub(super) transport: &'a dyn Transport,
+}
+
 /// A server.
 struct Server {
     name: String,
     transport: Box<dyn Transport>,
     in_flight: AtomicUsize,
+    /// How often it has failed.
+    failures: AtomicU64,
     standing: Mutex<Standing>,
 }
 
@@ -132,6 +146,7 @@ impl Pool {
             name,
             transport,
             in_flight: AtomicUsize::new(0),
+            failures: AtomicU64::new(0),
             standing: Mutex::new(Standing {
                 health: if index == first {
                     Health::Well
@@ -161,14 +176,14 @@ impl Pool {
         pool
     }
 
-    /// Sends `call`, until a server has answered it so that `accept` takes it. `size` and `batch` are those of its images.
+    /// Sends what `call` gives for a server, until one has answered it so that `accept` takes it. `size` and `batch` are those of its images.
     ///
     /// # Errors
     /// [`Error::Server`] when no server could for as long as patience lasts, and [`Error::Inference`] when none would.
     pub(super) async fn infer<T>(
         self: &Arc<Self>,
         (size, batch): (Size, usize),
-        call: &Call,
+        call: impl AsyncFn(Destination<'_>) -> Result<Call, Failure>,
         accept: impl Fn(&Bytes) -> Result<T, String>,
     ) -> Result<T, Error> {
         let key = (size.width, size.height, batch);
@@ -183,7 +198,15 @@ impl Pool {
             let (index, _in_flight) = server;
             let server = &self.servers[index];
             let begun = Instant::now();
-            let answer = server.transport.call(call.clone(), self.timeout).await;
+            let destination = Destination {
+                index,
+                epoch: server.failures.load(Ordering::Acquire),
+                transport: &*server.transport,
+            };
+            let answer = match call(destination).await {
+                Ok(call) => server.transport.call(call, self.timeout).await,
+                Err(failure) => Err(failure),
+            };
             let result = answer.and_then(|answer| {
                 accept(&answer).map_err(|words| Failure::new(Fault::Damaged, words))
             });
@@ -324,6 +347,7 @@ impl Pool {
     fn failed(self: &Arc<Self>, index: usize, failure: &Failure, verdict: Verdict) {
         lock(&self.common).retries += 1;
         let server = &self.servers[index];
+        server.failures.fetch_add(1, Ordering::AcqRel);
         let is_news = {
             let mut standing = lock(&server.standing);
             let before = standing.health;
@@ -489,6 +513,19 @@ impl Pool {
                 self.tell(&event);
             }
         }
+    }
+
+    /// How many servers there are.
+    #[cfg(unix)]
+    pub(super) fn count(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Tells a server something; the task ends with its answer.
+    #[cfg(unix)]
+    pub(super) fn notify(&self, index: usize, call: Call) -> Option<JoinHandle<()>> {
+        let answer = self.servers.get(index)?.transport.call(call, PROBE);
+        Some(self.handle.spawn(async move { drop(answer.await) }))
     }
 
     pub(super) fn statistics(&self) -> ServerStatistics {

@@ -26,6 +26,12 @@ pub(super) enum Method {
     ModelConfig,
     /// Triton's: which models there are.
     RepositoryIndex,
+    /// Triton's: which regions of shared memory it has mapped,
+    SharedMemoryStatus,
+    /// to map one,
+    SharedMemoryRegister,
+    /// and to let it go.
+    SharedMemoryUnregister,
 }
 
 impl Method {
@@ -36,6 +42,9 @@ impl Method {
             Self::ModelInfer => "ModelInfer",
             Self::ModelConfig => "ModelConfig",
             Self::RepositoryIndex => "RepositoryIndex",
+            Self::SharedMemoryStatus => "SystemSharedMemoryStatus",
+            Self::SharedMemoryRegister => "SystemSharedMemoryRegister",
+            Self::SharedMemoryUnregister => "SystemSharedMemoryUnregister",
         }
     }
 }
@@ -113,6 +122,24 @@ pub(super) struct RepositoryIndexResponse {
     pub(super) models: Vec<ModelIndex>,
 }
 
+/// A region of shared memory.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SharedMemory {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    /// Its name to the system; empty where only the name is asked for.
+    #[prost(string, tag = "2")]
+    pub(super) key: String,
+    #[prost(uint64, tag = "4")]
+    pub(super) byte_size: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SharedMemoryStatusResponse {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub(super) regions: std::collections::BTreeMap<String, SharedMemory>,
+}
+
 /// A parameter of a request or of one of its tensors.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct InferParameter {
@@ -133,6 +160,13 @@ pub(super) enum Choice {
 impl From<i64> for InferParameter {
     fn from(value: i64) -> Self {
         let choice = Some(Choice::Int(value));
+        Self { choice }
+    }
+}
+
+impl From<String> for InferParameter {
+    fn from(value: String) -> Self {
+        let choice = Some(Choice::Text(value));
         Self { choice }
     }
 }

@@ -110,6 +110,13 @@ impl Address {
         Ok(addresses)
     }
 
+    /// Whether it is on this machine, by its name.
+    #[cfg(feature = "remote")]
+    pub(super) fn is_here(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|it| it.is_loopback())
+    }
+
     fn one(text: &str) -> Result<Self, String> {
         let (tls, rest) = match text.split_once("://") {
             None | Some(("grpc", _)) => (false, text.strip_prefix("grpc://").unwrap_or(text)),
