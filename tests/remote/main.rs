@@ -208,6 +208,74 @@ fn servers_add_up() {
     assert!(rate > 35.0, "{rate:.1} frames/s");
 }
 
+/// A server whose model takes 100 ms, for one request after the other.
+fn slow() -> Server {
+    let instance = Mutex::new(());
+    Server::new(move |asked| {
+        let _instance = instance.lock().unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        Reply::red(asked)
+    })
+}
+
+/// How servers of 10 frames a second each add up, in one stream and in four.
+#[test]
+#[ignore = "a measurement: --ignored --nocapture"]
+fn scaling() {
+    for count in 1..=4 {
+        let servers: Vec<_> = (0..count).map(|_| slow()).collect();
+        let addresses: Vec<_> = servers.iter().map(Server::address).collect();
+        let addresses = addresses.join(",");
+        let element = format!("{} in-flight={}", remote(&addresses), 2 * count);
+        let frames = 60 * count;
+        let pipeline = Pipeline::new(&video(frames, &element));
+        let mut begun = None;
+        let first = 4 * count;
+        times(&pipeline, |frame| {
+            if frame == first {
+                begun = Some(Instant::now());
+            }
+        });
+        let rate = (frames - first) as f64 / begun.unwrap().elapsed().as_secs_f64();
+        drop(pipeline);
+        let branch = |name: &str| {
+            format!(
+                "videotestsrc ! video/x-raw,width=64,height=48 ! depthanything name={name} resolution=126 {} \
+                 in-flight={} ! fakesink ",
+                remote(&addresses),
+                (count / 2).max(1) + 1
+            )
+        };
+        let names = ["a", "b", "c", "d"];
+        let pipeline = Pipeline::new(&names.map(branch).concat());
+        pipeline.play();
+        std::thread::sleep(Duration::from_secs(2));
+        let frames = || {
+            names.map(|name| {
+                let stats: gst::Structure = pipeline.element(name).property("stats");
+                stats.get::<u64>("frames").unwrap()
+            })
+        };
+        let (before, time) = (frames(), Instant::now());
+        std::thread::sleep(Duration::from_secs(8));
+        let seconds = time.elapsed().as_secs_f64();
+        let after = frames();
+        let each: Vec<_> = (0..4)
+            .map(|of| (after[of] - before[of]) as f64 / seconds)
+            .collect();
+        let (least, most) = each
+            .iter()
+            .fold((f64::MAX, 0.0_f64), |(least, most), &rate| {
+                (least.min(rate), most.max(rate))
+            });
+        eprintln!(
+            "{count} servers: one stream {rate:.1} frames/s, four {:.1}, the most to the least of these {:.2}",
+            each.iter().sum::<f64>(),
+            most / least
+        );
+    }
+}
+
 #[test]
 fn elements_share_servers() {
     let server = red();
