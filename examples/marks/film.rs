@@ -26,6 +26,56 @@ pub(crate) struct Visit {
     pub(crate) gone: usize,
 }
 
+/// A camera.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pose {
+    at: [f32; 3],
+    /// To the right, up, forward.
+    axes: [[f32; 3]; 3],
+    /// In pixels.
+    focal: f32,
+    centre: [f32; 2],
+}
+
+impl Pose {
+    /// Of the same picture at another size.
+    pub(crate) fn at_size(self, from: Size, to: Size) -> Self {
+        let scale = to.width as f32 / from.width as f32;
+        Self {
+            focal: scale * self.focal,
+            centre: self.centre.map(|it| scale * it),
+            ..self
+        }
+    }
+
+    /// What is seen at `pixel`, so many metres away along the axis.
+    pub(crate) fn place(&self, pixel: [f32; 2], depth: f32) -> [f32; 3] {
+        let right = (pixel[0] - self.centre[0]) / self.focal * depth;
+        let up = (self.centre[1] - pixel[1]) / self.focal * depth;
+        let along = [right, up, depth];
+        std::array::from_fn(|i| {
+            self.at[i]
+                + (0..3)
+                    .map(|axis| along[axis] * self.axes[axis][i])
+                    .sum::<f32>()
+        })
+    }
+
+    /// The pixel at which `place` is seen, and its inverse depth; `None`: it lies behind.
+    pub(crate) fn project(&self, place: [f32; 3]) -> Option<([f32; 2], f32)> {
+        let way: [f32; 3] = std::array::from_fn(|i| place[i] - self.at[i]);
+        let [right, up, depth] = self
+            .axes
+            .map(|axis| axis.iter().zip(way).map(|(a, b)| a * b).sum::<f32>());
+        let inverse = depth.recip();
+        let at = [
+            self.centre[0] + self.focal * right * inverse,
+            self.centre[1] - self.focal * up * inverse,
+        ];
+        (depth > 0.0).then_some((at, inverse))
+    }
+}
+
 /// A film on disk.
 pub(crate) struct Film {
     path: PathBuf,
@@ -60,6 +110,27 @@ impl Film {
             arrives: frame("arrives")?,
             goes: frame("goes")?,
             gone: frame("gone")?,
+        })
+    }
+
+    /// Where the camera is; `None`: nobody knows.
+    pub(crate) fn pose(&self, frame: usize) -> Option<Pose> {
+        let told = self.told();
+        let told = told.pointer(&format!("/frames/{frame}"))?;
+        let number = |value: &serde_json::Value| value.as_f64().map(|it| it as f32);
+        let vector = |name: &str| -> Option<[f32; 3]> {
+            let told = told.get(name)?.as_array()?;
+            Some([
+                number(told.first()?)?,
+                number(told.get(1)?)?,
+                number(told.get(2)?)?,
+            ])
+        };
+        Some(Pose {
+            at: vector("position")?,
+            axes: [vector("right")?, vector("up")?, vector("forward")?],
+            focal: number(told.get("fx")?)?,
+            centre: [number(told.get("cx")?)?, number(told.get("cy")?)?],
         })
     }
 

@@ -6,6 +6,8 @@
 //! cargo run --release --example marks -- edges [--resolution N] [--model FILE] [--frames N] FILM…
 //! cargo run --release --example marks -- visits [--resolution N] [--model FILE] [--frames N] [--temporal-filter X]
 //!     [--depths FOLDER] FILM…
+//! cargo run --release --example marks -- moving [--resolution N] [--model FILE] [--frames N] [--temporal-filter X]
+//!     [--depths FOLDER] FILM…
 //! cargo run --release --example marks -- cuts FILM…
 //! ```
 //!
@@ -15,6 +17,7 @@
 mod cuts;
 mod edges;
 mod film;
+mod moving;
 mod plot;
 mod steady;
 mod visits;
@@ -38,7 +41,7 @@ use film::{Film, Shot};
 #[command(name = "marks")]
 struct Wanted {
     /// What is measured.
-    #[arg(value_parser = ["steady", "visits", "edges", "cuts"])]
+    #[arg(value_parser = ["steady", "visits", "moving", "edges", "cuts"])]
     mark: String,
     /// Short side of what the network sees, in pixels.
     #[arg(long, default_value_t = 252)]
@@ -91,10 +94,12 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
             steady::run(&mut eye, &films, wanted.temporal_filter, plot)
         }
         "visits" => visits::run(&mut eye, &films, wanted.temporal_filter),
+        "moving" => moving::run(&mut eye, &films, wanted.temporal_filter),
         "edges" => edges::run(&mut eye, &films),
-        other => {
-            Err(format!("{other:?} can't be measured, only: steady, visits, edges, cuts").into())
-        }
+        other => Err(format!(
+            "{other:?} can't be measured, only: steady, visits, moving, edges, cuts"
+        )
+        .into()),
     }
 }
 
