@@ -43,8 +43,11 @@ pub(crate) fn run(eye: &mut Eye, films: &[Film], departure: f64) -> Result<(), B
     let mut means = [Mean::default(); 4];
     for film in films {
         let (frames, took) = see(eye, film, departure)?;
-        let [[frame, least, off], [smooth, _, off_smooth], [filtered, _, off_filtered]] =
-            [0, 1, 2].map(|way| measure(&frames, way));
+        let [
+            [frame, least, off],
+            [smooth, _, off_smooth],
+            [filtered, _, off_filtered],
+        ] = [0, 1, 2].map(|way| measure(&frames, way));
         println!(
             "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {off:.3} | {:.3} | {:.3} | {:.2} |",
             film.name,
@@ -56,7 +59,12 @@ pub(crate) fn run(eye: &mut Eye, films: &[Film], departure: f64) -> Result<(), B
             off_filtered / off_smooth,
             1000.0 * took.value()
         );
-        let values = [smooth / frame, least / frame, filtered / frame, off_filtered / off_smooth];
+        let values = [
+            smooth / frame,
+            least / frame,
+            filtered / frame,
+            off_filtered / off_smooth,
+        ];
         for (mean, value) in means.iter_mut().zip(values) {
             if value.is_finite() {
                 mean.add(value);
