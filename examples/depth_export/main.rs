@@ -82,6 +82,9 @@ struct Arguments {
     /// Short side of what the network sees, in pixels.
     #[arg(long, default_value_t = 518)]
     resolution: u32,
+    /// Short side of the frames that fine structure comes from, above --resolution; 0: none.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    detail_resolution: u32,
     /// An ONNX model; without it the built-in one.
     #[arg(long)]
     model: Option<PathBuf>,

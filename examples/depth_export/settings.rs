@@ -49,6 +49,9 @@ pub(crate) fn properties(arguments: &Arguments, range: &Range) -> Result<Vec<(St
         ("precision".to_owned(), "fp32".to_owned()),
     ];
     let mut set = |name: &str, value: String| settings.push((name.to_owned(), value));
+    if arguments.detail_resolution > 0 {
+        set("detail-resolution", arguments.detail_resolution.to_string());
+    }
     match range {
         Range::Element(name) => set("range", (*name).to_owned()),
         // what the first shot makes of it comes with its first frame

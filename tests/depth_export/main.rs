@@ -144,6 +144,19 @@ fn png_holds_the_samples_and_goes_on_after_an_interruption() {
 }
 
 #[test]
+fn detail_is_passed_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let more = ["--range", "frame", "--frames", "0", "--detail-resolution", "112"];
+    let result = export(Path::new(FILM), folder.path(), &more);
+    assert!(result.status.success(), "{}", said(&result));
+    let file = folder.path().join("depth_000000.png");
+    let picture = image::open(file).expect("a picture").into_luma16();
+    let picture = picture.into_raw();
+    assert!(picture == depth(&reference("range=frame detail-resolution=112")[0]));
+    assert!(picture != depth(&reference("range=frame")[0]));
+}
+
+#[test]
 fn exr_holds_the_models_own_numbers() {
     use exr::prelude::{ReadChannels, ReadLayers, read};
     let folder = tempfile::tempdir().expect("a folder");
