@@ -6,6 +6,8 @@ use crate::geometry::{Size, tokens};
 const OVERLAP: f64 = 0.125;
 /// Short side of a tile, as a share of that of the first run: narrow strips show the network too little.
 const NARROWEST: f64 = 0.75;
+/// A tile is no more than so many times as long as wide, or as the first run is: strips show too little of a thing, too.
+const LONGEST: f64 = 1.5;
 
 /// Where a tile begins, in pixels of the whole picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,11 @@ impl Tiles {
         // the shortest side that covers `whole` with so many tiles
         let side = |whole: u32, count: u32| (whole + (count - 1) * overlap).div_ceil(count);
         let mut best: Option<(u64, u32, [u32; 2])> = None;
+        let aspect = |[width, height]: [u32; 2]| {
+            let (long, short) = (width.max(height), width.min(height).max(1));
+            f64::from(long) / f64::from(short)
+        };
+        let longest = LONGEST.max(aspect([first.width, first.height]));
         let mut widths: Vec<u32> = (1..=across)
             .map(|columns| side(across, columns).max(narrowest))
             .collect();
@@ -49,12 +56,19 @@ impl Tiles {
         for width in widths {
             let tallest = u32::try_from(most).unwrap_or(u32::MAX) / width;
             let shortest = narrowest.min(down);
-            if width <= overlap || tallest <= overlap || tallest < shortest {
+            if width <= overlap {
+                continue;
+            }
+            let tallest = tallest.min((f64::from(width) * longest) as u32);
+            if tallest <= overlap || tallest < shortest {
                 continue;
             }
             let columns = count(across, width, overlap);
             let rows = count(down, tallest, overlap);
             let height = side(down, rows).max(shortest);
+            if aspect([width, height]) > longest {
+                continue;
+            }
             let number = u64::from(columns) * u64::from(rows);
             let shorter = width.min(height);
             if best.is_none_or(|(least, longest, _)| {

@@ -146,7 +146,14 @@ fn png_holds_the_samples_and_goes_on_after_an_interruption() {
 #[test]
 fn detail_is_passed_on() {
     let folder = tempfile::tempdir().expect("a folder");
-    let more = ["--range", "frame", "--frames", "0", "--detail-resolution", "112"];
+    let more = [
+        "--range",
+        "frame",
+        "--frames",
+        "0",
+        "--detail-resolution",
+        "112",
+    ];
     let result = export(Path::new(FILM), folder.path(), &more);
     assert!(result.status.success(), "{}", said(&result));
     let file = folder.path().join("depth_000000.png");
