@@ -160,7 +160,7 @@ static ENGINES: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::defa
 enum Part {
     Join(Arc<Engine>),
     Wait(Arc<Load>),
-    Lead(Loading),
+    Lead(Box<Loading>),
 }
 
 /// One that this thread loads. Dropped without an end, it has failed.
@@ -214,7 +214,7 @@ fn part(key: Key) -> Part {
     }
     let load = Arc::<Load>::default();
     engines.insert(key.clone(), Entry::Loading(Arc::clone(&load)));
-    Part::Lead(Loading { key, load })
+    Part::Lead(Box::new(Loading { key, load }))
 }
 
 /// See [`super::shared::offer`].

@@ -38,11 +38,14 @@ const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Bytes of a file of certificates.
 const LONGEST_CA: u64 = 16 << 20;
 
+/// The header of a secret, and its value once there is a connection.
+type Header = (MetadataKey<Ascii>, Arc<Mutex<Option<Secret>>>);
+
 /// What the calls to a server have in common.
 pub(super) struct Grpc {
     channel: Channel,
     /// Header and value of the secret, as they were read when the present connection was made.
-    secret: Option<(MetadataKey<Ascii>, Arc<Mutex<Option<Secret>>>)>,
+    secret: Option<Header>,
 }
 
 impl Grpc {
