@@ -147,10 +147,13 @@ fn the_loaders_path_and_virtual_environments_are_searched() {
         "venv/lib/python3.12/site-packages/onnxruntime/capi",
         library.file_name().expect("name").to_str().expect("text"),
     );
+    // as Debian's package has it
+    let numbered = link("numbered", "libonnxruntime.so.1.21");
     let venv = folder.path().join("venv");
     let home = folder.path().join("home");
     for variables in [
         [("LD_LIBRARY_PATH", loader.as_path()), ("HOME", &home)],
+        [("LD_LIBRARY_PATH", numbered.as_path()), ("HOME", &home)],
         [("VIRTUAL_ENV", venv.as_path()), ("HOME", &home)],
     ] {
         let text = open_with(&variables);

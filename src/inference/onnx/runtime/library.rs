@@ -76,13 +76,16 @@ unsafe fn open(name: &OsStr) -> Result<Handle, String> {
     })
 }
 
+/// What an error is when there is no such library.
+pub(super) const NOT_FOUND: &str = "not found";
+
 /// The loader's words without the path, which the caller names anyway.
 fn short(text: &str, name: &OsStr) -> String {
     let name = name.to_string_lossy();
     let text = text.strip_prefix(&format!("{name}: ")).unwrap_or(text);
     // only the loader's search fails like this; a file that is missing does not get here
     if text.starts_with("cannot open shared object file: No such file") {
-        "not found".to_owned()
+        NOT_FOUND.to_owned()
     } else {
         text.to_owned()
     }

@@ -9,8 +9,9 @@ use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::library::NOT_FOUND;
 use super::probe::{Probed, file_of_symbol, probe_file, probe_name};
-use super::version::Version;
+use super::version::{MINIMUM, Version};
 use crate::error::{Error, RuntimeCandidate};
 use pythons::{Homes, Place, Python, pythons};
 
@@ -34,6 +35,8 @@ pub(super) struct Places {
     plugin: Option<PathBuf>,
     /// Names for the dynamic loader's own search.
     names: Vec<String>,
+    /// More of them, of which the error tells only if they are there and don't serve.
+    numbered: Vec<String>,
     /// The folders of Python packages that are imported in this process.
     imported: Vec<PathBuf>,
     /// Python installations, and places that are not looked in and why.
@@ -54,6 +57,9 @@ const VARIABLES: [&str; 5] = [
 /// Versions of a loader's name: what a system package installs.
 const NAMES: [&str; 2] = [".1", ""];
 
+/// Debian's packages have the minor version in the library's name, `libonnxruntime.so.1.21`; this many are asked for.
+const MINOR_VERSIONS: u32 = 40;
+
 impl Places {
     /// Those of this process and user.
     pub(super) fn of_this_process() -> Self {
@@ -63,6 +69,13 @@ impl Places {
             .iter()
             .map(|version| format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}{version}"))
             .collect();
+        let numbered = (MINIMUM.minor..MINIMUM.minor + MINOR_VERSIONS)
+            .rev()
+            .map(|minor| {
+                let major = MINIMUM.major;
+                format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}.{major}.{minor}")
+            })
+            .collect();
         let root = PathBuf::from("/");
         let variable =
             |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
@@ -70,6 +83,7 @@ impl Places {
             return Self {
                 plugin,
                 names,
+                numbered,
                 python: pythons(&Homes {
                     root,
                     ..Homes::default()
@@ -87,6 +101,7 @@ impl Places {
             explicit,
             plugin,
             names,
+            numbered,
             imported: process::imported_runtimes(),
             python: pythons(&Homes {
                 running: process::running_python(),
@@ -166,10 +181,13 @@ impl Places {
                 return Some(library);
             }
         }
+        const LOADER: &str = "the dynamic loader's path";
         let by_name = |rejected: &mut Rejected| {
-            self.names
-                .iter()
-                .find_map(|name| rejected.try_name(name, "the dynamic loader's path"))
+            let named = self.names.iter();
+            named
+                .map(|name| (name, true))
+                .chain(self.numbered.iter().map(|name| (name, false)))
+                .find_map(|(name, tell_absent)| rejected.try_name(name, LOADER, tell_absent))
         };
         if let Some(library) = by_name(rejected) {
             return Some(library);
@@ -273,7 +291,7 @@ impl Rejected {
 
     /// A name that `ORT_DYLIB_PATH` gives.
     fn try_bare_name(&mut self, name: &Path, origin: &str) -> Option<Found> {
-        let found = self.try_name(&name.to_string_lossy(), origin);
+        let found = self.try_name(&name.to_string_lossy(), origin, true);
         if found.is_none()
             && name.exists()
             && let Some(candidate) = self.candidates.last_mut()
@@ -287,13 +305,15 @@ impl Rejected {
         found
     }
 
-    fn try_name(&mut self, name: &str, origin: &str) -> Option<Found> {
+    /// `tell_absent`: one that is not there is a candidate, too.
+    fn try_name(&mut self, name: &str, origin: &str, tell_absent: bool) -> Option<Found> {
         match probe_name(name) {
             Ok((path, library)) => Some(Found {
                 path,
                 origin: origin.to_owned(),
                 library,
             }),
+            Err(reason) if !tell_absent && reason == NOT_FOUND => None,
             Err(reason) => self.note(Path::new(name), origin, &reason),
         }
     }
