@@ -85,6 +85,8 @@ pub fn example(name: &str) -> PathBuf {
             "build",
             "--locked",
             "--message-format=json",
+            // as `cargo test --workspace` builds it: another choice of features would build all anew
+            "--workspace",
             "--example",
             name,
         ])
