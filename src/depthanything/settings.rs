@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 pub(super) use table::Changes;
-use table::{Property, TABLE, put};
+use table::{Property, TABLE, put, shown, text};
 
 use super::{
     DepthOutput, DepthRange, ExecutionProvider, InputNormalization, ModelDepth, Precision,
@@ -368,18 +368,6 @@ impl LoadSettings {
             ..Servers::new(Address::list(server)?)
         }))
     }
-}
-
-/// The text of a property that may be unset.
-fn text(value: &glib::Value) -> Option<String> {
-    let text = value.get::<Option<String>>().ok().flatten();
-    text.filter(|text| !text.is_empty())
-}
-
-fn shown(path: &Option<PathBuf>) -> glib::Value {
-    let path = path.as_ref();
-    path.map(|path| path.to_string_lossy().into_owned())
-        .to_value()
 }
 
 fn string(name: &'static str, nick: &'static str, blurb: &'static str) -> glib::ParamSpec {

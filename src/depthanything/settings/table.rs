@@ -32,6 +32,19 @@ pub(super) fn put<T: for<'v> glib::value::FromValue<'v>>(field: &mut T, value: &
     }
 }
 
+/// The text of a property that may be unset.
+pub(super) fn text(value: &glib::Value) -> Option<String> {
+    let text = value.get::<Option<String>>().ok().flatten();
+    text.filter(|text| !text.is_empty())
+}
+
+/// A path as a property tells it.
+pub(super) fn shown(path: &Option<PathBuf>) -> glib::Value {
+    let path = path.as_ref();
+    path.map(|path| path.to_string_lossy().into_owned())
+        .to_value()
+}
+
 /// As [`put`], but leaves NaN out, which passes GObject's range check.
 fn put_number(field: &mut f64, value: &glib::Value) {
     if let Ok(value) = value.get::<f64>()
@@ -56,16 +69,8 @@ pub(super) static TABLE: &[Property] = &[
                 .mutable_ready()
                 .build()
         },
-        get: |s| {
-            let path = s.load.model_file.as_ref();
-            path.map(|path| path.to_string_lossy().into_owned())
-                .to_value()
-        },
-        set: |s, value| {
-            if let Ok(path) = value.get::<Option<String>>() {
-                s.load.model_file = path.filter(|path| !path.is_empty()).map(PathBuf::from);
-            }
-        },
+        get: |s| shown(&s.load.model_file),
+        set: |s, value| s.load.model_file = text(value).map(PathBuf::from),
     },
     Property {
         name: "model-depth",
@@ -228,16 +233,8 @@ pub(super) static TABLE: &[Property] = &[
                 .mutable_ready()
                 .build()
         },
-        get: |s| {
-            let path = s.load.engine_cache.as_ref();
-            path.map(|path| path.to_string_lossy().into_owned())
-                .to_value()
-        },
-        set: |s, value| {
-            if let Ok(path) = value.get::<Option<String>>() {
-                s.load.engine_cache = path.filter(|path| !path.is_empty()).map(PathBuf::from);
-            }
-        },
+        get: |s| shown(&s.load.engine_cache),
+        set: |s, value| s.load.engine_cache = text(value).map(PathBuf::from),
     },
     Property {
         name: "num-threads",
