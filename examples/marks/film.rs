@@ -15,6 +15,8 @@ pub(crate) struct Shot {
     pub(crate) truth: Option<Vec<f32>>,
     /// One more after each cut, where that is known.
     pub(crate) take: Option<u64>,
+    /// Where the camera is, where that is known.
+    pub(crate) pose: Option<Pose>,
 }
 
 /// When somebody comes and goes: the first frame in which he is on his way, is there, is on his way out, is gone.
@@ -38,6 +40,25 @@ pub(crate) struct Pose {
 }
 
 impl Pose {
+    /// As the renderer tells it of a frame.
+    fn of(told: &serde_json::Value) -> Option<Self> {
+        let number = |value: &serde_json::Value| value.as_f64().map(|it| it as f32);
+        let vector = |name: &str| -> Option<[f32; 3]> {
+            let told = told.get(name)?.as_array()?;
+            Some([
+                number(told.first()?)?,
+                number(told.get(1)?)?,
+                number(told.get(2)?)?,
+            ])
+        };
+        Some(Self {
+            at: vector("position")?,
+            axes: [vector("right")?, vector("up")?, vector("forward")?],
+            focal: number(told.get("fx")?)?,
+            centre: [number(told.get("cx")?)?, number(told.get("cy")?)?],
+        })
+    }
+
     /// Of the same picture at another size.
     pub(crate) fn at_size(self, from: Size, to: Size) -> Self {
         let scale = to.width as f32 / from.width as f32;
@@ -113,27 +134,6 @@ impl Film {
         })
     }
 
-    /// Where the camera is; `None`: nobody knows.
-    pub(crate) fn pose(&self, frame: usize) -> Option<Pose> {
-        let told = self.told();
-        let told = told.pointer(&format!("/frames/{frame}"))?;
-        let number = |value: &serde_json::Value| value.as_f64().map(|it| it as f32);
-        let vector = |name: &str| -> Option<[f32; 3]> {
-            let told = told.get(name)?.as_array()?;
-            Some([
-                number(told.first()?)?,
-                number(told.get(1)?)?,
-                number(told.get(2)?)?,
-            ])
-        };
-        Some(Pose {
-            at: vector("position")?,
-            axes: [vector("right")?, vector("up")?, vector("forward")?],
-            focal: number(told.get("fx")?)?,
-            centre: [number(told.get("cx")?)?, number(told.get("cy")?)?],
-        })
-    }
-
     /// What the renderer tells of it.
     fn told(&self) -> serde_json::Value {
         let told = fs::read(self.path.join("film.json")).unwrap_or_default();
@@ -168,13 +168,13 @@ impl Film {
             let picture = image::open(&frame)?.into_rgb8();
             let depth = self.path.join(format!("depth_{index:05}.pfm"));
             let truth = depth.exists().then(|| read_pfm(&depth)).transpose()?;
+            let told = told.pointer(&format!("/frames/{index}"));
             take(Shot {
                 size: Size::new(picture.width(), picture.height()),
                 rgb: picture.into_raw(),
                 truth,
-                take: told
-                    .pointer(&format!("/frames/{index}/shot"))
-                    .and_then(|take| take.as_u64()),
+                take: told.and_then(|told| told.get("shot")?.as_u64()),
+                pose: told.and_then(Pose::of),
             })?;
         }
         Ok(())
@@ -226,6 +226,7 @@ fn decoded(sample: &gst::Sample) -> Result<Shot, Box<dyn Error>> {
         rgb: rows.flat_map(|padded| &padded[..row]).copied().collect(),
         truth: None,
         take: None,
+        pose: None,
     })
 }
 

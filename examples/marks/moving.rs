@@ -7,13 +7,11 @@ use std::error::Error;
 
 use gstdepthanything::frame::SmallPicture;
 use gstdepthanything::geometry::Size;
-use gstdepthanything::range::{
-    CutDetector, Joint, Limits, Mode, Strength, TemporalFilter, Tracker,
-};
+use gstdepthanything::range::Limits;
 
 use crate::film::{Film, Pose, nearest};
-use crate::steady::numbers::{Fit, Mean, pair_drift};
-use crate::steady::{PAST, show};
+use crate::steady::numbers::{FARTHEST, Fit, Mean, abs_rel, pair_drift};
+use crate::steady::{Steadied, show};
 use crate::{Eye, Looked};
 
 /// The ways to lay values on the range.
@@ -23,9 +21,6 @@ const WAYS: [&str; 3] = ["frame", "smooth", "filtered"];
 const STEP: u32 = 3;
 /// The same place: its inverse depth is what the motion makes it, within this share.
 const SAME: f32 = 0.02;
-/// The farthest that counts, in metres.
-const FARTHEST: f32 = 80.0;
-
 /// A frame, and what each way shows of it.
 struct Seen {
     size: Size,
@@ -83,9 +78,7 @@ pub(crate) fn run(eye: &mut Eye, films: &[Film], departure: f64) -> Result<(), B
 /// Looks at a film. Gives its frames, and how many seconds the filter took for each.
 fn see(eye: &mut Eye, film: &Film, departure: f64) -> Result<(Vec<Seen>, Mean), Box<dyn Error>> {
     let mut frames = Vec::new();
-    let mut took = Mean::default();
-    let (mut tracker, mut cuts) = (Tracker::default(), CutDetector::default());
-    let mut filter = TemporalFilter::default();
+    let mut steadied = Steadied::default();
     let mut index = 0;
     film.each(|shot| {
         let place = index;
@@ -97,54 +90,36 @@ fn see(eye: &mut Eye, film: &Film, departure: f64) -> Result<(Vec<Seen>, Mean), 
         } = eye.look_again(&film.name, place, &shot)?;
         let (size, depth) = (maps.size, &maps.values);
         let picture = SmallPicture::of(tensor, network);
-        tracker.see(cuts.look(&picture, Joint::Next));
         let own = Limits::of(depth).ok_or("a frame without depth")?;
-        let smooth = tracker.follow(depth, size, Mode::Smooth { past: PAST });
-        let mut filtered = depth.clone();
-        let strength = Strength {
-            past: PAST,
-            departure,
-        };
-        let begins = std::time::Instant::now();
-        let carry = tracker.carry();
-        filter.apply(&mut filtered, size, &picture, smooth, carry, strength);
-        took.add(begins.elapsed().as_secs_f64());
+        let (smooth, filtered) = steadied.next(depth, size, &picture, departure);
         let truth = shot.truth.ok_or("a film without exact depth")?;
-        let ways = [(depth, own), (depth, smooth), (&filtered, smooth)];
+        let ways = [(depth, own), (depth, smooth), (filtered, smooth)];
         frames.push(Seen {
             size,
             truth: nearest(&truth, shot.size, size),
-            pose: film
-                .pose(place)
+            pose: shot
+                .pose
                 .ok_or("a film without poses")?
                 .at_size(shot.size, size),
             shown: ways.map(|(depth, limits)| show(depth, limits)),
         });
         Ok(())
     })?;
-    Ok((frames, took))
+    Ok((frames, steadied.took))
 }
 
 /// Mean change of the error of a place, in shares of the range, what one scale and shift of each frame could leave of that,
 /// and AbsRel; the first and the last with one scale and shift for all frames.
 fn measure(frames: &[Seen], way: usize) -> [f64; 3] {
-    let far = FARTHEST.recip();
     let points = || {
-        frames.iter().flat_map(|frame| {
-            let pairs = frame.shown[way].iter().zip(&frame.truth).step_by(7);
-            pairs.filter(|&(_, &truth)| truth > far)
-        })
+        frames
+            .iter()
+            .flat_map(move |frame| frame.shown[way].iter().zip(&frame.truth).step_by(7))
     };
-    let (mut to_truth, mut to_shown) = (Fit::default(), Fit::default());
-    for (&shown, &truth) in points() {
-        to_truth.add(f64::from(shown), f64::from(truth));
+    let off = abs_rel(points);
+    let mut to_shown = Fit::default();
+    for (&shown, &truth) in points().filter(|&(_, &truth)| truth * FARTHEST > 1.0) {
         to_shown.add(f64::from(truth), f64::from(shown));
-    }
-    let (gain, bias) = to_truth.line();
-    let mut off = Mean::default();
-    for (&shown, &truth) in points() {
-        let found = (gain * f64::from(shown) + bias).max(f64::from(far));
-        off.add((f64::from(truth) / found - 1.0).abs());
     }
     let (gain, _) = to_shown.line();
     let (mut change, mut least) = (Mean::default(), Mean::default());
@@ -161,7 +136,7 @@ fn measure(frames: &[Seen], way: usize) -> [f64; 3] {
         let all: Vec<usize> = (0..was.len()).collect();
         least.add(pair_drift(&was, &is, &all).1);
     }
-    [change.value(), least.value(), off.value()]
+    [change.value(), least.value(), off]
 }
 
 /// Calls `take` with the index of a pixel, where the same place is in the next frame, and its true inverse depth there.

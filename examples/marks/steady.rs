@@ -6,6 +6,7 @@ pub(crate) mod numbers;
 
 use std::error::Error;
 use std::path::Path;
+use std::time::Instant;
 
 use gstdepthanything::frame::SmallPicture;
 use gstdepthanything::geometry::Size;
@@ -108,9 +109,7 @@ pub(crate) fn run(
 
 fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn Error>> {
     let mut marks = Marks::default();
-    let mut tracker = Tracker::default();
-    let mut cuts = CutDetector::default();
-    let mut filter = TemporalFilter::default();
+    let mut steadied = Steadied::default();
     let mut average: Option<Limits> = None;
     let mut before: Option<Seen> = None;
     let mut place = None;
@@ -128,26 +127,12 @@ fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn 
         });
         average = Some(running);
         let picture = SmallPicture::of(tensor, network);
-        tracker.see(cuts.look(&picture, Joint::Next));
-        let smooth = tracker.follow(&depth, size, Mode::Smooth { past: PAST });
-        let mut filtered = depth.clone();
-        let strength = Strength {
-            past: PAST,
-            departure,
-        };
-        filter.apply(
-            &mut filtered,
-            size,
-            &picture,
-            smooth,
-            tracker.carry(),
-            strength,
-        );
+        let (smooth, filtered) = steadied.next(&depth, size, &picture, departure);
         let ways = [
             (&depth, own),
             (&depth, running),
             (&depth, smooth),
-            (&filtered, smooth),
+            (filtered, smooth),
         ];
         let now = Seen {
             size,
@@ -164,9 +149,50 @@ fn measure(eye: &mut Eye, film: &Film, departure: f64) -> Result<Marks, Box<dyn 
         before = Some(now);
         Ok(())
     })?;
-    marks.scenes = tracker.scene() + 1;
+    marks.scenes = steadied.tracker.scene() + 1;
     marks.end_take();
     Ok(marks)
+}
+
+/// What the element makes of a film's depth, frame by frame.
+#[derive(Default)]
+pub(crate) struct Steadied {
+    pub(crate) tracker: Tracker,
+    cuts: CutDetector,
+    filter: TemporalFilter,
+    filtered: Vec<f32>,
+    /// How many seconds the filter took for a frame.
+    pub(crate) took: Mean,
+}
+
+impl Steadied {
+    /// The limits of the next frame under `range=smooth`, and its depth under a temporal filter that may move values by
+    /// `departure`, in shares of the range.
+    pub(crate) fn next(
+        &mut self,
+        depth: &[f32],
+        size: Size,
+        picture: &SmallPicture,
+        departure: f64,
+    ) -> (Limits, &Vec<f32>) {
+        let tracker = &mut self.tracker;
+        tracker.see(self.cuts.look(picture, Joint::Next));
+        let smooth = tracker.follow(depth, size, Mode::Smooth { past: PAST });
+        self.filtered.clear();
+        self.filtered.extend_from_slice(depth);
+        let (strength, carry) = (
+            Strength {
+                past: PAST,
+                departure,
+            },
+            tracker.carry(),
+        );
+        let begins = Instant::now();
+        self.filter
+            .apply(&mut self.filtered, size, picture, smooth, carry, strength);
+        self.took.add(begins.elapsed().as_secs_f64());
+        (smooth, &self.filtered)
+    }
 }
 
 /// What is shown of values within limits: 0…1.

@@ -7,13 +7,11 @@ use std::error::Error;
 
 use gstdepthanything::frame::SmallPicture;
 use gstdepthanything::geometry::Size;
-use gstdepthanything::range::{
-    CutDetector, Joint, Limits, Mode, Strength, TemporalFilter, Tracker,
-};
+use gstdepthanything::range::Limits;
 
 use crate::film::{Film, Visit, nearest};
-use crate::steady::numbers::{Fit, Mean, pair_drift};
-use crate::steady::{PAST, show};
+use crate::steady::numbers::{self, Fit, Mean, pair_drift};
+use crate::steady::{Steadied, show};
 use crate::{Eye, Looked};
 
 /// The ways to lay values on the range.
@@ -33,9 +31,6 @@ const AT_ONCE: usize = 5;
 const OVER: usize = 12;
 /// What changes by less, of the range of the truth, stays.
 const SAME: f32 = 0.002;
-/// The farthest that counts, in metres.
-const FARTHEST: f32 = 80.0;
-
 /// One frame, at every few pixels.
 struct Seen {
     own: Vec<f32>,
@@ -164,8 +159,7 @@ struct Whole {
 /// Looks at a film. `lost`: without every third frame, as if the rest had come with DISCONT set.
 fn see(eye: &mut Eye, film: &Film, departure: f64, lost: bool) -> Result<Whole, Box<dyn Error>> {
     let mut frames = Vec::new();
-    let (mut tracker, mut cuts) = (Tracker::default(), CutDetector::default());
-    let mut filter = TemporalFilter::default();
+    let mut steadied = Steadied::default();
     let mut index = 0;
     film.each(|shot| {
         let place = index;
@@ -180,17 +174,9 @@ fn see(eye: &mut Eye, film: &Film, departure: f64, lost: bool) -> Result<Whole, 
         } = eye.look_again(&film.name, place, &shot)?;
         let (size, depth) = (maps.size, &maps.values);
         let picture = SmallPicture::of(tensor, network);
-        tracker.see(cuts.look(&picture, Joint::Next));
         let own = Limits::of(depth).ok_or("a frame without depth")?;
-        let smooth = tracker.follow(depth, size, Mode::Smooth { past: PAST });
-        let mut filtered = depth.clone();
-        let strength = Strength {
-            past: PAST,
-            departure,
-        };
-        let carry = tracker.carry();
-        filter.apply(&mut filtered, size, &picture, smooth, carry, strength);
-        let ways = [(depth, own), (depth, smooth), (&filtered, smooth)];
+        let (smooth, filtered) = steadied.next(depth, size, &picture, departure);
+        let ways = [(depth, own), (depth, smooth), (filtered, smooth)];
         let truth = shot.truth.map(|truth| nearest(&truth, shot.size, size));
         frames.push(Seen {
             own: few(depth, size),
@@ -211,7 +197,7 @@ fn see(eye: &mut Eye, film: &Film, departure: f64, lost: bool) -> Result<Whole, 
         frames,
         settled: left(SETTLED),
         over: left(OVER),
-        scenes: tracker.scene() + 1,
+        scenes: steadied.tracker.scene() + 1,
     })
 }
 
@@ -343,24 +329,10 @@ fn steps(frames: &[Seen], values: impl Fn(&Seen) -> &Vec<f32>, fitted: bool) -> 
 
 /// Mean error of depth, in shares of it, with one scale and shift of the inverse for all frames.
 fn abs_rel(frames: &[Seen], way: usize, own: bool) -> f64 {
-    let points = || {
+    numbers::abs_rel(|| {
         frames.iter().flat_map(move |frame| {
             let shown = if own { &frame.own } else { &frame.shown[way] };
-            let truth = frame.truth.iter().flatten();
-            let pairs = shown.iter().zip(truth).step_by(7);
-            pairs.filter(|(_, truth)| **truth * FARTHEST > 1.0)
+            shown.iter().zip(frame.truth.iter().flatten()).step_by(7)
         })
-    };
-    let mut fit = Fit::default();
-    points().for_each(|(shown, truth)| fit.add(f64::from(*shown), f64::from(*truth)));
-    if fit.count() == 0.0 {
-        return f64::NAN;
-    }
-    let (gain, bias) = fit.line();
-    let mut error = Mean::default();
-    for (shown, truth) in points() {
-        let found = (gain * f64::from(*shown) + bias).max(f64::from(FARTHEST).recip());
-        error.add((f64::from(*truth) / found - 1.0).abs());
-    }
-    error.value()
+    })
 }

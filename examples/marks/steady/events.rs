@@ -131,6 +131,7 @@ fn lit(shot: &Shot, light: impl Fn(f32) -> f32) -> Shot {
             .collect(),
         truth: None,
         take: None,
+        pose: None,
     }
 }
 

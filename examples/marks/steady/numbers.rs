@@ -128,3 +128,26 @@ pub(crate) fn pair_drift(before: &[f32], after: &[f32], places: &[usize]) -> (f6
         / n;
     (drift, rest)
 }
+
+/// The farthest that counts, in metres.
+pub(crate) const FARTHEST: f32 = 80.0;
+
+/// Mean share by which the distances of `points`, of what is shown and the true inverse depth, are off, with one scale and
+/// shift for all of them; NaN of none.
+pub(crate) fn abs_rel<'a, Points: Iterator<Item = (&'a f32, &'a f32)>>(
+    points: impl Fn() -> Points,
+) -> f64 {
+    let near = || points().filter(|(_, truth)| **truth * FARTHEST > 1.0);
+    let mut fit = Fit::default();
+    near().for_each(|(shown, truth)| fit.add(f64::from(*shown), f64::from(*truth)));
+    if fit.count() == 0.0 {
+        return f64::NAN;
+    }
+    let (gain, bias) = fit.line();
+    let mut error = Mean::default();
+    for (shown, truth) in near() {
+        let found = (gain * f64::from(*shown) + bias).max(f64::from(FARTHEST).recip());
+        error.add((f64::from(*truth) / found - 1.0).abs());
+    }
+    error.value()
+}
