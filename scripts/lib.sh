@@ -21,8 +21,9 @@ if ! python3 -m pip --version >/dev/null 2>&1; then
     PACKAGES+=(python3 python3-pip)
 fi
 
-# The Python wheels that carry ONNX Runtime's library; no Python code in them is used.
+# The Python wheels that carry ONNX Runtime's library, or that of an execution provider; no Python code in them is used.
 ONNXRUNTIME_VERSION=1.32.0
+OPENVINO_PLUGIN_VERSION=1.8.1
 OPENVINO_VERSION=1.24.1
 ONNXRUNTIME_GPU_VERSION=1.31.1
 
@@ -128,45 +129,94 @@ runtime_library() {
     done
 }
 
-# install_runtime NAME: puts the ONNX Runtime NAME (onnxruntime, openvino or gpu) into .runtime/NAME; gpu with CUDA and
-# cuDNN, some gigabytes
+# install_runtime NAME: puts an ONNX Runtime into .runtime/NAME: onnxruntime; openvino, that one with the OpenVINO provider
+# beside it where that runs on this machine, else built in; openvino-built-in; gpu, with CUDA and cuDNN, some gigabytes
 install_runtime() {
-    local name=$1 wheel version folder unfinished extras='' flags=(--no-deps)
+    local name=$1
     case $name in
-    onnxruntime) wheel=onnxruntime version=$ONNXRUNTIME_VERSION ;;
-    openvino) wheel=onnxruntime-openvino version=$OPENVINO_VERSION ;;
-    gpu) wheel=onnxruntime-gpu version=$ONNXRUNTIME_GPU_VERSION extras='[cuda,cudnn]' flags=() ;;
+    onnxruntime) install_wheel "$name" onnxruntime "$ONNXRUNTIME_VERSION" ;;
+    openvino)
+        if has_openvino_plugin; then
+            install_openvino_plugin
+        else
+            install_wheel "$name" onnxruntime-openvino "$OPENVINO_VERSION"
+        fi
+        ;;
+    openvino-built-in) install_wheel "$name" onnxruntime-openvino "$OPENVINO_VERSION" ;;
+    gpu) install_wheel "$name" onnxruntime-gpu "$ONNXRUNTIME_GPU_VERSION" '[cuda,cudnn]' ;;
     *) fail "no ONNX Runtime of the name $name" ;;
     esac
-    folder=$ROOT/.runtime/$name
-    # a folder of that name is always whole, see below; only its version can be another
-    [ ! -e "$folder/onnxruntime/capi/libonnxruntime.so.$version" ] || return 0
+}
 
+# install_wheel NAME WHEEL VERSION [EXTRAS]: puts it into .runtime/NAME; with extras, all that it depends on
+install_wheel() {
+    local name=$1 wheel=$2 version=$3 extras=${4:-}
+    # a folder of that name is always whole, see below; only its version can be another
+    [ ! -e "$ROOT/.runtime/$name/onnxruntime/capi/libonnxruntime.so.$version" ] || return 0
     say "installing ONNX Runtime ($wheel $version) into .runtime/$name"
-    mkdir -p "$ROOT/.runtime"
-    # what a run that was killed left
-    find "$ROOT/.runtime" -maxdepth 1 -name ".$name.*" -mmin +60 -exec rm -rf {} +
-    unfinished=$(mktemp -d "$ROOT/.runtime/.$name.XXXXXX")
-    # Only the library in the wheel is wanted, so any Python version's will do: 3.12's is the one that
-    # all releases have. --target keeps it out of every Python.
-    if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip --disable-pip-version-check install --quiet "${flags[@]}" --no-compile \
-        --only-binary=:all: --implementation cp --python-version 3.12 --ignore-requires-python \
-        --target "$unfinished" "$wheel$extras==$version"; then
-        rm -rf "$unfinished"
-        fail "pip could not install $wheel $version (see above)"
-    fi
+    begin_runtime "$name"
+    fetch_wheel "$wheel" "$version" "$extras"
     if [ ! -e "$unfinished/onnxruntime/capi/libonnxruntime.so.$version" ]; then
         rm -rf "$unfinished"
         fail "$wheel $version holds no libonnxruntime.so.$version"
     fi
-    chmod 755 "$unfinished"
-    rm -rf "$folder"
-    mv -T "$unfinished" "$folder"
+    finish_runtime "$name"
 }
 
-# has_openvino: whether the OpenVINO build of ONNX Runtime exists for this machine
+# install_openvino_plugin: the OpenVINO provider as a library of its own, in a folder with a link to the plain ONNX Runtime
+install_openvino_plugin() {
+    local name=openvino wheel=onnxruntime-ep-openvino version=$OPENVINO_PLUGIN_VERSION
+    local library=onnxruntime_ep_openvino/libonnxruntime_providers_openvino_plugin.so
+    install_wheel onnxruntime onnxruntime "$ONNXRUNTIME_VERSION"
+    [ ! -e "$ROOT/.runtime/$name/onnxruntime_ep_openvino-$version.dist-info" ] || return 0
+    say "installing the OpenVINO provider ($wheel $version) into .runtime/$name"
+    begin_runtime "$name"
+    fetch_wheel "$wheel" "$version"
+    if [ ! -e "$unfinished/$library" ]; then
+        rm -rf "$unfinished"
+        fail "$wheel $version holds no $library"
+    fi
+    ln -s ../onnxruntime/onnxruntime "$unfinished/onnxruntime"
+    finish_runtime "$name"
+}
+
+# begin_runtime NAME: an empty folder in .runtime, called $unfinished
+begin_runtime() {
+    mkdir -p "$ROOT/.runtime"
+    # what a run that was killed left
+    find "$ROOT/.runtime" -maxdepth 1 -name ".$1.*" -mmin +60 -exec rm -rf {} +
+    unfinished=$(mktemp -d "$ROOT/.runtime/.$1.XXXXXX")
+}
+
+# finish_runtime NAME: $unfinished is whole, and takes its place
+finish_runtime() {
+    chmod 755 "$unfinished"
+    rm -rf "$ROOT/.runtime/$1"
+    mv -T "$unfinished" "$ROOT/.runtime/$1"
+}
+
+# fetch_wheel WHEEL VERSION [EXTRAS]: unpacks it into $unfinished
+fetch_wheel() {
+    local flags=()
+    [ -n "${3:-}" ] || flags=(--no-deps)
+    # Only libraries in the wheel are wanted, so any Python version's will do: 3.12's is the one that
+    # all releases have. --target keeps it out of every Python.
+    if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip --disable-pip-version-check install --quiet "${flags[@]}" --no-compile \
+        --only-binary=:all: --implementation cp --python-version 3.12 --ignore-requires-python \
+        --target "$unfinished" "$1${3:-}==$2"; then
+        rm -rf "$unfinished"
+        fail "pip could not install $1 $2 (see above)"
+    fi
+}
+
+# has_openvino: whether there is an OpenVINO provider for this machine
 has_openvino() {
     [ "$(uname -m)" = x86_64 ]
+}
+
+# has_openvino_plugin: whether the one that is a library of its own runs here; it leaves all CPUs but Intel's alone
+has_openvino_plugin() {
+    has_openvino && grep -q GenuineIntel /proc/cpuinfo 2>/dev/null
 }
 
 # has_bf16: whether this machine's CPU multiplies bf16, which OpenVINO then takes

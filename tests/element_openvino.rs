@@ -1,4 +1,4 @@
-#![cfg(target_arch = "x86_64")] // there is no onnxruntime-openvino for others
+#![cfg(target_arch = "x86_64")] // there is none for others
 //! The element on the OpenVINO execution provider. A process of its own: a process has one ONNX Runtime.
 
 mod common;
@@ -56,6 +56,33 @@ fn auto_takes_openvino_and_bf16_where_there_is_such() {
     let off = difference(&run("cpu").0, &depth);
     // bars are harder on bf16 than photographs, 0.2 to 0.7 %
     assert!(off < 0.02, "{off}");
+}
+
+#[test]
+fn the_message_tells_where_the_provider_is_from() {
+    common::init_openvino();
+    let pipeline = Pipeline::new(
+        "videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48 \
+         ! depthanything execution-provider=openvino resolution=126 ! fakesink",
+    );
+    pipeline.play();
+    let messages =
+        pipeline.messages_until(|message| matches!(message.view(), gst::MessageView::Eos(_)));
+    let told = messages.iter().find_map(|message| {
+        let structure = message.structure()?;
+        let is_it = structure.name() == "depthanything-engine"
+            && structure.get::<String>("stage").as_deref() == Ok("ready");
+        let field = |name| structure.get::<String>(name).expect("a text");
+        is_it.then(|| (field("provider"), field("reason")))
+    });
+    let (provider, reason) = told.expect("a message of stage ready");
+    assert_eq!(provider, "openvino");
+    let plugin = common::root().join(".runtime/openvino/onnxruntime_ep_openvino");
+    let wanted = match plugin.exists() {
+        true => "by the plugin onnxruntime-ep-openvino ",
+        false => "built into ONNX Runtime ",
+    };
+    assert!(reason.starts_with(wanted), "{reason}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn the_builtin_model_runs() {
     assert_eq!(stages.len(), 2);
     assert_eq!(stages[0], Progress::Loading { provider: "cpu" });
     assert!(
-        matches!(&stages[1], Progress::Ready { provider: "cpu", precision, seconds }
+        matches!(&stages[1], Progress::Ready { provider: "cpu", precision, seconds, .. }
             if precision == "fp32" && *seconds > 0.0)
     );
 

@@ -98,7 +98,12 @@ impl Place {
 
     fn command(&self, python: &Path, modules: &str, pipeline: &str) -> Command {
         let mut command = Command::new(python);
-        for name in ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"] {
+        for name in [
+            "ORT_DYLIB_PATH",
+            "ORT_EP_DYLIB_PATH",
+            "VIRTUAL_ENV",
+            "CONDA_PREFIX",
+        ] {
             command.env_remove(name);
         }
         command
@@ -154,17 +159,26 @@ fn an_error_of_a_run_is_one_with_numpy_too() {
     }
 }
 
+/// A plugin where that runs, and built in where that is installed.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn openvino_runs_and_fails_with_numpy_too() {
     let place = Place::new();
-    for modules in [NONE, NUMPY] {
-        let play = |element: &str| place.play(Path::new(python()), "openvino", modules, element);
+    let runtimes = ["openvino", "openvino-built-in"];
+    let runtimes = runtimes.map(|name| common::runtime_library(name).map(|_| name));
+    assert!(runtimes[0].is_some(), "./check installs it");
+    let ways = runtimes.into_iter().flatten();
+    for (runtime, modules) in ways.flat_map(|name| [(name, NONE), (name, NUMPY)]) {
+        let play = |element: &str| place.play(Path::new(python()), runtime, modules, element);
         let told = play("depthanything execution-provider=openvino resolution=126");
-        assert_eq!(told, "eos", "{modules}");
-        // thrown in OpenVINO's library, and on its way through the provider's
+        assert_eq!(told, "eos", "{runtime} {modules}");
+        // where it is built in: thrown in OpenVINO's library, and on its way through the provider's. A plugin looks at the
+        // devices as it is registered, and OpenVINO throws for those that are not there
         let told = play("depthanything execution-provider=openvino device=GPU.7");
-        assert!(told.contains("GPU.7 is not there"), "{modules}: {told}");
+        assert!(
+            told.contains("GPU.7 is not there"),
+            "{runtime} {modules}: {told}"
+        );
         let told = play("depthanything execution-provider=cuda");
         assert!(told.contains("was built without it"), "{modules}: {told}");
     }

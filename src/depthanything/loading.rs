@@ -359,8 +359,9 @@ fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Sh
         Progress::Ready {
             provider,
             precision,
+            source,
             ..
-        } => tell("ready", provider, &precision, ""),
+        } => tell("ready", provider, &precision, &source),
     })?;
     let description = network.description();
     gst::info!(

@@ -135,6 +135,8 @@ pub enum Progress {
         provider: &'static str,
         /// Arithmetic, as [`backend::Description::precision`].
         precision: String,
+        /// Where the provider is from, in words; empty for servers.
+        source: String,
         /// Since the call of [`open`].
         seconds: f64,
     },

@@ -237,10 +237,12 @@ pub(super) fn open(
         Progress::Ready {
             provider,
             precision,
+            source,
             ..
         } => Progress::Ready {
             provider,
             precision,
+            source,
             seconds: start.elapsed().as_secs_f64(),
         },
         other => other,

@@ -24,21 +24,45 @@ pub(crate) fn plain_library() -> PathBuf {
     }
 }
 
-/// An ONNX Runtime with the OpenVINO provider: `ORT_DYLIB_PATH` if it is one, or the one that `./check` installs.
+/// The ONNX Runtime with the OpenVINO provider that `./check` installs: with a plugin where that runs.
 pub(crate) fn openvino_runtime() -> &'static Runtime {
-    let named = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
-    let has_openvino = |library: &PathBuf| {
-        library
-            .with_file_name("libonnxruntime_providers_openvino.so")
-            .exists()
-    };
-    let library = named
-        .filter(has_openvino)
-        .unwrap_or_else(|| installed("openvino"));
-    load(&library, "onnxruntime-openvino")
+    load(&installed("openvino"), "onnxruntime-openvino")
 }
 
-fn installed(name: &str) -> PathBuf {
+/// The ONNX Runtime that has the OpenVINO provider built in. Where it is not installed, the test is left out.
+pub(crate) fn runtime_with_openvino_built_in() -> Option<&'static Runtime> {
+    let plugin = installed("openvino").join(PLUGIN);
+    let name = match plugin.exists() {
+        true => "openvino-built-in",
+        // what `./check` installs where the plugin does not run
+        false => "openvino",
+    };
+    let folder = installed(name);
+    if !folder.exists() {
+        println!(
+            "left out: no ONNX Runtime in .runtime/{name}. This line installs it:\n\
+             ROOT=$PWD bash -euc '. scripts/lib.sh; install_runtime {name}'"
+        );
+        return None;
+    }
+    Some(load(&folder, "onnxruntime-openvino"))
+}
+
+/// The OpenVINO provider as a library of its own, in the folder of packages that it lies in.
+pub(crate) const PLUGIN: &str =
+    "onnxruntime_ep_openvino/libonnxruntime_providers_openvino_plugin.so";
+
+/// The folder of [`PLUGIN`], where that runs.
+pub(crate) fn plugin_packages() -> Option<PathBuf> {
+    let packages = installed("openvino");
+    if packages.join(PLUGIN).exists() {
+        return Some(packages);
+    }
+    println!("left out: the OpenVINO plugin does not run on this machine");
+    None
+}
+
+pub(crate) fn installed(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(".runtime")
         .join(name)
@@ -146,7 +170,12 @@ pub(crate) fn in_own_process(name: &str, variables: &[(&str, &Path)]) -> Output 
 pub(crate) fn command_in_own_process(name: &str, variables: &[(&str, &Path)]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command.args([name, "--exact", "--ignored", "--nocapture"]);
-    for variable in ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"] {
+    for variable in [
+        "ORT_DYLIB_PATH",
+        "ORT_EP_DYLIB_PATH",
+        "VIRTUAL_ENV",
+        "CONDA_PREFIX",
+    ] {
         command.env_remove(variable);
     }
     command.envs(variables.iter().copied());

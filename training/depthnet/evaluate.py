@@ -5,7 +5,7 @@
 DIR holds photos/ and clips/, named as in evaluation/pairs.json; for --pairs evaluation/public.json it is what
 evaluation/fetch has made. Without it the tables on real pictures
 are left out; without a renderer those on scenes are. bf16 is of real pictures too, and wants the onnxruntime-openvino package,
-here for one: PYTHONPATH=../.runtime/openvino.
+here for one: PYTHONPATH=../.runtime/openvino-built-in (`install_runtime openvino-built-in` of scripts/lib.sh).
 """
 
 import argparse

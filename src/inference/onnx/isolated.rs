@@ -47,7 +47,9 @@ pub(super) fn try_out(
     if is_plain || IS_CHILD.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let Some(request) = Request::of(config, runtime.path(), memory_limit) else {
+    let plugins = runtime.plugins();
+    let plugins = plugins.iter().map(|it| it.file().to_owned()).collect();
+    let Some(request) = Request::of(config, runtime.path(), plugins, memory_limit) else {
         return Ok(());
     };
     let cache = Cache::new(config.engine_cache.as_deref());

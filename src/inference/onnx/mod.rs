@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::model::{Budget, Cancel, Model};
 use crate::panics;
 
-use ep::{Attempt, Choice, ExecutionProvider};
+use ep::{AUTO, Attempt, Choice, ExecutionProvider, Source};
 use runtime::{Runtime, Version};
 use session::Setup;
 
@@ -88,6 +88,30 @@ fn refuse_unchecked(config: &Config, model: &Model, runtime: &Runtime) -> Result
     Ok(())
 }
 
+/// The providers that may be tried, and where each is from. `auto` goes on without plugins that don't work, and tells.
+///
+/// # Errors
+/// [`Error::Provider`] when the one that is named is not there.
+fn sources(
+    config: &Config,
+    runtime: &Runtime,
+    fails: &mut dyn FnMut(&'static str, String),
+) -> Result<Vec<(ExecutionProvider, Source)>, Error> {
+    if config.provider != ExecutionProvider::Auto {
+        let source = Source::require(config.provider, runtime)?;
+        return Ok(vec![(config.provider, source)]);
+    }
+    let mut sources = Vec::new();
+    for provider in AUTO {
+        match Source::find(provider, runtime) {
+            Ok(Some(source)) => sources.push((provider, source)),
+            Ok(None) => {}
+            Err(error) => fails(provider.name(), error.to_string()),
+        }
+    }
+    Ok(sources)
+}
+
 fn open_on_a_provider(
     config: &Config,
     model: &Model,
@@ -99,9 +123,17 @@ fn open_on_a_provider(
     let runtime = opening::uncounted(|| {}, runtime::load)??;
     refuse_unchecked(config, model, runtime)?;
     under_way::register("onnxruntime");
-    if config.provider != ExecutionProvider::Auto {
-        ep::check_built_in(config.provider, runtime)?;
-    }
+    let mut fallbacks = Vec::new();
+    let mut fails = |provider, reason: String| {
+        progress(Progress::Fallback {
+            provider,
+            precision: "",
+            reason: reason.clone(),
+        });
+        fallbacks.push(reason);
+    };
+    // libraries may come from a slow disk
+    let sources = opening::uncounted(|| {}, || sources(config, runtime, &mut fails))??;
     let choice = Choice {
         provider: config.provider,
         precision: config.precision,
@@ -109,7 +141,8 @@ fn open_on_a_provider(
         facts,
         cpu_has_bf16: precision::cpu_has_bf16(),
     };
-    let attempts = choice.attempts(&ep::built_in())?;
+    let available: Vec<_> = sources.iter().map(|(provider, _)| *provider).collect();
+    let attempts = choice.attempts(&available)?;
 
     let is_on_device = |attempt: &Attempt| {
         attempt.provider.capabilities(&config.device).memory == MemoryDomain::Device
@@ -125,7 +158,6 @@ fn open_on_a_provider(
     };
     isolated::try_out(tried, model, runtime, memory_limit)?;
 
-    let mut fallbacks = Vec::new();
     let mut failure = Error::Provider {
         provider: config.provider.name().to_owned(),
         reason: "this ONNX Runtime has none".to_owned(),
@@ -139,6 +171,10 @@ fn open_on_a_provider(
     ) in attempts.iter().enumerate()
     {
         let name = provider.name();
+        let source = sources
+            .iter()
+            .find_map(|&(known, source)| (known == provider).then_some(source))
+            .unwrap_or(Source::BuiltIn);
         progress(Progress::Loading { provider: name });
         opening::attempt(provider, &config.device);
         let setup = Setup {
@@ -147,6 +183,7 @@ fn open_on_a_provider(
             model,
             facts,
             provider,
+            source,
             precision,
             engine: None,
         };
@@ -159,6 +196,7 @@ fn open_on_a_provider(
                 progress(Progress::Ready {
                     provider: name,
                     precision: network.description().precision.clone(),
+                    source: source.in_words(runtime),
                     seconds: start.elapsed().as_secs_f64(),
                 });
                 return Ok(network);

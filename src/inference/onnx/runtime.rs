@@ -21,6 +21,7 @@ mod exceptions;
 pub(in crate::inference::onnx) mod image;
 mod library;
 mod log;
+mod plugins;
 mod probe;
 mod search;
 mod version;
@@ -34,6 +35,7 @@ use crate::error::{Error, RuntimeCandidate};
 
 pub(super) use log::capture;
 pub use log::{LogHook, LogLevel, set_log_hook};
+pub(super) use plugins::{Broken, Device, Missing, Package, Plugin, Texts};
 pub(super) use probe::file_of_symbol;
 pub use version::{MINIMUM, Version};
 
@@ -42,12 +44,17 @@ pub use version::{MINIMUM, Version};
 pub struct Runtime {
     environment: ort::environment::Environment,
     library: Library,
+    /// Where execution providers that come as plugins are looked for.
+    places: search::Places,
+    plugins: plugins::Plugins,
 }
 
 /// A library that serves.
 #[derive(Debug, Clone)]
 struct Library {
     path: PathBuf,
+    /// The way by which it was found: links lead on from there.
+    given: PathBuf,
     version: Version,
     origin: String,
 }
@@ -83,7 +90,7 @@ impl Runtime {
             target_env = "gnu",
             any(target_arch = "x86_64", target_arch = "aarch64")
         ))]
-        if let Some(folder) = self.folder() {
+        for folder in self.folders() {
             allowance::bind_beside(&folder);
         }
     }
@@ -91,20 +98,24 @@ impl Runtime {
     /// Has divisions by zero answered in the libraries beside this one, those of its providers, as far as they are loaded.
     pub(super) fn watch_divisions_of_providers(&self) {
         #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
-        if let Some(folder) = self.folder() {
+        for folder in self.folders() {
             division::watch_beside(&folder);
         }
     }
 
-    /// Where the library really lies.
+    /// Where the library and its plugins really lie.
     #[cfg(all(
         target_os = "linux",
         target_env = "gnu",
         any(target_arch = "x86_64", target_arch = "aarch64")
     ))]
-    fn folder(&self) -> Option<PathBuf> {
-        let path = self.library.path.canonicalize().ok()?;
-        path.parent().map(Path::to_owned)
+    fn folders(&self) -> Vec<PathBuf> {
+        let plugins = self.plugins();
+        let plugins = plugins.iter().map(|plugin| plugin.file());
+        let files = plugins.chain([self.path()]);
+        files
+            .filter_map(|file| Some(file.canonicalize().ok()?.parent()?.to_owned()))
+            .collect()
     }
 
     /// Its version.
@@ -136,16 +147,47 @@ pub fn load_from(path: &Path) -> Result<&'static Runtime, Error> {
     load_with(|| search::Places::explicit(path))
 }
 
+/// For tests inside this crate: the plain one that `./check` installs, with the OpenVINO plugin beside it where that runs.
+#[cfg(test)]
+pub(super) fn for_tests() -> &'static Runtime {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime");
+    let with_plugin = all.join("openvino");
+    let has_plugin = with_plugin.join("onnxruntime_ep_openvino").exists();
+    let path = if has_plugin {
+        with_plugin
+    } else {
+        all.join("onnxruntime")
+    };
+    load_from(&path).expect("an ONNX Runtime: ./check installs it")
+}
+
+/// As [`load_from`], with these libraries of execution providers.
+///
+/// # Errors
+/// As [`load_from`].
+#[cfg_attr(
+    not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")),
+    allow(dead_code, reason = "there is no other process there")
+)]
+pub(super) fn load_from_with(
+    path: &Path,
+    plugins: Vec<PathBuf>,
+) -> Result<&'static Runtime, Error> {
+    load_with(|| search::Places::explicit(path).with_plugins(plugins))
+}
+
 fn load_with(places: impl FnOnce() -> search::Places) -> Result<&'static Runtime, Error> {
     // `ort` keeps the first library it was given, whatever becomes of the rest: so does this
-    static LIBRARY: OnceCell<Library> = OnceCell::new();
+    static LIBRARY: OnceCell<(Library, search::Places)> = OnceCell::new();
     static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
     RUNTIME.get_or_try_init(|| {
-        let library = LIBRARY.get_or_try_init(|| {
-            let found = places().find()?;
+        let (library, places) = LIBRARY.get_or_try_init(|| {
+            let places = places();
+            let found = places.find()?;
             let library = Library {
                 path: found.path,
+                given: found.given,
                 version: found.library.version,
                 origin: found.origin,
             };
@@ -153,7 +195,7 @@ fn load_with(places: impl FnOnce() -> search::Places) -> Result<&'static Runtime
             let api = api.map_err(|reason| library.rejected(&reason))?;
             // false where there is one already, which this being in a `OnceCell` rules out
             ort::set_api(api);
-            Ok::<_, Error>(library)
+            Ok::<_, Error>((library, places))
         })?;
         let environment = ort::init()
             .with_name("depthanything")
@@ -167,6 +209,8 @@ fn load_with(places: impl FnOnce() -> search::Places) -> Result<&'static Runtime
         Ok(Runtime {
             environment,
             library: library.clone(),
+            places: places.clone(),
+            plugins: plugins::Plugins::default(),
         })
     })
 }

@@ -16,7 +16,7 @@ use graph::Graph;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 
-use super::ep::{self, Capabilities, EngineShape, ExecutionProvider, Placement};
+use super::ep::{self, Capabilities, EngineShape, ExecutionProvider, Placement, Source};
 use super::opening;
 use super::precision::Precision;
 use super::runtime::{Runtime, Version, capture};
@@ -35,6 +35,8 @@ pub(super) struct Setup<'a> {
     pub(super) model: &'a Model,
     pub(super) facts: &'a ModelFacts,
     pub(super) provider: ExecutionProvider,
+    /// Where that is from.
+    pub(super) source: Source,
     pub(super) precision: Precision,
     /// What an engine is compiled for, with a provider that compiles.
     pub(super) engine: Option<&'a EngineShape<'a>>,
@@ -61,6 +63,8 @@ pub(super) fn open(setup: Setup<'_>, fallbacks: &[String]) -> Result<Box<dyn Net
 /// A session, its input and output, and the buffers that its runs need.
 pub(super) struct SessionNetwork {
     session: Session,
+    /// What ONNX Runtime calls the provider that runs it.
+    runs_on: String,
     input: ImageInput,
     outputs: Vec<TensorInfo>,
     /// Index of the depth in `outputs`.
@@ -115,6 +119,9 @@ impl SessionNetwork {
         let mut network = fusion::open(setup)?;
         if setup.precision != Precision::Fp32 {
             network.description.precision = agreement::check(setup, &mut network)?.to_owned();
+        } else if setup.source.is_plugin() {
+            // options that a plugin does not know are dropped in silence, that for fp32 among them
+            agreement::check_full(setup, &mut network)?;
         }
         Ok(network)
     }
@@ -142,7 +149,7 @@ impl SessionNetwork {
             ..
         } = setup;
         let capabilities = setup.capabilities();
-        let session = load(setup, graph, profile)?;
+        let (session, runs_on) = load(setup, graph, profile)?;
         let inputs = tensors::infos(session.inputs());
         let outputs = tensors::infos(session.outputs());
         let mut input = model::select_input(facts, &inputs)?;
@@ -167,9 +174,10 @@ impl SessionNetwork {
             holds_attention_scores: capabilities.holds_attention,
             precision: ep::precision(provider, precision, &config.device, facts).to_owned(),
             runtime: format!(
-                "ONNX Runtime {} ({})",
+                "ONNX Runtime {} ({}), provider {provider} {}",
                 runtime.version(),
-                runtime.path().display()
+                runtime.path().display(),
+                setup.source.in_words(runtime),
             ),
             placement: None,
             fused_attentions: 0,
@@ -179,6 +187,7 @@ impl SessionNetwork {
         };
         let mut network = Self {
             session,
+            runs_on,
             input,
             depth: output.index,
             outputs,
@@ -241,7 +250,7 @@ impl SessionNetwork {
             reason,
         };
         let placement = Placement::read(file.as_ref()).map_err(failed)?;
-        if !placement.is_run_by(provider.ort_name()) {
+        if !placement.is_run_by(&self.runs_on) {
             return Err(failed(format!(
                 "it took none of this model's work ({placement})"
             )));
@@ -428,20 +437,22 @@ impl Profile {
     }
 }
 
-/// Options of a session, with the provider registered.
-fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder, Error> {
+/// Options of a session, with the provider registered, and what ONNX Runtime calls that.
+fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<(SessionBuilder, String), Error> {
     let Setup {
         runtime,
         config,
         facts,
         provider,
+        source,
         precision,
         engine,
         ..
     } = setup;
     let threads = threads(config.threads);
-    let registrations = ep::registrations(provider, precision, config, threads, engine)?;
-    if let (false, Some(reason)) = (registrations.is_empty(), runtime.providers_taken()) {
+    let registrations = ep::registrations((provider, source), precision, config, threads, engine)?;
+    let is_built_in = !registrations.is_empty() && !source.is_plugin();
+    if let (true, Some(reason)) = (is_built_in, runtime.providers_taken()) {
         return Err(Error::Provider {
             provider: provider.name().to_owned(),
             reason,
@@ -464,20 +475,25 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<SessionBuilder
         ort::Result::Ok(builder)
     };
     let (builder, logged) =
-        capture(|| builder().map(|builder| ep::register(&registrations, builder)));
-    builder
+        capture(|| builder().map(|builder| ep::register(runtime, &registrations, builder)));
+    let builder = builder
         .map_err(|error| failure::load(provider, facts, runtime, &error, &logged))?
-        .map_err(|error| failure::provider(provider, &error, &logged))
+        .map_err(|error| failure::provider(provider, &error, &logged))?;
+    let runs_on = match registrations.first() {
+        Some(registration) => registration.ort_name(),
+        None => provider.ort_name(),
+    };
+    Ok((builder, runs_on.to_owned()))
 }
 
-fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, Error> {
+fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<(Session, String), Error> {
     let Setup {
         runtime,
         facts,
         provider,
         ..
     } = setup;
-    let builder = session_builder(setup, profile)?;
+    let (builder, runs_on) = session_builder(setup, profile)?;
     if provider == ExecutionProvider::Openvino {
         runtime.bound_memory_of_providers();
     }
@@ -493,9 +509,10 @@ fn load(setup: Setup<'_>, graph: &Graph, profile: &Profile) -> Result<Session, E
     let (session, logged) = capture(|| opening::endable(cancel, || graph.commit(builder)));
     // providers load what they compile with when they are used first
     runtime.watch_divisions_of_providers();
-    session?.map_err(|error| {
+    let session = session?.map_err(|error| {
         opening::or_ended(failure::load(provider, facts, runtime, &error, &logged))
-    })
+    })?;
+    Ok((session, runs_on))
 }
 
 /// How long a thread waits for work awake.

@@ -197,6 +197,7 @@ pub(in crate::inference) fn open(
     progress(Progress::Ready {
         provider: found.kind,
         precision: description.precision.clone(),
+        source: String::new(),
         seconds: start.elapsed().as_secs_f64(),
     });
     let remote = Arc::new(Remote {

@@ -1,6 +1,6 @@
 //! Which providers and precisions are tried for a model, in which order.
 
-use super::{ALL, Ask, ExecutionProvider};
+use super::{AUTO, Ask, ExecutionProvider};
 use crate::error::{Error, Setting};
 use crate::inference::onnx::precision::Precision;
 use crate::model::ModelFacts;
@@ -37,7 +37,7 @@ impl Choice<'_> {
         available: &[ExecutionProvider],
     ) -> Result<Vec<Attempt>, Error> {
         let mut order = match self.provider {
-            ExecutionProvider::Auto => ALL.to_vec(),
+            ExecutionProvider::Auto => AUTO.to_vec(),
             named => vec![named],
         };
         order.retain(|provider| available.contains(provider));
@@ -120,7 +120,7 @@ mod tests {
 
     #[track_caller]
     fn tries(choice: Choice<'_>, expected: &[(ExecutionProvider, Precision)]) {
-        let attempts = choice.attempts(&ALL).expect("attempts");
+        let attempts = choice.attempts(&AUTO).expect("attempts");
         let found: Vec<_> = attempts
             .iter()
             .map(|attempt| (attempt.provider, attempt.precision))
@@ -130,7 +130,7 @@ mod tests {
 
     #[track_caller]
     fn refuses(choice: Choice<'_>, words: &str) {
-        match choice.attempts(&ALL) {
+        match choice.attempts(&AUTO) {
             Err(Error::Setting { setting, reason }) => {
                 assert_eq!(setting, Setting::Precision);
                 assert!(reason.contains(words), "{reason}");

@@ -16,8 +16,8 @@ impl Provider for Cpu {
         ep::CPU::NAME
     }
 
-    fn package(&self) -> &'static str {
-        "onnxruntime"
+    fn package(&self) -> Option<&'static str> {
+        Some("onnxruntime")
     }
 
     fn is_built_in(&self) -> bool {

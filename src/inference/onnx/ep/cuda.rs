@@ -8,16 +8,38 @@ use crate::error::Error;
 use crate::inference::Config;
 use crate::inference::backend::MemoryDomain;
 use crate::inference::onnx::precision::Precision;
+use crate::inference::onnx::runtime::{Package, Plugin, Version};
 
 pub(super) struct Cuda;
+
+/// One wheel for each CUDA, `onnxruntime-ep-cuda12` and `-cuda13`; both hold the same package.
+static PLUGIN: Package = Package {
+    wheel: "onnxruntime-ep-cuda13",
+    is_on_pypi: false,
+    name: "CudaPluginExecutionProvider",
+    folder: "onnxruntime_ep_cuda",
+    libraries: &[
+        "onnxruntime_providers_cuda_plugin",
+        "onnxruntime_providers_cuda",
+    ],
+    oldest: Version {
+        major: 1,
+        minor: 24,
+        patch: 0,
+    },
+};
 
 impl Provider for Cuda {
     fn ort_name(&self) -> &'static str {
         ep::CUDA::NAME
     }
 
-    fn package(&self) -> &'static str {
-        "onnxruntime-gpu"
+    fn package(&self) -> Option<&'static str> {
+        Some("onnxruntime-gpu")
+    }
+
+    fn plugin(&self) -> Option<&'static Package> {
+        Some(&PLUGIN)
     }
 
     fn is_built_in(&self) -> bool {
@@ -57,6 +79,29 @@ impl Provider for Cuda {
         registration
             .configure(ep::CUDA::default())
             .register(builder)
+    }
+
+    /// The first, the second, … of those that it has.
+    fn on_plugin(
+        &self,
+        registration: Registration,
+        plugin: &'static Plugin,
+    ) -> Result<Registration, Error> {
+        let (registration, device) = registration.take("device_id");
+        let device = device.unwrap_or_default();
+        let gpus = || plugin.devices().iter().filter(|it| it.kind == "GPU");
+        match device.parse().ok().and_then(|number| gpus().nth(number)) {
+            Some(device) => Ok(registration.on(vec![device])),
+            None => Err(Error::Provider {
+                provider: ExecutionProvider::Cuda.name().to_owned(),
+                reason: format!(
+                    "a GPU number {device} is not there: {} sees {}; `nvidia-smi -L` lists them (the driver may be \
+                     missing, or too old)",
+                    plugin.name(),
+                    gpus().count()
+                ),
+            }),
+        }
     }
 
     fn remedy(&self, library: &str) -> &'static str {

@@ -1,24 +1,103 @@
 //! Why a provider does not work here, and what to do about it.
 
+use std::path::{Path, PathBuf};
+
 use super::ExecutionProvider;
 use crate::error::Error;
-use crate::inference::onnx::runtime::Runtime;
+use crate::inference::onnx::runtime::{Broken, Missing, Runtime};
 
-/// The loaded ONNX Runtime was built without `provider`.
-pub(super) fn not_built_in(provider: ExecutionProvider, runtime: &Runtime) -> Error {
-    let package = provider
-        .provider()
-        .map_or("onnxruntime", |provider| provider.package());
+/// `provider` is neither built into the loaded ONNX Runtime nor there as a plugin.
+pub(super) fn not_there(provider: ExecutionProvider, runtime: &Runtime) -> Error {
+    let of = provider.provider();
+    let (package, plugin) = (
+        of.and_then(|provider| provider.package()),
+        of.and_then(|provider| provider.plugin()),
+    );
+    let mut reason = format!(
+        "ONNX Runtime {} ({}, {}) was built without it",
+        runtime.version(),
+        runtime.path().display(),
+        runtime.origin(),
+    );
+    if let Some(plugin) = plugin {
+        let looked = match runtime.plugin(plugin) {
+            Err(Missing::Absent(places)) => in_list(&places),
+            _ => String::new(),
+        };
+        reason += &format!(", and there is no {} in {looked}", plugin.folder);
+    }
+    let whole = package.map(|package| {
+        format!(
+            "`pip install --no-deps --target FOLDER {package}` installs {} that has it; then set ORT_DYLIB_PATH to that \
+             folder",
+            if plugin.is_some() { "an ONNX Runtime" } else { "one" }
+        )
+    });
+    let beside = plugin.filter(|plugin| plugin.is_on_pypi).map(|plugin| {
+        let upgrade = match runtime.version() < plugin.oldest {
+            true => format!(" (with ONNX Runtime {} or newer)", plugin.oldest),
+            false => String::new(),
+        };
+        format!(
+            "`pip install {}` installs it beside this one{upgrade}",
+            plugin.wheel
+        )
+    });
+    let remedies: Vec<_> = beside.into_iter().chain(whole).collect();
+    reason += ". ";
+    reason += &remedies.join("; or ");
     Error::Provider {
         provider: provider.name().to_owned(),
-        reason: format!(
-            "ONNX Runtime {} ({}, {}) was built without it. `pip install --no-deps --target FOLDER {package}` installs \
-             one that has it; then set ORT_DYLIB_PATH to that folder",
-            runtime.version(),
-            runtime.path().display(),
-            runtime.origin(),
-        ),
+        reason,
     }
+}
+
+/// The plugins of `provider` that there are don't work.
+pub(super) fn broken_plugins(provider: ExecutionProvider, broken: &[Broken]) -> Error {
+    let reasons: Vec<_> = broken
+        .iter()
+        .map(
+            |Broken {
+                 file,
+                 words,
+                 logged,
+             }| {
+                let reason = reason(provider, words, logged, Some(file));
+                format!("{}: {reason}", file.display())
+            },
+        )
+        .collect();
+    Error::Provider {
+        provider: provider.name().to_owned(),
+        reason: reasons.join("; "),
+    }
+}
+
+/// The folder of `library`, if it is that of the plugin `file`, one in it, or of a package beside its own (NVIDIA's lie in
+/// `nvidia/*/lib`).
+fn lying_near(library: &str, file: &Path) -> Option<PathBuf> {
+    let own = file.parent()?;
+    let below = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+    };
+    let nvidia = own.parent().map(|packages| packages.join("nvidia"));
+    let packages = nvidia.iter().flat_map(|nvidia| below(nvidia));
+    [own.to_owned()]
+        .into_iter()
+        .chain(below(own))
+        .chain(packages.map(|package| package.join("lib")))
+        .find(|folder| folder.join(library).is_file())
+}
+
+fn in_list(places: &[PathBuf]) -> String {
+    let places: Vec<_> = places
+        .iter()
+        .map(|place| place.display().to_string())
+        .collect();
+    places.join(", ")
 }
 
 /// `provider` failed with ONNX Runtime's `words`; `logged` are the errors that it logged meanwhile, which often say
@@ -28,29 +107,43 @@ pub(in crate::inference::onnx) fn provider_error(
     words: &str,
     logged: &[String],
 ) -> Error {
-    let said = || logged.iter().map(String::as_str).chain([words]);
-    let library = said().find_map(missing_library);
-    let device = said().find_map(missing_device);
-    let reason = match library {
-        Some(library) => format!("{library} is missing; {}", remedy(provider, library)),
-        None => match device {
-            Some(device) => format!(
-                "{device} is not there; leave `device` empty or name another{}",
-                if device.contains("GPU") || device.contains("NPU") {
-                    " (its driver may be missing)"
-                } else {
-                    ""
-                }
-            ),
-            None if words.starts_with("Failed to load provider") => {
-                trimmed(logged.last().map_or(words, String::as_str))
-            }
-            None => trimmed(words),
-        },
-    };
     Error::Provider {
         provider: provider.name().to_owned(),
-        reason,
+        reason: reason(provider, words, logged, None),
+    }
+}
+
+/// `plugin`: the library that it is about, if it is one of its own.
+fn reason(
+    provider: ExecutionProvider,
+    words: &str,
+    logged: &[String],
+    plugin: Option<&Path>,
+) -> String {
+    let said = || logged.iter().map(String::as_str).chain([words]);
+    if let Some(library) = said().find_map(missing_library) {
+        return match plugin.and_then(|plugin| lying_near(library, plugin)) {
+            Some(folder) => format!(
+                "{library} is not found, though it lies in {}: the dynamic loader does not look there. Put that folder on \
+                 LD_LIBRARY_PATH before the program starts",
+                folder.display()
+            ),
+            None => format!("{library} is missing; {}", remedy(provider, library)),
+        };
+    }
+    match said().find_map(missing_device) {
+        Some(device) => format!(
+            "{device} is not there; leave `device` empty or name another{}",
+            if device.contains("GPU") || device.contains("NPU") {
+                " (its driver may be missing)"
+            } else {
+                ""
+            }
+        ),
+        None if words.starts_with("Failed to load provider") => {
+            trimmed(logged.last().map_or(words, String::as_str))
+        }
+        None => trimmed(words),
     }
 }
 

@@ -9,6 +9,7 @@ pub(super) mod nvidia;
 mod openvino;
 mod placement;
 mod registration;
+mod source;
 pub(super) mod tensorrt;
 
 use std::fmt;
@@ -17,7 +18,7 @@ use ort::session::builder::SessionBuilder;
 
 use super::cache::Places;
 use super::precision::Precision;
-use super::runtime::Runtime;
+use super::runtime::{Package, Plugin};
 use crate::error::Error;
 use crate::inference::Config;
 use crate::inference::backend::MemoryDomain;
@@ -27,6 +28,7 @@ pub(super) use choice::{Attempt, Choice};
 pub(super) use diagnosis::{provider_error, trimmed};
 pub use placement::{Placement, Share};
 pub(super) use registration::{Registration, register};
+pub(super) use source::Source;
 
 /// What a provider is, as far as others act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +78,13 @@ pub(super) trait Provider: Sync {
     /// Its name in ONNX Runtime.
     fn ort_name(&self) -> &'static str;
 
-    /// The Python package whose ONNX Runtime has it.
-    fn package(&self) -> &'static str;
+    /// The Python package whose ONNX Runtime has it, if there is one.
+    fn package(&self) -> Option<&'static str>;
+
+    /// The Python package that has it as a plugin beside any ONNX Runtime, if there is one.
+    fn plugin(&self) -> Option<&'static Package> {
+        None
+    }
 
     /// Whether the loaded ONNX Runtime was built with it, which does not mean that it works.
     fn is_built_in(&self) -> bool;
@@ -105,7 +112,19 @@ pub(super) trait Provider: Sync {
         engine: Option<&EngineShape<'_>>,
     ) -> Result<Vec<Registration>, Error>;
 
-    /// Has it run a session that is being built.
+    /// What `registration` is to its plugin: which devices it runs on, and the options that are left.
+    ///
+    /// # Errors
+    /// [`Error::Provider`] when it has no such device here, [`Error::Setting`] when there is no such device at all.
+    fn on_plugin(
+        &self,
+        registration: Registration,
+        plugin: &'static Plugin,
+    ) -> Result<Registration, Error> {
+        Ok(registration.on(plugin.devices().iter().take(1).collect()))
+    }
+
+    /// Has it run a session that is being built, where it is built into ONNX Runtime.
     ///
     /// # Errors
     /// ONNX Runtime's own.
@@ -177,8 +196,16 @@ impl ExecutionProvider {
     }
 }
 
-/// All of them, fastest first: the order in which `auto` tries them.
-pub(super) const ALL: [ExecutionProvider; 4] = [
+/// Those that `auto` tries, fastest first.
+pub(super) const AUTO: [ExecutionProvider; 4] = [
+    ExecutionProvider::Tensorrt,
+    ExecutionProvider::Cuda,
+    ExecutionProvider::Openvino,
+    ExecutionProvider::Cpu,
+];
+
+/// All of them.
+const ALL: [ExecutionProvider; 4] = [
     ExecutionProvider::Tensorrt,
     ExecutionProvider::Cuda,
     ExecutionProvider::Openvino,
@@ -198,39 +225,29 @@ pub fn short_name(ort_name: &str) -> &str {
         .map_or(ort_name, |provider| provider.name())
 }
 
-/// The providers that the loaded ONNX Runtime was built with.
-pub(super) fn built_in() -> Vec<ExecutionProvider> {
-    let built_in = ALL.into_iter().filter(|provider| provider.is_built_in());
-    built_in.collect()
-}
-
-/// Sees whether this build of ONNX Runtime has `provider`.
-///
-/// # Errors
-/// [`Error::Provider`] with what to install.
-pub(super) fn check_built_in(provider: ExecutionProvider, runtime: &Runtime) -> Result<(), Error> {
-    if provider.is_built_in() {
-        Ok(())
-    } else {
-        Err(diagnosis::not_built_in(provider, runtime))
-    }
-}
-
 /// What to register with a session so that `provider` runs it; nothing for the CPU, which is always there.
 ///
 /// # Errors
-/// [`Error::Setting`] when the device of `config` is none of this provider.
+/// [`Error::Setting`] when the device of `config` is none of this provider, [`Error::Provider`] when its plugin has no such
+/// device here.
 pub(super) fn registrations(
-    provider: ExecutionProvider,
+    (provider, source): (ExecutionProvider, Source),
     precision: Precision,
     config: &Config,
     threads: usize,
     engine: Option<&EngineShape<'_>>,
 ) -> Result<Vec<Registration>, Error> {
-    match provider.provider() {
-        Some(provider) => provider.registrations(precision, config, threads, engine),
-        None => Ok(Vec::new()),
-    }
+    let Some(provider) = provider.provider() else {
+        return Ok(Vec::new());
+    };
+    let registrations = provider.registrations(precision, config, threads, engine)?;
+    let Source::Plugin(plugin) = source else {
+        return Ok(registrations);
+    };
+    let on_plugin = registrations
+        .into_iter()
+        .map(|registration| provider.on_plugin(registration, plugin));
+    on_plugin.collect()
 }
 
 /// What to call the arithmetic of `provider` that was asked for `precision`: `fp32`, `fp16`, `bf16`, `int8`, or
@@ -264,11 +281,17 @@ mod tests {
     }
 
     fn names(provider: ExecutionProvider, device: &str) -> Vec<ExecutionProvider> {
-        registrations(provider, Precision::Fp32, &config(device), 2, None)
-            .expect("device")
-            .iter()
-            .map(|registration| registration.provider)
-            .collect()
+        registrations(
+            (provider, Source::BuiltIn),
+            Precision::Fp32,
+            &config(device),
+            2,
+            None,
+        )
+        .expect("device")
+        .iter()
+        .map(|registration| registration.provider)
+        .collect()
     }
 
     #[test]
@@ -313,7 +336,13 @@ mod tests {
             (Openvino, "0"),
             (Openvino, "XYZ"),
         ] {
-            match registrations(provider, Precision::Fp32, &config(device), 2, None) {
+            match registrations(
+                (provider, Source::BuiltIn),
+                Precision::Fp32,
+                &config(device),
+                2,
+                None,
+            ) {
                 Err(Error::Setting { setting, reason }) => {
                     assert_eq!(setting, Setting::Device);
                     assert!(

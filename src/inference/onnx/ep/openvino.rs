@@ -1,7 +1,5 @@
 //! Intel OpenVINO, on its CPU device (AMD too) or another.
 
-use std::ffi::CString;
-
 use ort::AsPointer;
 use ort::ep::{self, ExecutionProvider as _};
 use ort::session::builder::SessionBuilder;
@@ -11,19 +9,37 @@ use crate::error::{Error, Setting};
 use crate::inference::Config;
 use crate::inference::backend::MemoryDomain;
 use crate::inference::onnx::precision::Precision;
+use crate::inference::onnx::runtime::{Device, Package, Plugin, Texts, Version};
 
 /// The kinds of devices that there are.
 const KINDS: [&str; 7] = ["CPU", "GPU", "NPU", "AUTO", "HETERO", "MULTI", "BATCH"];
 
 pub(super) struct Openvino;
 
+static PLUGIN: Package = Package {
+    wheel: "onnxruntime-ep-openvino",
+    is_on_pypi: true,
+    name: "OpenVINOExecutionProvider",
+    folder: "onnxruntime_ep_openvino",
+    libraries: &["onnxruntime_providers_openvino_plugin"],
+    oldest: Version {
+        major: 1,
+        minor: 23,
+        patch: 0,
+    },
+};
+
 impl Provider for Openvino {
     fn ort_name(&self) -> &'static str {
         ep::OpenVINO::NAME
     }
 
-    fn package(&self) -> &'static str {
-        "onnxruntime-openvino"
+    fn package(&self) -> Option<&'static str> {
+        Some("onnxruntime-openvino")
+    }
+
+    fn plugin(&self) -> Option<&'static Package> {
+        Some(&PLUGIN)
     }
 
     fn is_built_in(&self) -> bool {
@@ -92,34 +108,105 @@ impl Provider for Openvino {
 
     /// By the name that all versions of ONNX Runtime know; `ort` takes one that they know from 1.22 on.
     fn append(&self, registration: &Registration, builder: &mut SessionBuilder) -> ort::Result<()> {
-        let text = |text: &str| {
-            CString::new(text).map_err(|_| ort::Error::new(format!("{text:?} has a NUL in it")))
-        };
-        let mut names = Vec::new();
-        let mut values = Vec::new();
-        for (name, value) in registration.options() {
-            names.push(text(name)?);
-            values.push(text(value)?);
-        }
-        let pointers =
-            |texts: &[CString]| texts.iter().map(|text| text.as_ptr()).collect::<Vec<_>>();
-        let (names_at, values_at) = (pointers(&names), pointers(&values));
+        let texts = Texts::of(registration.options())?;
         // SAFETY: the options of a session that is being built, a name, and as many names as values, each NUL-terminated and
         // alive during the call, which copies them
         unsafe {
             ort::Error::result_from_status((ort::api().SessionOptionsAppendExecutionProvider)(
                 builder.ptr_mut(),
                 c"OpenVINO".as_ptr(),
-                names_at.as_ptr(),
-                values_at.as_ptr(),
-                names_at.len(),
+                texts.names.as_ptr(),
+                texts.values.as_ptr(),
+                texts.names.len(),
             ))
         }
     }
 
-    fn remedy(&self, _library: &str) -> &'static str {
-        "it belongs beside libonnxruntime.so; install onnxruntime-openvino again"
+    /// The device is no option of a plugin's.
+    fn on_plugin(
+        &self,
+        registration: Registration,
+        plugin: &'static Plugin,
+    ) -> Result<Registration, Error> {
+        let (registration, device) = registration.take("device_type");
+        let device = device.unwrap_or_default();
+        let devices = devices(plugin.devices(), &device);
+        if !devices.is_empty() {
+            return Ok(registration.on(devices));
+        }
+        let offered: Vec<_> = plugin.devices().iter().map(spelling).collect();
+        let reason = if offered.is_empty() {
+            format!(
+                "{} finds no device here: it takes Intel's only. `pip install --no-deps --target FOLDER \
+                 onnxruntime-openvino` installs an ONNX Runtime that has it for all CPUs; then set ORT_DYLIB_PATH to that \
+                 folder",
+                plugin.name()
+            )
+        } else {
+            format!(
+                "the device {device} is not there; leave `device` empty or name one of those that {} has here: {} (the \
+                 driver of another may be missing)",
+                plugin.name(),
+                offered.join(", ")
+            )
+        };
+        Err(Error::Provider {
+            provider: ExecutionProvider::Openvino.name().to_owned(),
+            reason,
+        })
     }
+
+    fn remedy(&self, _library: &str) -> &'static str {
+        "it comes with that package; install it again"
+    }
+}
+
+/// What OpenVINO calls a device of the plugin's, and the device that chooses among others which it belongs to.
+fn names(device: &Device) -> (&str, Option<&str>) {
+    let name = device.tells("ov_device").unwrap_or(device.kind);
+    (name, device.tells("ov_meta_device"))
+}
+
+/// As the property spells it.
+fn spelling(device: &Device) -> String {
+    match names(device) {
+        (name, None) => name.to_owned(),
+        (name, Some(chooser)) => format!("{chooser}:{name}"),
+    }
+}
+
+/// Those of the plugin's devices `all` that `device` stands for: `GPU` for the first GPU, `AUTO` for all that it chooses
+/// from, `AUTO:GPU,CPU` for these two.
+fn devices<'a>(all: &'a [Device], device: &str) -> Vec<&'a Device> {
+    let is = |name: &str, wanted: &str| {
+        // OpenVINO numbers them only where there are several
+        name == wanted
+            || name.strip_suffix(".0") == Some(wanted)
+            || wanted.strip_suffix(".0") == Some(name)
+    };
+    let of = |chooser: Option<&'a str>| all.iter().filter(move |it| names(it).1 == chooser);
+    let named = |chooser, wanted: &str| {
+        let mut devices = all.iter().filter(|it| names(it).1 == chooser);
+        devices.find(|device| is(names(device).0, wanted))
+    };
+    let (chooser, of_which) = match device.split_once(':') {
+        Some((chooser, of_which)) => (chooser, Some(of_which)),
+        None => (device, None),
+    };
+    let found: Option<Vec<_>> = match of_which {
+        Some(of_which) => {
+            let wanted = of_which.split(',');
+            wanted.map(|wanted| named(Some(chooser), wanted)).collect()
+        }
+        None => match named(None, device) {
+            Some(device) => Some(vec![device]),
+            None => all
+                .iter()
+                .find_map(|it| names(it).1.filter(|name| *name == chooser))
+                .map(|chooser| of(Some(chooser)).collect()),
+        },
+    };
+    found.unwrap_or_default()
 }
 
 /// Where the memory of a device is. One that may be a GPU holds none of what is counted here for sure.
@@ -211,6 +298,39 @@ mod tests {
             serde_json::from_str(&load_config("GPU", Precision::Fp16, 3)).expect("JSON");
         assert_eq!(config["GPU"]["INFERENCE_PRECISION_HINT"], "f16");
         assert!(config["GPU"].get("INFERENCE_NUM_THREADS").is_none());
+    }
+
+    #[test]
+    fn devices_of_the_plugin_are_chosen_by_name() {
+        let device = |name, chooser: Option<&str>| {
+            let chooser = chooser.map(|chooser| ("ov_meta_device", chooser));
+            let metadata: Vec<_> = [("ov_device", name)].into_iter().chain(chooser).collect();
+            Device::of_test("CPU", &metadata)
+        };
+        let all = [
+            device("CPU", None),
+            device("GPU.0", None),
+            device("GPU.1", None),
+            device("CPU", Some("AUTO")),
+            device("GPU.0", Some("AUTO")),
+        ];
+        for (name, expected) in [
+            ("CPU", &[0][..]),
+            ("GPU", &[1]),
+            ("GPU.0", &[1]),
+            ("GPU.1", &[2]),
+            ("AUTO", &[3, 4]),
+            ("AUTO:GPU,CPU", &[4, 3]),
+            ("AUTO:NPU,CPU", &[]),
+            ("NPU", &[]),
+            ("GPU.7", &[]),
+            ("HETERO:GPU,CPU", &[]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|&index| &all[index]).collect();
+            assert_eq!(devices(&all, name), expected, "{name}");
+        }
+        assert_eq!(devices(&[device("GPU", None)], "GPU.0").len(), 1);
+        assert_eq!(spelling(&all[4]), "AUTO:GPU.0");
     }
 
     #[test]

@@ -21,8 +21,8 @@ impl Provider for Tensorrt {
         ep::TensorRT::NAME
     }
 
-    fn package(&self) -> &'static str {
-        "onnxruntime-gpu"
+    fn package(&self) -> Option<&'static str> {
+        Some("onnxruntime-gpu")
     }
 
     fn is_built_in(&self) -> bool {

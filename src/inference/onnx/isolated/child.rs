@@ -12,10 +12,10 @@ use super::message::{Answer, BEGINS, Request};
 use super::{IS_CHILD, message};
 use crate::error::Error;
 use crate::geometry::Size;
-use crate::inference::Limits;
 use crate::inference::backend::{DepthMaps, Images, InputSize, Network};
 use crate::inference::onnx::runtime::{self, allowance};
 use crate::inference::planner;
+use crate::inference::{Config, Limits};
 
 /// Further sizes to try, in patches, and the least side of those. The last is what 16:9 has at the default resolution.
 const PATCHES: [(u32, u32); 4] = [(3, 4), (11, 6), (2, 17), (66, 37)];
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &[OsString]) -> i32 {
     let Ok(output) = take_output().map(Arc::new) else {
         return NOT_BEGUN;
     };
-    if runtime::load_from(&request.runtime).is_err() {
+    if runtime::load_from_with(&request.runtime, request.plugins).is_err() {
         return NOT_BEGUN;
     }
     let watch = std::thread::Builder::new().spawn(|| {
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &[OsString]) -> i32 {
                 end(0);
             });
             if limit.is_ok() {
-                run_at_other_sizes(&mut *network);
+                run_at_other_sizes(&mut *network, again(&request.config));
             }
             Answer::Works
         }
@@ -87,8 +87,15 @@ pub(super) fn run(arguments: &[OsString]) -> i32 {
     end(0)
 }
 
-/// What is read or written out of bounds at one size is not always seen there.
-fn run_at_other_sizes(network: &mut dyn Network) {
+/// Bytes that loading the model once more may ask for: OpenVINO packs weights anew for a size that it has not seen, and reads
+/// where it was given no memory for that.
+fn again(config: &Config) -> u64 {
+    let file = config.model.path().and_then(|it| it.metadata().ok());
+    planner::loading_may_take(file.map_or(0, |it| it.len()))
+}
+
+/// What is read or written out of bounds at one size is not always seen there. `again`: see there.
+fn run_at_other_sizes(network: &mut dyn Network, again: u64) {
     let description = network.description();
     let patch = description.patch.max(MIN_PATCH);
     let batch = description.batch.unwrap_or(1);
@@ -104,7 +111,8 @@ fn run_at_other_sizes(network: &mut dyn Network) {
             batch,
             size,
         };
-        allowance::set(Some(planner::run_may_take(size, batch, patch)));
+        let run = planner::run_may_take(size, batch, patch);
+        allowance::set(Some(run.saturating_add(again)));
         // an error is one in the stream, too
         let _ = network.run(images, &mut depth);
     }

@@ -29,6 +29,8 @@ pub(super) struct Request {
     pub(super) runtime: PathBuf,
     /// See [`crate::inference::Limits::memory`].
     pub(super) memory_limit: Option<u64>,
+    /// Libraries of execution providers that are plugins.
+    pub(super) plugins: Vec<PathBuf>,
 }
 
 /// What came back.
@@ -48,23 +50,30 @@ pub(super) enum Answer {
 
 impl Request {
     /// Of a model in a file.
-    pub(super) fn of(config: &Config, runtime: &Path, memory_limit: Option<u64>) -> Option<Self> {
+    pub(super) fn of(
+        config: &Config,
+        runtime: &Path,
+        plugins: Vec<PathBuf>,
+        memory_limit: Option<u64>,
+    ) -> Option<Self> {
         config.model.path()?;
         Some(Self {
             config: config.clone(),
             runtime: runtime.to_owned(),
             memory_limit,
+            plugins,
         })
     }
 
     /// As arguments.
-    pub(super) fn fields(&self) -> [OsString; FIELDS] {
+    pub(super) fn fields(&self) -> Vec<OsString> {
         let Self {
             config,
             runtime,
             memory_limit,
+            plugins,
         } = self;
-        [
+        let fields: [OsString; FIELDS] = [
             BUILD.into(),
             runtime.into(),
             config.model.path().unwrap_or(Path::new("")).into(),
@@ -80,7 +89,9 @@ impl Request {
             memory_limit
                 .map_or(String::new(), |it| it.to_string())
                 .into(),
-        ]
+        ];
+        let plugins = plugins.iter().map(OsString::from);
+        fields.into_iter().chain(plugins).collect()
     }
 
     /// Of arguments; none where they are those of another build.
@@ -96,6 +107,7 @@ impl Request {
             normalization,
             rewrite,
             memory_limit,
+            plugins @ ..,
         ] = fields
         else {
             return None;
@@ -128,6 +140,7 @@ impl Request {
                 "" => None,
                 bytes => Some(bytes.parse().ok()?),
             },
+            plugins: plugins.iter().map(PathBuf::from).collect(),
         })
     }
 
@@ -144,9 +157,11 @@ impl Request {
             hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         }
-        // another runtime may have taken its place
-        let changed = std::fs::metadata(&self.runtime).and_then(|it| it.modified());
-        hash.update(format!("{:?}", changed.ok()).as_bytes());
+        // others may have taken their place
+        for library in [&self.runtime].into_iter().chain(&self.plugins) {
+            let changed = std::fs::metadata(library).and_then(|it| it.modified());
+            hash.update(format!("{:?}", changed.ok()).as_bytes());
+        }
         format!("tried-{}", &hash.finalize().to_hex()[..32])
     }
 }
@@ -225,17 +240,29 @@ mod tests {
         for config in [config, Config::new(ModelSource::File("m".into()))] {
             let runtime = Path::new("/lib/libonnxruntime.so");
             let limit = config.rewrite.then_some(12);
-            let request = Request::of(&config, runtime, limit).unwrap();
+            let plugins = match limit {
+                Some(_) => vec!["/lib/a:b.so".into(), "/lib/c.so".into()],
+                None => Vec::new(),
+            };
+            let request = Request::of(&config, runtime, plugins, limit).unwrap();
             let mut fields = request.fields();
             assert_eq!(Request::from(&fields), Some(request.clone()));
-            assert_eq!(Request::from(&fields[1..]), None);
+            assert_eq!(Request::from(&fields[..FIELDS - 1]), None);
             // of another build
             fields[0].push("x");
             assert_eq!(Request::from(&fields), None);
             let name = request.name([1; 32]);
             assert_ne!(name, request.name([2; 32]));
         }
-        assert!(Request::of(&Config::new(ModelSource::Builtin), Path::new("/lib"), None).is_none());
+        assert!(
+            Request::of(
+                &Config::new(ModelSource::Builtin),
+                Path::new("/lib"),
+                Vec::new(),
+                None
+            )
+            .is_none()
+        );
     }
 
     #[test]

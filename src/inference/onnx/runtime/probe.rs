@@ -102,7 +102,7 @@ fn ask(library: Library) -> Result<Probed, String> {
 
 /// Refuses what must not reach the dynamic loader: it maps a file by its headers, and touching a page that a
 /// half-downloaded file does not have kills the process (SIGBUS).
-fn check_image(file: &Path) -> Result<(), String> {
+pub(super) fn check_image(file: &Path) -> Result<(), String> {
     let metadata = std::fs::metadata(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "not found".to_owned(),
         _ => error.to_string(),

@@ -1,5 +1,6 @@
 //! Where ONNX Runtime is looked for, and in which order.
 
+mod plugins;
 mod process;
 mod pythons;
 mod trust;
@@ -15,12 +16,16 @@ use super::version::{MINIMUM, Version};
 use crate::error::{Error, RuntimeCandidate};
 use pythons::{Homes, Place, Python, pythons};
 
-pub(super) use process::other_providers;
+pub(super) use plugins::{PluginFile, Searched, Wanted, about};
+pub(super) use process::{is_loaded, other_providers};
+pub(super) use trust::check as trusted;
 
 /// A library that serves.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
+    /// The way by which it was found: links lead on from there.
+    pub(super) given: PathBuf,
     /// Where the path came from.
     pub(super) origin: String,
     pub(super) library: Probed,
@@ -31,6 +36,8 @@ pub(super) struct Found {
 pub(super) struct Places {
     /// `ORT_DYLIB_PATH`: a library, or a folder with one. Nothing else is looked at when it is set.
     explicit: Option<PathBuf>,
+    /// `ORT_EP_DYLIB_PATH`: libraries of execution providers, or folders with them.
+    plugins: Vec<PathBuf>,
     /// The folder that this plugin was loaded from.
     plugin: Option<PathBuf>,
     /// Names for the dynamic loader's own search.
@@ -46,8 +53,9 @@ pub(super) struct Places {
 }
 
 /// The variables that say where to look.
-const VARIABLES: [&str; 5] = [
+const VARIABLES: [&str; 6] = [
     "ORT_DYLIB_PATH",
+    "ORT_EP_DYLIB_PATH",
     "VIRTUAL_ENV",
     "CONDA_PREFIX",
     "PYTHONUSERBASE",
@@ -96,9 +104,21 @@ impl Places {
             };
         }
         let folder = |name: &str| variable(name).map(PathBuf::from);
-        let [explicit, virtual_env, conda_prefix, user_base, pyenv] = VARIABLES.map(folder);
+        let [
+            explicit,
+            plugins,
+            virtual_env,
+            conda_prefix,
+            user_base,
+            pyenv,
+        ] = VARIABLES.map(folder);
+        let plugins = plugins.iter().flat_map(std::env::split_paths);
         Self {
             explicit,
+            // a bare name, or none, is not the current folder
+            plugins: plugins
+                .filter(|path| path.components().count() > 1)
+                .collect(),
             plugin,
             names,
             numbered,
@@ -122,6 +142,11 @@ impl Places {
             explicit: Some(path.to_owned()),
             ..Self::default()
         }
+    }
+
+    /// These libraries of execution providers before others.
+    pub(super) fn with_plugins(self, plugins: Vec<PathBuf>) -> Self {
+        Self { plugins, ..self }
     }
 
     /// The first library that serves.
@@ -282,6 +307,7 @@ impl Rejected {
         match trust::check(file).and_then(|()| probe_file(&path)) {
             Ok(library) => Some(Found {
                 path,
+                given: file.to_owned(),
                 origin: origin.to_owned(),
                 library,
             }),
@@ -309,6 +335,7 @@ impl Rejected {
     fn try_name(&mut self, name: &str, origin: &str, tell_absent: bool) -> Option<Found> {
         match probe_name(name) {
             Ok((path, library)) => Some(Found {
+                given: path.clone(),
                 path,
                 origin: origin.to_owned(),
                 library,

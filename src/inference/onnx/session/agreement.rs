@@ -3,7 +3,7 @@
 use super::comparison::{Difference, Picture};
 use super::{SessionNetwork, Setup, fusion};
 use crate::error::Error;
-use crate::inference::onnx::ep::ExecutionProvider;
+use crate::inference::onnx::ep::{ExecutionProvider, Source};
 use crate::inference::onnx::precision::Precision;
 
 /// In patches: large enough for sums to grow as in use, small enough to be quick on a CPU.
@@ -16,6 +16,57 @@ const MEAN_TOLERANCE: f64 = 0.03;
 /// Two implementations of fp32 differ by less than this part of the range, bf16 and fp16 by more.
 const ROUNDING: f64 = 2e-5;
 
+/// Two implementations of fp32 on the same sums, in whatever order, differ by less than this part of the range; TF32 and
+/// bf16 by more.
+const FULL_PRECISION: f64 = 2e-4;
+
+/// Sees whether `network`, which was asked for fp32, computes in it.
+///
+/// # Errors
+/// [`Error::Provider`] when it does not.
+pub(super) fn check_full(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<(), Error> {
+    // those compute in what they were made for
+    if setup.facts.half_precision || setup.facts.computes_in_integers() {
+        return Ok(());
+    }
+    let (found, expected) = both(setup, network)?;
+    let expected = match expected {
+        // the cpu can't run it at that size, which tells nothing of the provider
+        Err(Error::Inference { .. }) => return Ok(()),
+        expected => expected?,
+    };
+    let failed = |reason: String| {
+        Err(Error::Provider {
+            provider: setup.provider.name().to_owned(),
+            reason: format!("asked for fp32, {reason}"),
+        })
+    };
+    match agreement(&expected, &found) {
+        Err(reason) => failed(format!("its depth is not that of the cpu: {reason}")),
+        Ok(Some(difference)) if difference > FULL_PRECISION => failed(format!(
+            "it computes in less: its depth departs from that of the cpu by {difference:.1e} of the range"
+        )),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The depth of one picture by `network`, and by fp32 on the CPU.
+fn both(
+    setup: Setup<'_>,
+    network: &mut SessionNetwork,
+) -> Result<(Vec<f32>, Result<Vec<f32>, Error>), Error> {
+    let picture = Picture::new(&network.description, COMPARED_AT, 1)?;
+    let found = picture.depth(network)?;
+    let mut reference = fusion::open(Setup {
+        provider: ExecutionProvider::Cpu,
+        source: Source::BuiltIn,
+        precision: Precision::Fp32,
+        config: &setup.config.on_any_cpu(),
+        ..setup
+    })?;
+    Ok((found, picture.depth(&mut reference)))
+}
+
 /// Compares `network` with fp32 on the CPU on one picture. Gives the precision that it really computes with.
 ///
 /// # Errors
@@ -27,17 +78,8 @@ pub(super) fn check(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<&'
         "int8" => "int8",
         _ => "unknown",
     };
-    let picture = Picture::new(&network.description, COMPARED_AT, 1)?;
-    let found = picture.depth(network)?;
-    let mut reference = fusion::open(Setup {
-        provider: ExecutionProvider::Cpu,
-        precision: Precision::Fp32,
-        config: &setup.config.on_any_cpu(),
-        ..setup
-    })?;
-    let expected = picture.depth(&mut reference)?;
-    drop(reference);
-
+    let (found, expected) = both(setup, network)?;
+    let expected = expected?;
     let failed = |reason| Error::Provider {
         provider: setup.provider.name().to_owned(),
         reason,
@@ -102,6 +144,43 @@ fn agreement(expected: &[f32], found: &[f32]) -> Result<Option<f64>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inference::Config;
+    use crate::inference::onnx::session::Graph;
+    use crate::inference::onnx::{precision, runtime};
+    use crate::model::{Budget, Model, ModelSource};
+
+    /// As if the plugin did not know the option that says so.
+    #[test]
+    fn less_than_fp32_does_not_pass_for_it() {
+        let runtime = runtime::for_tests();
+        let source = match Source::find(ExecutionProvider::Openvino, runtime) {
+            Ok(Some(source)) if source.is_plugin() && precision::cpu_has_bf16() => source,
+            _ => {
+                println!("left out: no OpenVINO plugin here, or a CPU without bf16");
+                return;
+            }
+        };
+        let config = Config::new(ModelSource::Builtin);
+        let model = Model::read(&config.model, &Budget::default()).expect("the built-in model");
+        let setup = |precision| Setup {
+            runtime,
+            config: &config,
+            model: &model,
+            facts: model.facts(),
+            provider: ExecutionProvider::Openvino,
+            source,
+            precision,
+            engine: None,
+        };
+        let open = |precision| {
+            SessionNetwork::open_graph(setup(precision), &Graph::of(&model)).expect("a network")
+        };
+        let fp32 = setup(Precision::Fp32);
+        check_full(fp32, &mut open(Precision::Fp32)).expect("fp32");
+        let error = check_full(fp32, &mut open(Precision::Bf16)).expect_err("bf16");
+        let error = error.to_string();
+        assert!(error.contains("it computes in less"), "{error}");
+    }
 
     fn map(value: impl Fn(f32) -> f32) -> Vec<f32> {
         (0..100).map(|index| value(index as f32 / 10.0)).collect()

@@ -9,7 +9,7 @@ use crate::geometry::Size;
 use crate::inference::Config;
 use crate::inference::backend::{DepthMaps, Images, InputSize, Network};
 use crate::inference::onnx::cache::{Cache, Kept, Key};
-use crate::inference::onnx::ep::{EngineShape, ExecutionProvider, nvidia, tensorrt};
+use crate::inference::onnx::ep::{EngineShape, ExecutionProvider, Source, nvidia, tensorrt};
 use crate::inference::onnx::precision::Precision;
 use crate::inference::onnx::runtime::Runtime;
 use crate::inference::onnx::sized::SizedNetwork;
@@ -26,6 +26,7 @@ struct Recipe {
     config: Config,
     model: Model,
     provider: ExecutionProvider,
+    source: Source,
     precision: Precision,
     graph: Graph,
     /// Of what is compiled, weights included.
@@ -48,6 +49,7 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SizedNetwork, Error> {
     session_builder(setup, &Profile::none())?;
     let plain = fusion::open(Setup {
         provider: ExecutionProvider::Cpu,
+        source: Source::BuiltIn,
         precision: Precision::Fp32,
         config: &setup.config.on_any_cpu(),
         ..setup
@@ -70,6 +72,7 @@ pub(super) fn open(setup: Setup<'_>) -> Result<SizedNetwork, Error> {
         config: setup.config.clone(),
         model: setup.model.clone(),
         provider: setup.provider,
+        source: setup.source,
         precision: setup.precision,
         digest: digest(&graph, setup.model),
         graph,
@@ -157,6 +160,7 @@ impl Recipe {
             model: &self.model,
             facts: self.model.facts(),
             provider: self.provider,
+            source: self.source,
             precision: self.precision,
             engine: Some(shape),
         };

@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::inference::Config;
-    use crate::inference::onnx::ep::ExecutionProvider;
+    use crate::inference::onnx::ep::{ExecutionProvider, Source};
     use crate::inference::onnx::precision::Precision;
     use crate::inference::onnx::runtime;
     use crate::model::proto::NodeProto;
@@ -184,11 +184,12 @@ mod tests {
         };
         let model = Model::read(&config.model, &Budget::default()).unwrap();
         let setup = Setup {
-            runtime: runtime::load_from(&root.join(".runtime/onnxruntime")).unwrap(),
+            runtime: runtime::for_tests(),
             config: &config,
             model: &model,
             facts: model.facts(),
             provider: ExecutionProvider::Cpu,
+            source: Source::BuiltIn,
             precision: Precision::Fp32,
             engine: None,
         };

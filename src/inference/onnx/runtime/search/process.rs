@@ -28,6 +28,15 @@ pub(in crate::inference::onnx::runtime) fn other_providers(own: &Path) -> Option
     })
 }
 
+/// Whether `file` is a library of this process.
+pub(in crate::inference::onnx::runtime) fn is_loaded(file: &Path) -> bool {
+    let is_it = |loaded: &PathBuf| {
+        loaded.file_name() == file.file_name()
+            && loaded.canonicalize().is_ok_and(|loaded| loaded == file)
+    };
+    loaded_files().iter().any(is_it)
+}
+
 #[cfg(all(
     target_os = "linux",
     target_env = "gnu",

@@ -9,7 +9,7 @@ use std::path::Path;
 /// # Errors
 /// Which folder or file, and what to do, as the end of a sentence.
 #[cfg(unix)]
-pub(super) fn check(file: &Path) -> Result<(), String> {
+pub(in crate::inference::onnx::runtime) fn check(file: &Path) -> Result<(), String> {
     use std::os::unix::ffi::OsStrExt;
     use std::path::{Component, PathBuf};
 
@@ -118,7 +118,7 @@ fn is_writable(entry: &std::fs::Metadata) -> bool {
 }
 
 #[cfg(not(unix))]
-pub(super) fn check(_file: &Path) -> Result<(), String> {
+pub(in crate::inference::onnx::runtime) fn check(_file: &Path) -> Result<(), String> {
     Ok(())
 }
 
