@@ -46,7 +46,7 @@ struct Arguments {
     /// Sizes to run, one after the other. Give one for a clean figure of memory.
     #[arg(value_name = "WIDTHxHEIGHT", default_value = "518x518", value_parser = size)]
     sizes: Vec<Size>,
-    /// Who runs it: auto, cpu, cuda, tensorrt or openvino.
+    /// Who runs it: auto, cpu, cuda, tensorrt, openvino or webgpu.
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     provider: String,
     /// The provider's device.
@@ -100,8 +100,8 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
 }
 
 fn provider(name: &str) -> Result<ExecutionProvider, String> {
-    use ExecutionProvider::{Auto, Cpu, Cuda, Openvino, Tensorrt};
-    [Auto, Cpu, Cuda, Tensorrt, Openvino]
+    use ExecutionProvider::{Auto, Cpu, Cuda, Openvino, Tensorrt, Webgpu};
+    [Auto, Cpu, Cuda, Tensorrt, Openvino, Webgpu]
         .into_iter()
         .find(|provider| provider.name() == name)
         .ok_or_else(|| format!("no provider {name}"))

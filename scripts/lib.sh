@@ -25,6 +25,7 @@ fi
 ONNXRUNTIME_VERSION=1.32.0
 OPENVINO_PLUGIN_VERSION=1.8.1
 OPENVINO_VERSION=1.24.1
+WEBGPU_PLUGIN_VERSION=0.4.0
 ONNXRUNTIME_GPU_VERSION=1.31.1
 
 say() {
@@ -130,19 +131,25 @@ runtime_library() {
 }
 
 # install_runtime NAME: puts an ONNX Runtime into .runtime/NAME: onnxruntime; openvino, that one with the OpenVINO provider
-# beside it where that runs on this machine, else built in; openvino-built-in; gpu, with CUDA and cuDNN, some gigabytes
+# beside it where that runs on this machine, else built in; openvino-built-in; webgpu, that one with the WebGPU provider beside
+# it; gpu, with CUDA and cuDNN, some gigabytes
 install_runtime() {
     local name=$1
     case $name in
     onnxruntime) install_wheel "$name" onnxruntime "$ONNXRUNTIME_VERSION" ;;
     openvino)
         if has_openvino_plugin; then
-            install_openvino_plugin
+            install_plugin "$name" onnxruntime-ep-openvino "$OPENVINO_PLUGIN_VERSION" \
+                onnxruntime_ep_openvino/libonnxruntime_providers_openvino_plugin.so
         else
             install_wheel "$name" onnxruntime-openvino "$OPENVINO_VERSION"
         fi
         ;;
     openvino-built-in) install_wheel "$name" onnxruntime-openvino "$OPENVINO_VERSION" ;;
+    webgpu)
+        install_plugin "$name" onnxruntime-ep-webgpu "$WEBGPU_PLUGIN_VERSION" \
+            onnxruntime_ep_webgpu/libonnxruntime_providers_webgpu.so
+        ;;
     gpu) install_wheel "$name" onnxruntime-gpu "$ONNXRUNTIME_GPU_VERSION" '[cuda,cudnn]' ;;
     *) fail "no ONNX Runtime of the name $name" ;;
     esac
@@ -163,13 +170,13 @@ install_wheel() {
     finish_runtime "$name"
 }
 
-# install_openvino_plugin: the OpenVINO provider as a library of its own, in a folder with a link to the plain ONNX Runtime
-install_openvino_plugin() {
-    local name=openvino wheel=onnxruntime-ep-openvino version=$OPENVINO_PLUGIN_VERSION
-    local library=onnxruntime_ep_openvino/libonnxruntime_providers_openvino_plugin.so
+# install_plugin NAME WHEEL VERSION LIBRARY: a provider as a library of its own, in .runtime/NAME with a link to the plain ONNX
+# Runtime
+install_plugin() {
+    local name=$1 wheel=$2 version=$3 library=$4
     install_wheel onnxruntime onnxruntime "$ONNXRUNTIME_VERSION"
-    [ ! -e "$ROOT/.runtime/$name/onnxruntime_ep_openvino-$version.dist-info" ] || return 0
-    say "installing the OpenVINO provider ($wheel $version) into .runtime/$name"
+    [ ! -e "$ROOT/.runtime/$name/${library%%/*}-$version.dist-info" ] || return 0
+    say "installing the provider $wheel $version into .runtime/$name"
     begin_runtime "$name"
     fetch_wheel "$wheel" "$version"
     if [ ! -e "$unfinished/$library" ]; then

@@ -491,6 +491,7 @@ impl From<ExecutionProvider> for inference::ExecutionProvider {
             ExecutionProvider::Cuda => Self::Cuda,
             ExecutionProvider::Tensorrt => Self::Tensorrt,
             ExecutionProvider::Openvino => Self::Openvino,
+            ExecutionProvider::Webgpu => Self::Webgpu,
         }
     }
 }

@@ -124,6 +124,12 @@ pub enum ExecutionProvider {
         nick = "openvino"
     )]
     Openvino,
+    /// WebGPU.
+    #[enum_value(
+        name = "WebGPU, by Vulkan on any GPU; not taken by auto",
+        nick = "webgpu"
+    )]
+    Webgpu,
 }
 
 /**

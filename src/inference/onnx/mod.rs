@@ -187,7 +187,7 @@ fn open_on_a_provider(
             precision,
             engine: None,
         };
-        if provider.capabilities(&config.device).compiles_sizes {
+        if provider.capabilities(&config.device).compiles {
             progress(Progress::Compiling { provider: name });
         }
         failure = match session::open(setup, &fallbacks) {

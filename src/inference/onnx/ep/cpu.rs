@@ -32,6 +32,7 @@ impl Provider for Cpu {
             wants_separate_resizes: true,
             holds_attention: true,
             computes_in_types_of_graph: false,
+            compiles: false,
             compiles_sizes: false,
         }
     }

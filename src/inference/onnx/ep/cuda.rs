@@ -56,6 +56,7 @@ impl Provider for Cuda {
             // the other operators fuse by themselves
             holds_attention: false,
             computes_in_types_of_graph: true,
+            compiles: false,
             compiles_sizes: false,
         }
     }

@@ -131,6 +131,11 @@ fn reason(
             None => format!("{library} is missing; {}", remedy(provider, library)),
         };
     }
+    if said().any(|words| words.contains("Failed to get a WebGPU adapter")) {
+        return "Vulkan finds no GPU that it can use (`vulkaninfo --summary` lists those that there are): install the GPU's driver \
+                (`apt install mesa-vulkan-drivers`) and Vulkan's loader (`apt install libvulkan1`)"
+            .to_owned();
+    }
     match said().find_map(missing_device) {
         Some(device) => format!(
             "{device} is not there; leave `device` empty or name another{}",

@@ -11,6 +11,7 @@ mod placement;
 mod registration;
 mod source;
 pub(super) mod tensorrt;
+mod webgpu;
 
 use std::fmt;
 
@@ -45,6 +46,8 @@ pub(super) struct Capabilities {
     pub(super) holds_attention: bool,
     /// Its precision is that of the graph, which is rewritten for another.
     pub(super) computes_in_types_of_graph: bool,
+    /// It compiles before it runs, for longer than one waits without a word.
+    pub(super) compiles: bool,
     /// It compiles each size, which takes long.
     pub(super) compiles_sizes: bool,
 }
@@ -148,6 +151,8 @@ pub enum ExecutionProvider {
     Tensorrt,
     /// Intel OpenVINO, on its CPU device (AMD too) or another.
     Openvino,
+    /// WebGPU, by Vulkan on any GPU. `auto` does not take it.
+    Webgpu,
 }
 
 impl ExecutionProvider {
@@ -159,6 +164,7 @@ impl ExecutionProvider {
             Self::Cuda => "cuda",
             Self::Tensorrt => "tensorrt",
             Self::Openvino => "openvino",
+            Self::Webgpu => "webgpu",
         }
     }
 
@@ -176,6 +182,7 @@ impl ExecutionProvider {
             Self::Cuda => Some(&cuda::Cuda),
             Self::Tensorrt => Some(&tensorrt::Tensorrt),
             Self::Openvino => Some(&openvino::Openvino),
+            Self::Webgpu => Some(&webgpu::Webgpu),
         }
     }
 
@@ -205,7 +212,8 @@ pub(super) const AUTO: [ExecutionProvider; 4] = [
 ];
 
 /// All of them.
-const ALL: [ExecutionProvider; 4] = [
+const ALL: [ExecutionProvider; 5] = [
+    ExecutionProvider::Webgpu,
     ExecutionProvider::Tensorrt,
     ExecutionProvider::Cuda,
     ExecutionProvider::Openvino,
@@ -303,8 +311,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_property() {
-        use ExecutionProvider::{Cpu, Cuda, Openvino, Tensorrt};
-        for provider in [Tensorrt, Cuda, Openvino, Cpu] {
+        for provider in ALL {
             assert!(provider.ort_name().ends_with("ExecutionProvider"));
             assert_eq!(
                 provider.ort_name().to_lowercase(),
@@ -320,6 +327,10 @@ mod tests {
         assert!(names(Cpu, "CPU").is_empty());
         assert_eq!(names(Cuda, "1"), [Cuda]);
         assert_eq!(names(Tensorrt, ""), [Tensorrt, Cuda]);
+        assert_eq!(
+            names(ExecutionProvider::Webgpu, " "),
+            [ExecutionProvider::Webgpu]
+        );
         for device in ["", "cpu", "GPU", "GPU.1", "AUTO:GPU,CPU", "HETERO:GPU,CPU"] {
             assert_eq!(names(Openvino, device), [Openvino]);
         }
@@ -335,6 +346,7 @@ mod tests {
             (Tensorrt, "99999999"),
             (Openvino, "0"),
             (Openvino, "XYZ"),
+            (ExecutionProvider::Webgpu, "1"),
         ] {
             match registrations(
                 (provider, Source::BuiltIn),

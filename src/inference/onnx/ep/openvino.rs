@@ -55,6 +55,7 @@ impl Provider for Openvino {
             wants_separate_resizes: false,
             holds_attention: false,
             computes_in_types_of_graph: false,
+            compiles: false,
             compiles_sizes: false,
         }
     }

@@ -38,6 +38,7 @@ impl Provider for Tensorrt {
             wants_separate_resizes: false,
             holds_attention: false,
             computes_in_types_of_graph: true,
+            compiles: true,
             compiles_sizes: true,
         }
     }
