@@ -237,6 +237,51 @@ fn an_unfinished_runtime_is_not_taken_for_a_whole_one() {
 }
 
 #[test]
+fn a_provider_is_put_beside_the_plain_runtime() {
+    let folder = checkout("plugin", &[], &[]);
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).expect("folder");
+    // a pip that unpacks what is asked for
+    let pip = "#!/bin/sh\n\
+        case \"$*\" in *--version*) exit 0 ;; esac\n\
+        while [ \"$1\" != --target ]; do shift; done\n\
+        echo \"pip $3\"\n\
+        case $3 in\n\
+        onnxruntime==*) mkdir -p \"$2/onnxruntime/capi\"; : >\"$2/onnxruntime/capi/libonnxruntime.so.${3#*==}\" ;;\n\
+        onnxruntime-ep-webgpu==*) mkdir -p \"$2/onnxruntime_ep_webgpu\" \"$2/onnxruntime_ep_webgpu-${3#*==}.dist-info\"\n\
+            : >\"$2/onnxruntime_ep_webgpu/libonnxruntime_providers_webgpu.so\" ;;\n\
+        *) exit 1 ;;\n\
+        esac\n";
+    let python = bin.join("python3");
+    std::fs::write(&python, pip).expect("file");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, executable).expect("mode");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("PATH"));
+    let install = "install_runtime webgpu; runtime_library webgpu";
+    let (success, text) = with_lib(folder.path(), install, Some(&path));
+    assert!(success, "{text}");
+    let fetched: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("pip "))
+        .collect();
+    assert_eq!(fetched.len(), 2, "{text}");
+    let library = text.lines().next_back().expect("a library");
+    assert!(
+        library.contains(".runtime/webgpu/onnxruntime/capi/"),
+        "{text}"
+    );
+    // one ONNX Runtime on disk
+    let real = Path::new(library).canonicalize().expect("a library");
+    assert!(
+        real.to_string_lossy().contains(".runtime/onnxruntime/"),
+        "{real:?}"
+    );
+    // what is there is left alone
+    let (success, text) = with_lib(folder.path(), install, Some(&path));
+    assert!(success && !text.contains("pip "), "{text}");
+}
+
+#[test]
 fn without_a_gpu_nothing_is_measured() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // a machine of its own: no nvidia-smi, or one that finds nothing

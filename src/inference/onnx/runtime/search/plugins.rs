@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     /// What is wanted beside these runtimes.
-    fn wanted<'a>(beside: [&'a Path; 2]) -> Wanted<'a> {
+    fn wanted(beside: [&Path; 2]) -> Wanted<'_> {
         Wanted {
             folder: "onnxruntime_ep_test",
             libraries: &["onnxruntime_providers_test"],
