@@ -393,6 +393,7 @@ impl VideoFilterImpl for DepthAnything {
             frame: frame.clone(),
             depth: depth.clone(),
             pace,
+            timed: pace.is_some() || self.live.is_live(),
         };
         self.session
             .set_formats(&self.obj(), formats)

@@ -36,12 +36,15 @@ const MOMENT: Duration = Duration::from_millis(200);
 
 type Element = super::DepthAnything;
 
-/// Formats of frames and their depth, and the time between two frames where somebody waits for them.
+/// Formats of frames and their depth.
 #[derive(Debug, Clone)]
 pub(super) struct Formats {
     pub(super) frame: VideoInfo,
     pub(super) depth: VideoInfo,
+    /// The time between two frames, where somebody waits for them.
     pub(super) pace: Option<Duration>,
+    /// They keep to a clock: what the network's first run takes longer is not for the first of them to wait for.
+    pub(super) timed: bool,
 }
 
 /// From the element's start to its stop: its model, while it is loaded, and the stream that it gives.
@@ -169,14 +172,20 @@ impl Session {
             return Ok(());
         }
         self.await_loading()?;
-        let Some(Formats { frame, depth, pace }) = lock(&self.pending).take() else {
+        let Some(formats) = lock(&self.pending).take() else {
             return Ok(());
         };
+        let Formats {
+            frame,
+            depth,
+            pace,
+            timed,
+        } = formats;
         let imp = element.imp();
         let live = imp.live_settings();
         let (negotiated, network, converts) = self
             .with_stream(|stream| {
-                let negotiated = stream.set_format(&frame, &depth, &live, pace)?;
+                let negotiated = stream.set_format(&frame, &depth, &live, pace, timed)?;
                 Ok((negotiated, stream.network_size(), stream.converts()))
             })
             .ok_or(gst::FlowError::Flushing)?

@@ -131,7 +131,8 @@ impl Stream {
         self.intake.joints()
     }
 
-    /// Prepares for frames of `frame`, depth of `depth`, which come at `pace` where somebody waits for them.
+    /// Prepares for frames of `frame`, depth of `depth`, which come at `pace` where somebody waits for them. `warm`: the
+    /// network runs once at their size before the first comes.
     ///
     /// # Errors
     /// When frames can't be read, or the network does not run at any size that is allowed.
@@ -141,6 +142,7 @@ impl Stream {
         depth: &VideoInfo,
         live: &LiveSettings,
         pace: Option<Duration>,
+        warm: bool,
     ) -> Result<Negotiated, Error> {
         self.output = None;
         lock(&self.packer).set_format(depth);
@@ -157,7 +159,7 @@ impl Stream {
                 warning: None,
             }
         } else {
-            let planned = self.sizes.plan(shape, asked, pace);
+            let planned = self.sizes.plan(shape, asked, pace, warm);
             let planned = planned.and_then(|(size, reason, notice)| {
                 self.intake.set_format(frame, size)?;
                 let warning = notice.map(Warning::Size);

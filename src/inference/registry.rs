@@ -13,7 +13,10 @@ use crate::sync::lock;
 use super::backend::{Connection, Description, MemoryDomain, Network, Preparation};
 use super::planner::{MemoryModel, resident};
 use super::scheduler::{Measured, Scheduler};
-use super::{Config, Limits, Progress, Source};
+use super::{Config, Limits, Progress, Source, onnx};
+
+/// Keeps what has been measured of a network's memory for other processes: see [`MemoryModel::measured`].
+pub(super) type KeepMeasured = dyn Fn(&[(usize, u64)]) + Send + Sync;
 
 /// A network that may be shared, and how many streams do.
 pub(super) struct Engine {
@@ -36,6 +39,7 @@ impl Engine {
         network: Box<dyn Network>,
         others: Vec<Box<dyn Network>>,
         memory: MemoryModel,
+        keep: Option<Box<KeepMeasured>>,
         story: Vec<Progress>,
     ) -> Arc<Self> {
         let description = network.description().clone();
@@ -46,7 +50,14 @@ impl Engine {
         let memory = Arc::new(Mutex::new(memory));
         let streams = Arc::new(AtomicUsize::new(0));
         let (patch, observed) = (description.patch, Arc::clone(&memory));
-        let measured = move |size, bytes| lock(&observed).observe(tokens(size, patch), bytes);
+        let measured = move |size, bytes| {
+            let mut memory = lock(&observed);
+            if memory.observe(tokens(size, patch), bytes) {
+                let all = memory.measured();
+                drop(memory);
+                keep.iter().for_each(|keep| keep(&all));
+            }
+        };
         // what a GPU holds is not seen here, and only predicted
         let measured =
             (description.memory == MemoryDomain::Host).then(|| Box::new(measured) as Box<Measured>);
@@ -283,14 +294,22 @@ pub(super) fn open(
                         .map(|(before, after)| after.saturating_sub(before));
                     let network = networks.pop().ok_or(Error::Cancelled)?;
                     let description = network.description();
-                    let memory = match config.servers {
-                        Some(_) => MemoryModel::without_weights(description.patch),
+                    let Key {
+                        content, length, ..
+                    } = loading.key;
+                    let (memory, keep) = match config.servers {
+                        Some(_) => (MemoryModel::without_weights(description.patch), None),
                         None => {
                             let fused = !description.memory_is_quadratic();
-                            MemoryModel::new(loading.key.length, fused, loaded)
+                            let memory = MemoryModel::new(length, fused, loaded);
+                            let record = onnx::MemoryRecord::of(config, content, description);
+                            let known = record.read();
+                            let keep = move |all: &[(usize, u64)]| record.write(all);
+                            let keep = Box::new(keep) as Box<KeepMeasured>;
+                            (memory.with_measured(&known), Some(keep))
                         }
                     };
-                    Ok(Engine::new(network, networks, memory, story))
+                    Ok(Engine::new(network, networks, memory, keep, story))
                 });
                 loading.end(result.clone());
                 return result;

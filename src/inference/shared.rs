@@ -63,7 +63,7 @@ pub fn open(
 #[cfg(feature = "testing")]
 pub fn offer(config: &Config, network: Box<dyn Network>) -> Result<Shared, Error> {
     let memory = MemoryModel::new(0, true, None);
-    let engine = Engine::new(network, Vec::new(), memory, Vec::new());
+    let engine = Engine::new(network, Vec::new(), memory, None, Vec::new());
     registry::offer(config, &engine)?;
     Ok(Shared::join(engine, Batching::default()))
 }
@@ -79,7 +79,7 @@ impl Shared {
     #[cfg(feature = "testing")]
     pub fn alone_with(network: Box<dyn Network>, memory: MemoryModel) -> Self {
         Self::join(
-            Engine::new(network, Vec::new(), memory, Vec::new()),
+            Engine::new(network, Vec::new(), memory, None, Vec::new()),
             Batching::default(),
         )
     }

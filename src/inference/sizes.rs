@@ -126,8 +126,9 @@ impl Sizes {
             .is_some_and(|planned| planned.shape == shape && planned.asked == asked)
     }
 
-    /// Plans for frames of `shape` that come at `pace` where somebody waits for them, and tries sizes before frames wait for
-    /// them. Gives the size, why it is another than before if it is, and what is to be said of it.
+    /// Plans for frames of `shape` that come at `pace` where somebody waits for them, and tries sizes where it has to be
+    /// known what they take. `warm`: the network has run at the size before a frame waits for it; else the first frame is
+    /// its first run. Gives the size, why it is another than before if it is, and what is to be said of it.
     ///
     /// # Errors
     /// When the network runs at no size that is allowed. There is no plan then.
@@ -136,6 +137,7 @@ impl Sizes {
         shape: FrameShape,
         asked: Asked,
         pace: Option<Duration>,
+        warm: bool,
     ) -> Result<(Size, Option<Reason>, Option<Notice>), Error> {
         let before = self.planned.take();
         let mut plan = Plan::new(self.network.description(), shape, asked)?;
@@ -143,7 +145,7 @@ impl Sizes {
             Some(before) => plan.follow(&before.plan, pace),
             None => drop(plan.set_pace(pace)),
         }
-        let shortage = self.settle(&mut plan, asked)?;
+        let shortage = self.settle(&mut plan, asked, warm)?;
         let size = plan.size();
         let reason = match &before {
             _ if shortage.is_some() => Some(Reason::Memory),
@@ -334,8 +336,14 @@ impl Sizes {
         Some(planned.plan.size())
     }
 
-    /// Tries sizes before frames wait for them: what fits in memory, what there is time for. Some: memory is short.
-    fn settle(&mut self, plan: &mut Plan, asked: Asked) -> Result<Option<Shortage>, Error> {
+    /// Tries sizes before frames wait for them: what fits in memory, what there is time for. `warm`: also the one that is
+    /// taken, whatever is known of it. Some: memory is short.
+    fn settle(
+        &mut self,
+        plan: &mut Plan,
+        asked: Asked,
+        warm: bool,
+    ) -> Result<Option<Shortage>, Error> {
         let (network, watch) = (&self.network, &mut self.watch);
         let mut trial = |size| trial(network, watch, size);
         let smallest = plan.smallest();
@@ -352,7 +360,7 @@ impl Sizes {
         })?;
         loop {
             let size = plan.size();
-            if network.is_warm(size) {
+            if network.is_warm(size) || !(warm || starts_late(network, size)) {
                 return Ok(shortage);
             }
             match trial(size) {
@@ -365,6 +373,12 @@ impl Sizes {
             }
         }
     }
+}
+
+/// Whether the first run at a size waits for more than the network here: for its engine, which is told of while it is
+/// compiled, or for a server, which may refuse it.
+fn starts_late(network: &Shared, size: Size) -> bool {
+    network.connection().is_some() || !matches!(network.prepare(size), Readiness::Ready)
 }
 
 /// Runs the network on nothing at a size, which waits until that is compiled. `None`: interrupted.

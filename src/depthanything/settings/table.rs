@@ -227,8 +227,9 @@ pub(super) static TABLE: &[Property] = &[
             glib::ParamSpecString::builder("engine-cache")
                 .nick("Engine cache")
                 .blurb(
-                    "Folder for the engines that execution-provider=tensorrt compiles, which takes minutes. Unset: \
-                     depthanything in the user's cache folder",
+                    "Folder for the engines that execution-provider=tensorrt compiles, which takes minutes, and for what \
+                     has been found out about models, so that the next start is quick. Unset: depthanything in the \
+                     user's cache folder",
                 )
                 .mutable_ready()
                 .build()

@@ -71,7 +71,9 @@ fn a_size_that_does_not_fit_is_not_begun_with() {
     let mut stream = stream(200 * 200);
     let (frame, depth) = infos();
     let live = Settings::default().live;
-    let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
+    let negotiated = stream
+        .set_format(&frame, &depth, &live, None, true)
+        .unwrap();
     assert_eq!(negotiated.reason, Some(Reason::Memory));
     assert!(matches!(
         negotiated.warning,
@@ -90,7 +92,7 @@ fn a_size_that_stops_fitting_is_left_and_no_frame_is_lost() {
     let (frame_info, depth_info) = infos();
     let mut live = Settings::default().live;
     live.resolution = 126;
-    let negotiated = stream.set_format(&frame_info, &depth_info, &live, None);
+    let negotiated = stream.set_format(&frame_info, &depth_info, &live, None, true);
     assert_eq!(negotiated.unwrap().reason, Some(Reason::Start));
     live.resolution = 700;
     let (frame, mut depth) = (buffer(&frame_info), buffer(&depth_info));
@@ -118,7 +120,9 @@ fn where_nothing_fits_the_error_says_so() {
     let mut stream = stream(100);
     let (frame, depth) = infos();
     let live = Settings::default().live;
-    let error = stream.set_format(&frame, &depth, &live, None).unwrap_err();
+    let error = stream
+        .set_format(&frame, &depth, &live, None, true)
+        .unwrap_err();
     assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
 }
 
@@ -128,7 +132,7 @@ fn a_hurried_frame_repeats_the_depth_before() {
     let (frame_info, depth_info) = infos();
     let live = Settings::default().live;
     stream
-        .set_format(&frame_info, &depth_info, &live, None)
+        .set_format(&frame_info, &depth_info, &live, None, true)
         .unwrap();
     let (frame, mut depth) = (buffer(&frame_info), buffer(&depth_info));
     let depth = depth.get_mut().unwrap();
@@ -151,7 +155,9 @@ fn a_size_that_would_take_the_machine_down_is_not_begun_with() {
     let mut live = Settings::default().live;
     live.resolution = 4200;
     let mut stream = stream_with_left(|| Some(300_000_000));
-    let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
+    let negotiated = stream
+        .set_format(&frame, &depth, &live, None, true)
+        .unwrap();
     assert_eq!(negotiated.reason, Some(Reason::Memory));
     let Some(Warning::Size(Notice::Memory(error))) = negotiated.warning else {
         panic!("{:?}", negotiated.warning)
@@ -193,7 +199,9 @@ fn without_a_doubt_that_there_is_enough_memory_nothing_is_tried() {
         || None,
     ] {
         let mut stream = stream_with_left(available);
-        let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
+        let negotiated = stream
+            .set_format(&frame, &depth, &live, None, true)
+            .unwrap();
         assert_eq!(negotiated.reason, Some(Reason::Start));
         assert!(negotiated.warning.is_none());
         assert_eq!(stream.network_size(), Some(Size::new(686, 518)));
@@ -207,7 +215,9 @@ fn a_machine_without_memory_for_the_least_says_how_much_it_takes() {
     let mut live = Settings::default().live;
     (live.resolution, live.min_resolution) = (4200, 4000);
     let mut stream = stream_with_left(|| Some(1_000_000_000));
-    let error = stream.set_format(&frame, &depth, &live, None).unwrap_err();
+    let error = stream
+        .set_format(&frame, &depth, &live, None, true)
+        .unwrap_err();
     let said = error.to_string();
     assert!(
         said.contains("min-resolution")
@@ -227,7 +237,9 @@ fn memory_limit_overrules_what_the_machine_has_left() {
     stream.sizes = Sizes::new(stream.network().another(), Some(100_000_000_000), || {
         Some(1)
     });
-    let negotiated = stream.set_format(&frame, &depth, &live, None).unwrap();
+    let negotiated = stream
+        .set_format(&frame, &depth, &live, None, true)
+        .unwrap();
     assert_eq!(negotiated.reason, Some(Reason::Start));
 }
 
@@ -239,7 +251,7 @@ fn a_resolution_that_the_frames_are_too_long_for_is_refused_and_the_stream_goes_
     let mut live = Settings::default().live;
     live.resolution = 14;
     stream
-        .set_format(&frame_info, &depth_info, &live, None)
+        .set_format(&frame_info, &depth_info, &live, None, true)
         .unwrap();
     let (frame, mut depth) = (buffer(&frame_info), buffer(&depth_info));
     let depth = depth.get_mut().unwrap();
@@ -260,4 +272,64 @@ fn a_resolution_that_the_frames_are_too_long_for_is_refused_and_the_stream_goes_
     assert!(process(518, 0).warning.is_none());
     assert!(process(14, 0).warning.is_none());
     assert!(process(518, 0).warning.is_some());
+}
+
+#[test]
+fn the_first_frame_is_the_first_run_where_nobody_waits_by_the_clock() {
+    let (frame_info, depth_info) = infos();
+    let live = Settings::default().live;
+    let size = Size::new(686, 518);
+    for timed in [false, true] {
+        let mut stream = stream(usize::MAX);
+        let negotiated = stream.set_format(&frame_info, &depth_info, &live, None, timed);
+        assert_eq!(negotiated.unwrap().reason, Some(Reason::Start));
+        assert_eq!(stream.network().is_warm(size), timed);
+        let (frame, mut depth) = (buffer(&frame_info), buffer(&depth_info));
+        let report = stream.process(&frame, depth.get_mut().unwrap(), &live, Moment::default());
+        assert_eq!(report.unwrap().expect("a depth frame").meta.network, size);
+        assert!(stream.network().is_warm(size));
+    }
+}
+
+#[test]
+fn a_first_frame_that_does_not_fit_is_run_smaller() {
+    let mut stream = stream(200 * 200);
+    let (frame_info, depth_info) = infos();
+    let live = Settings::default().live;
+    let negotiated = stream.set_format(&frame_info, &depth_info, &live, None, false);
+    assert_eq!(negotiated.unwrap().reason, Some(Reason::Start));
+    let (frame, mut depth) = (buffer(&frame_info), buffer(&depth_info));
+    let report = stream.process(&frame, depth.get_mut().unwrap(), &live, Moment::default());
+    let report = report.unwrap().expect("a depth frame");
+    assert!(matches!(
+        report.warning,
+        Some(Warning::Size(Notice::Memory(_)))
+    ));
+    assert!(report.meta.network.area() <= 200 * 200);
+}
+
+#[test]
+fn what_a_size_takes_is_not_measured_again() {
+    let (frame, depth) = infos();
+    let live = Settings::default().live;
+    let size = Size::new(686, 518);
+    let tokens = crate::geometry::tokens(size, 14);
+    let new = || MemoryModel::new(99_000_000, false, Some(0));
+    let limited = |memory| {
+        let mut stream = stream_of(usize::MAX, memory);
+        let most = Some(1_500_000_000);
+        stream.sizes = Sizes::new(stream.network().another(), most, || None);
+        let negotiated = stream.set_format(&frame, &depth, &live, None, false);
+        assert_eq!(negotiated.unwrap().reason, Some(Reason::Start));
+        stream
+    };
+    let small = Size::new(98, 70);
+    assert!(
+        limited(new()).network().is_warm(small),
+        "it is tried from below"
+    );
+    let known = [(100, 20_000_000), (tokens, 500_000_000)];
+    let stream = limited(new().with_measured(&known));
+    assert_eq!(stream.network_size(), Some(size));
+    assert!(!stream.network().is_warm(small) && !stream.network().is_warm(size));
 }

@@ -19,6 +19,11 @@ const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long another process may build before this one builds for itself.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
+/// Small files that are kept at most; each is of a model, a runtime and its options.
+const MOST_NOTES: usize = 1000;
+/// What their names begin with.
+const NOTES: [&str; 4] = ["settled-", "tried-", "memory-", private::UNFINISHED];
+
 /// All that decides what a compiled engine is.
 #[derive(Debug, Clone)]
 pub(super) struct Key<'a> {
@@ -110,6 +115,21 @@ impl Cache {
     pub(super) fn add(&self, name: &str) {
         if let Some(Ok(root)) = self.base.as_deref().map(private::folder) {
             let _ = private::touch(&root.join(name));
+        }
+    }
+
+    /// The text that was kept under this name, unless it is damaged or another's.
+    pub(super) fn note(&self, name: &str) -> Option<String> {
+        let root = private::folder(self.base.as_deref()?).ok()?;
+        private::read_note(&root.join(name)).ok()
+    }
+
+    /// Keeps a text under this name, where that can be.
+    pub(super) fn keep_note(&self, name: &str, text: &str) {
+        if let Some(Ok(root)) = self.base.as_deref().map(private::folder)
+            && private::write_note(&root, name, text).is_ok()
+        {
+            forget_old_notes(&root);
         }
     }
 
@@ -237,6 +257,26 @@ fn set_aside(home: &Path) -> std::io::Result<()> {
         fs::remove_dir_all(&aside)?;
     }
     fs::rename(home, aside)
+}
+
+/// Of small files, which all have such a name, the oldest go where there are too many.
+fn forget_old_notes(root: &Path) {
+    let mut notes: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if NOTES.iter().any(|prefix| name.starts_with(prefix))
+            && let Ok(metadata) = entry.metadata()
+            && let Ok(time) = metadata.modified()
+        {
+            notes.push((time, entry.path()));
+        }
+    }
+    notes.sort_unstable();
+    let too_many = notes.len().saturating_sub(MOST_NOTES);
+    for (_, path) in notes.drain(..too_many) {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Removes what builds that were killed have left.

@@ -32,6 +32,11 @@ const MAX_ANSWER: u64 = 1 << 20;
 /// Whether this is the other process.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
+/// Whether this process tries a model for another one.
+pub(super) fn is_child() -> bool {
+    IS_CHILD.load(Ordering::Relaxed)
+}
+
 /// Has the model of `config` loaded and tried in another process, if it is one to be careful with and there can be such a
 /// process here.
 ///
@@ -44,7 +49,7 @@ pub(super) fn try_out(
     memory_limit: Option<u64>,
 ) -> Result<(), Error> {
     let is_plain = config.model.path().is_none() || model.is_plain();
-    if is_plain || IS_CHILD.load(Ordering::Relaxed) {
+    if is_plain || is_child() {
         return Ok(());
     }
     let plugins = runtime.plugins();

@@ -2,7 +2,9 @@
 
 mod cache;
 pub mod ep;
+mod fingerprint;
 mod isolated;
+mod measured;
 mod opening;
 pub mod precision;
 pub mod runtime;
@@ -20,6 +22,8 @@ use crate::panics;
 use ep::{AUTO, Attempt, Choice, ExecutionProvider, Source};
 use runtime::{Runtime, Version};
 use session::Setup;
+
+pub(super) use measured::MemoryRecord;
 
 /// Reads the model of `config`, within what memory the machine has.
 ///
@@ -186,6 +190,7 @@ fn open_on_a_provider(
             source,
             precision,
             engine: None,
+            brief: false,
         };
         if provider.capabilities(&config.device).compiles {
             progress(Progress::Compiling { provider: name });
@@ -193,6 +198,8 @@ fn open_on_a_provider(
         failure = match session::open(setup, &fallbacks) {
             Ok(network) => {
                 under_way::register(name);
+                // what loading has taken and let go
+                planner::give_back();
                 progress(Progress::Ready {
                     provider: name,
                     precision: network.description().precision.clone(),

@@ -376,6 +376,14 @@ pub(super) fn trial(size: Size, batch: usize, patch: u32, only: bool) {
     });
 }
 
+/// Whether the user allows inference so much memory and no more.
+pub(super) fn has_memory_limit() -> bool {
+    CURRENT.with_borrow(|watch| {
+        let limit = watch.as_ref().and_then(|watch| watch.memory_limit);
+        limit.is_some()
+    })
+}
+
 /// Time that a run of a network of so many bytes of weights takes at most.
 fn longest_run(length: u64, size: Size, batch: usize, patch: u32) -> Duration {
     let pixels = size.area() as f64 * batch as f64;

@@ -7,6 +7,7 @@ mod failure;
 mod fusion;
 mod graph;
 mod half;
+mod settled;
 mod tensors;
 mod trial;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use graph::Graph;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use settled::{Finding, Record};
 
 use super::ep::{self, Capabilities, EngineShape, ExecutionProvider, Placement, Source};
 use super::opening;
@@ -40,6 +42,8 @@ pub(super) struct Setup<'a> {
     pub(super) precision: Precision,
     /// What an engine is compiled for, with a provider that compiles.
     pub(super) engine: Option<&'a EngineShape<'a>>,
+    /// It is run once or twice, to compare with: nothing is done for its speed that takes time and memory first.
+    pub(super) brief: bool,
 }
 
 impl Setup<'_> {
@@ -78,6 +82,10 @@ pub(super) struct SessionNetwork {
     padded: Vec<f32>,
     arena: Arena,
     description: Description,
+    /// Its graph was rewritten.
+    rewritten: bool,
+    /// It is not what it would be with more memory.
+    is_makeshift: bool,
 }
 
 /// Run options, made once.
@@ -116,12 +124,33 @@ impl SessionNetwork {
         if half::is_wanted(setup) {
             return half::open(setup);
         }
+        let record = Record::of(setup);
+        match record.read() {
+            Some(Finding::Refused(reason)) => return Err(agreement::refused(setup, reason)),
+            Some(Finding::Works(settled)) => match Self::open_settled(setup, &settled) {
+                Ok(Some(network)) => return Ok(network),
+                Err(error @ (Error::ModelUnsupported { .. } | Error::Cancelled)) => {
+                    return Err(error);
+                }
+                // it is found out again
+                Ok(None) | Err(_) => {}
+            },
+            None => {}
+        }
         let mut network = fusion::open(setup)?;
         if setup.precision != Precision::Fp32 {
-            network.description.precision = agreement::check(setup, &mut network)?.to_owned();
+            match agreement::compare(setup, &mut network)? {
+                Ok(precision) => network.description.precision = precision.to_owned(),
+                Err(reason) => return Err(record.refuse(setup, reason)),
+            }
         } else if setup.source.is_plugin() {
             // options that a plugin does not know are dropped in silence, that for fp32 among them
-            agreement::check_full(setup, &mut network)?;
+            if let Err(reason) = agreement::compare_full(setup, &mut network)? {
+                return Err(record.refuse(setup, reason));
+            }
+        }
+        if let Some(finding) = network.finding() {
+            record.write(&finding);
         }
         Ok(network)
     }
@@ -197,6 +226,8 @@ impl SessionNetwork {
             padded: Vec::new(),
             arena: Arena::default(),
             description,
+            rewritten: false,
+            is_makeshift: false,
         };
         network.interpret(facts);
         Ok((network, output))
@@ -223,13 +254,6 @@ impl SessionNetwork {
         ];
         self.description.kind = depth.value;
         self.description.kind_is_certain = depth.is_certain;
-    }
-
-    /// Takes over what another network of the same model has settled by trial.
-    fn follow(&mut self, other: &Self, provider: ExecutionProvider) -> Result<(), Error> {
-        self.description.input_size = other.description.input_size;
-        self.description.batch = other.description.batch;
-        self.select(other.depth, provider)
     }
 
     /// Sees whether the nodes went to the provider that was asked for.
@@ -447,6 +471,7 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<(SessionBuilde
         source,
         precision,
         engine,
+        brief,
         ..
     } = setup;
     let threads = threads(config.threads);
@@ -469,6 +494,9 @@ fn session_builder(setup: Setup<'_>, profile: &Profile) -> Result<(SessionBuilde
                 .with_intra_op_spinning(true)?
                 .with_config_entry(SPIN_DURATION, microseconds)?,
         };
+        if brief {
+            builder = builder.with_prepacking(false)?;
+        }
         if let Some(folder) = &profile.folder {
             builder = builder.with_profiling(folder.path().join("run"))?;
         }

@@ -17,6 +17,8 @@ const PER_PIXEL_ELSEWHERE: f64 = 3.0 * 12.0 + 3.0 * 4.0;
 const CREDIBLE: (f64, f64) = (3.0, 64e6);
 /// Predictions beyond what was measured are given this much more.
 const MARGIN: f64 = 1.05;
+/// Sizes that are remembered at most.
+const MOST_MEASURED: usize = 64;
 
 /// How the need for memory grows with the size, for one network on this machine.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct MemoryModel {
     per_pair: f64,
     /// Tokens of a size, and what runs up to it have taken beyond `loaded`; growing.
     measured: Vec<(usize, f64)>,
+    /// Tokens of the largest size that has been run at in this process; 0: none.
+    ran: usize,
 }
 
 impl MemoryModel {
@@ -47,6 +51,7 @@ impl MemoryModel {
                 SCORE_COPIES * HEADS * width * 4.0
             },
             measured: Vec::new(),
+            ran: 0,
         }
     }
 
@@ -59,6 +64,7 @@ impl MemoryModel {
             per_token: pixels * PER_PIXEL_ELSEWHERE,
             per_pair: 0.0,
             measured: Vec::new(),
+            ran: 0,
         }
     }
 
@@ -99,19 +105,60 @@ impl MemoryModel {
         1 + ((bytes as f64 - one) / each) as usize
     }
 
-    /// The first run at `tokens` has made the process grow by so many bytes.
-    pub fn observe(&mut self, tokens: usize, grown: u64) {
-        let (largest, before) = self.measured.last().copied().unwrap_or_default();
-        if tokens > largest {
-            let expected = self.run(tokens) - self.run(largest);
-            let grown = (grown as f64).min(CREDIBLE.0 * expected + CREDIBLE.1);
-            self.measured.push((tokens, before + grown));
+    /// The first run at `tokens` has made the process grow by so many bytes. True: that is news.
+    pub fn observe(&mut self, tokens: usize, grown: u64) -> bool {
+        if tokens <= self.ran {
+            return false;
         }
+        let expected = self.run(tokens) - self.run(self.ran);
+        let grown = (grown as f64).min(CREDIBLE.0 * expected + CREDIBLE.1);
+        let need = self.taken() + grown;
+        self.ran = tokens;
+        let place = self.measured.partition_point(|&(size, _)| size < tokens);
+        let before = self.measured.clone();
+        match self.measured.get_mut(place) {
+            // what somebody else took meanwhile makes one of the two too large
+            Some((size, known)) if *size == tokens => *known = known.min(need),
+            _ => self.measured.insert(place, (tokens, need)),
+        }
+        let mut least: f64 = 0.0;
+        for (_, need) in &mut self.measured {
+            least = least.max(*need);
+            *need = least;
+        }
+        self.measured != before
+    }
+
+    /// What has been measured: tokens, and the bytes that runs up to them take beyond the loaded network.
+    pub fn measured(&self) -> Vec<(usize, u64)> {
+        let all = self.measured.iter().rev().take(MOST_MEASURED).rev();
+        all.map(|&(tokens, need)| (tokens, need as u64)).collect()
+    }
+
+    /// Takes over what [`Self::measured`] gave in another process that ran the same network in the same way. What is no such
+    /// thing counts for nothing.
+    #[must_use]
+    pub fn with_measured(mut self, known: &[(usize, u64)]) -> Self {
+        let grows = known.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1);
+        let is_credible = |&(tokens, need): &(usize, u64)| {
+            tokens > 0 && need as f64 <= CREDIBLE.0 * self.run(tokens) + CREDIBLE.1
+        };
+        if self.ran == 0 && grows && known.iter().all(is_credible) {
+            let known = known.iter().take(MOST_MEASURED);
+            self.measured = known.map(|&(tokens, need)| (tokens, need as f64)).collect();
+        }
+        self
+    }
+
+    /// What runs in this process have taken.
+    fn taken(&self) -> f64 {
+        let ran = self.measured.iter().find(|&&(size, _)| size == self.ran);
+        ran.map_or(0.0, |&(_, need)| need)
     }
 
     /// Bytes that the network has taken by now, if it has given none back.
     pub fn held(&self) -> u64 {
-        (self.loaded + self.measured.last().map_or(0.0, |&(_, need)| need)) as u64
+        (self.loaded + self.taken()) as u64
     }
 
     /// The largest size that has been measured, in tokens.
@@ -192,6 +239,46 @@ mod tests {
         // sizes that were measured, or are smaller, teach nothing
         model.observe(300, 1_000_000_000);
         assert!(model.predict(400) < 300_000_000);
+    }
+
+    #[test]
+    fn another_process_need_not_measure_again() {
+        let new = || MemoryModel::new(99_000_000, true, Some(150_000_000));
+        let mut model = new();
+        assert!(model.observe(200, 20_000_000));
+        assert!(model.observe(400, 30_000_000));
+        assert!(!model.observe(300, 90_000_000), "a smaller one");
+        let known = model.measured();
+        assert_eq!(known, [(200, 20_000_000), (400, 50_000_000)]);
+        let mut later = new().with_measured(&known);
+        assert_eq!(later.largest_measured(), 400);
+        for tokens in [100, 200, 300, 400, 1369] {
+            assert_eq!(later.predict(tokens), model.predict(tokens));
+        }
+        // and has taken nothing of it yet
+        assert_eq!((later.held(), model.held()), (150_000_000, 200_000_000));
+        // what was too much then is put right, and what is too much now is not believed
+        assert!(later.observe(400, 45_000_000));
+        assert_eq!(later.measured(), [(200, 20_000_000), (400, 45_000_000)]);
+        assert_eq!(later.held(), 195_000_000);
+        let mut later = new().with_measured(&known);
+        assert!(!later.observe(400, 60_000_000));
+        // between two sizes
+        let mut later = new().with_measured(&known);
+        assert!(later.observe(300, 40_000_000));
+        assert_eq!(later.measured().len(), 3);
+        // no such thing
+        for known in [
+            &[(400, 50), (200, 20)][..],
+            &[(200, 50), (400, 20)],
+            &[(0, 5)],
+            &[(200, u64::MAX)],
+        ] {
+            assert!(
+                new().with_measured(known).measured().is_empty(),
+                "{known:?}"
+            );
+        }
     }
 
     #[test]

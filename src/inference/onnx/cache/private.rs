@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 const MARKER: &str = "complete";
 /// Longest marker.
 const MAX_MARKER: u64 = 1 << 20;
+/// Longest note.
+const MAX_NOTE: u64 = 64 << 10;
+/// What the name of a note begins with while it is written.
+pub(super) const UNFINISHED: &str = "unfinished-";
 /// How often a lock is tried while another process has it.
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
@@ -117,6 +121,51 @@ pub(super) fn has(path: &Path) -> bool {
 pub(super) fn touch(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     open(path, options.write(true).create(true).mode(0o600)).map(drop)
+}
+
+/// The text that [`write_note`] has left.
+///
+/// # Errors
+/// There is none, it is no regular file of this user's own, or not what was written.
+pub(super) fn read_note(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path, OpenOptions::new().read(true))?
+        .take(MAX_NOTE)
+        .read_to_string(&mut text)?;
+    let damaged = || io::Error::from(io::ErrorKind::InvalidData);
+    let (hash, rest) = text.split_once('\n').ok_or_else(damaged)?;
+    if hash != hash_of_note(path.file_name(), rest) {
+        return Err(damaged());
+    }
+    Ok(rest.to_owned())
+}
+
+/// Writes a text into a file of this name in `folder`, whole or not at all, with a hash to know it by.
+///
+/// # Errors
+/// Those of writing, and when it is too long.
+pub(super) fn write_note(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    let hash = hash_of_note(Some(name.as_ref()), text);
+    let whole = format!("{hash}\n{text}");
+    if whole.len() as u64 >= MAX_NOTE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut file = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(folder)?;
+    io::Write::write_all(&mut file, whole.as_bytes())?;
+    file.persist(folder.join(name))
+        .map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Of its name, too: what is moved under another name is damaged.
+fn hash_of_note(name: Option<&std::ffi::OsStr>, text: &str) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash.update(name.unwrap_or_default().as_encoded_bytes());
+    hash.update(b"\n");
+    hash.update(text.as_bytes());
+    hash.finalize().to_hex().to_string()
 }
 
 /// Marks `folder` as whole, with what is in it now.

@@ -9,13 +9,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::inference::onnx::fingerprint::{self, BUILD};
 use crate::inference::{Config, ExecutionProvider, Precision};
 use crate::model::{InputNormalization, ModelSource};
 
 /// What the other process is called with.
 pub(super) const ARGUMENT: &str = "--try-model";
-/// Both are of the same build, or don't understand each other.
-const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID"));
 /// Arguments of a request.
 const FIELDS: usize = 10;
 /// Said before the model is read: what happens from then on is the model's fault.
@@ -112,6 +111,7 @@ impl Request {
         else {
             return None;
         };
+        // both are of the same build, or don't understand each other
         if build != BUILD {
             return None;
         }
@@ -152,15 +152,14 @@ impl Request {
         // wherever the file lies, and whatever it may take: that is no part of what works
         fields[2].clear();
         fields[FIELDS - 1].clear();
-        for field in fields {
-            let bytes = field.as_encoded_bytes();
-            hash.update(&(bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        }
-        // others may have taken their place
-        for library in [&self.runtime].into_iter().chain(&self.plugins) {
-            let changed = std::fs::metadata(library).and_then(|it| it.modified());
-            hash.update(format!("{:?}", changed.ok()).as_bytes());
+        fingerprint::add_parts(
+            &mut hash,
+            fields.iter().map(|field| field.as_encoded_bytes()),
+        );
+        // others may have taken their place, or this be another CPU
+        fingerprint::add_to(&mut hash, &self.runtime);
+        for plugin in &self.plugins {
+            fingerprint::add_library(&mut hash, plugin);
         }
         format!("tried-{}", &hash.finalize().to_hex()[..32])
     }

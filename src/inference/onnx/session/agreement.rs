@@ -3,7 +3,6 @@
 use super::comparison::{Difference, Picture};
 use super::{SessionNetwork, Setup, fusion};
 use crate::error::Error;
-use crate::inference::onnx::ep::{ExecutionProvider, Source};
 use crate::inference::onnx::precision::Precision;
 
 /// In patches: large enough for sums to grow as in use, small enough to be quick on a CPU.
@@ -20,34 +19,32 @@ const ROUNDING: f64 = 2e-5;
 /// bf16 by more.
 const FULL_PRECISION: f64 = 2e-4;
 
-/// Sees whether `network`, which was asked for fp32, computes in it.
+/// Sees whether `network`, which was asked for fp32, computes in it, or why it is refused.
 ///
 /// # Errors
-/// [`Error::Provider`] when it does not.
-pub(super) fn check_full(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<(), Error> {
+/// As those of [`compare`].
+pub(super) fn compare_full(
+    setup: Setup<'_>,
+    network: &mut SessionNetwork,
+) -> Result<Result<(), String>, Error> {
     // those compute in what they were made for
     if setup.facts.half_precision || setup.facts.computes_in_integers() {
-        return Ok(());
+        return Ok(Ok(()));
     }
     let (found, expected) = both(setup, network)?;
     let expected = match expected {
         // the cpu can't run it at that size, which tells nothing of the provider
-        Err(Error::Inference { .. }) => return Ok(()),
+        Err(Error::Inference { .. }) => return Ok(Ok(())),
         expected => expected?,
     };
-    let failed = |reason: String| {
-        Err(Error::Provider {
-            provider: setup.provider.name().to_owned(),
-            reason: format!("asked for fp32, {reason}"),
-        })
-    };
-    match agreement(&expected, &found) {
+    let failed = |reason: String| Err(format!("asked for fp32, {reason}"));
+    Ok(match agreement(&expected, &found) {
         Err(reason) => failed(format!("its depth is not that of the cpu: {reason}")),
         Ok(Some(difference)) if difference > FULL_PRECISION => failed(format!(
             "it computes in less: its depth departs from that of the cpu by {difference:.1e} of the range"
         )),
         Ok(_) => Ok(()),
-    }
+    })
 }
 
 /// The depth of one picture by `network`, and by fp32 on the CPU.
@@ -57,21 +54,35 @@ fn both(
 ) -> Result<(Vec<f32>, Result<Vec<f32>, Error>), Error> {
     let picture = Picture::new(&network.description, COMPARED_AT, 1)?;
     let found = picture.depth(network)?;
-    let mut reference = fusion::open(Setup {
-        provider: ExecutionProvider::Cpu,
-        source: Source::BuiltIn,
-        precision: Precision::Fp32,
-        config: &setup.config.on_any_cpu(),
-        ..setup
-    })?;
+    let mut reference = fusion::open_reference(setup, network)?;
     Ok((found, picture.depth(&mut reference)))
 }
 
-/// Compares `network` with fp32 on the CPU on one picture. Gives the precision that it really computes with.
+/// As [`compare`].
 ///
 /// # Errors
-/// [`Error::Provider`] when its depth is another, or when a named precision is not what it computes with.
+/// As [`compare`], and [`Error::Provider`] when it is refused.
 pub(super) fn check(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<&'static str, Error> {
+    compare(setup, network)?.map_err(|reason| refused(setup, reason))
+}
+
+/// The error of a network that is refused for this reason.
+pub(super) fn refused(setup: Setup<'_>, reason: String) -> Error {
+    Error::Provider {
+        provider: setup.provider.name().to_owned(),
+        reason,
+    }
+}
+
+/// Compares `network` with fp32 on the CPU on one picture. Gives the precision that it really computes with, or why it is
+/// refused: its depth is another, or a named precision is not what it computes with.
+///
+/// # Errors
+/// Those of runs, and of loading the model for the CPU.
+pub(super) fn compare(
+    setup: Setup<'_>,
+    network: &mut SessionNetwork,
+) -> Result<Result<&'static str, String>, Error> {
     let asked = setup.precision;
     let told = match network.description.precision.as_str() {
         name if name == asked.name() => asked.name(),
@@ -80,24 +91,20 @@ pub(super) fn check(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<&'
     };
     let (found, expected) = both(setup, network)?;
     let expected = expected?;
-    let failed = |reason| Error::Provider {
-        provider: setup.provider.name().to_owned(),
-        reason,
-    };
-    match agreement(&expected, &found) {
-        Err(reason) => Err(failed(format!(
+    Ok(match agreement(&expected, &found) {
+        Err(reason) => Err(format!(
             "in {asked} its depth is not that of fp32: {reason}"
-        ))),
+        )),
         Ok(Some(difference)) if difference < ROUNDING && !setup.facts.half_precision => {
             match setup.config.precision {
-                Some(_) => Err(failed(format!(
+                Some(_) => Err(format!(
                     "it takes {asked} and computes in fp32 all the same; leave `precision` at auto"
-                ))),
+                )),
                 None => Ok(Precision::Fp32.name()),
             }
         }
         Ok(_) => Ok(told),
-    }
+    })
 }
 
 /// The largest difference in units of the range of `expected`; `None` where that is flat. In words when the two are not
@@ -145,6 +152,7 @@ fn agreement(expected: &[f32], found: &[f32]) -> Result<Option<f64>, String> {
 mod tests {
     use super::*;
     use crate::inference::Config;
+    use crate::inference::onnx::ep::{ExecutionProvider, Source};
     use crate::inference::onnx::session::Graph;
     use crate::inference::onnx::{precision, runtime};
     use crate::model::{Budget, Model, ModelSource};
@@ -171,15 +179,16 @@ mod tests {
             source,
             precision,
             engine: None,
+            brief: false,
         };
         let open = |precision| {
             SessionNetwork::open_graph(setup(precision), &Graph::of(&model)).expect("a network")
         };
         let fp32 = setup(Precision::Fp32);
-        check_full(fp32, &mut open(Precision::Fp32)).expect("fp32");
-        let error = check_full(fp32, &mut open(Precision::Bf16)).expect_err("bf16");
-        let error = error.to_string();
-        assert!(error.contains("it computes in less"), "{error}");
+        let compare = |precision| compare_full(fp32, &mut open(precision)).expect("two runs");
+        compare(Precision::Fp32).expect("fp32");
+        let reason = compare(Precision::Bf16).expect_err("bf16");
+        assert!(reason.contains("it computes in less"), "{reason}");
     }
 
     fn map(value: impl Fn(f32) -> f32) -> Vec<f32> {

@@ -163,6 +163,7 @@ impl Recipe {
             source: self.source,
             precision: self.precision,
             engine: Some(shape),
+            brief: false,
         };
         let profile = Profile::new(self.provider)?;
         let mut network = SessionNetwork::prepare(setup, &self.graph, &profile)?.0;

@@ -2,11 +2,14 @@
 //! resized by matrix products.
 
 use super::comparison::{Difference, Picture};
+use super::trial::Tried;
 use super::{Graph, Profile, SessionNetwork, Setup};
 use crate::error::Error;
 use crate::inference::backend::InputSize;
-use crate::model::Model;
+use crate::inference::onnx::ep::{ExecutionProvider, Source};
+use crate::inference::onnx::precision::Precision;
 use crate::model::rewrite::{fuse_attention, separate_resizes};
+use crate::model::{self, Model};
 
 /// Largest difference to the plain network, in units of the range of its depth.
 const TOLERANCE: f64 = 1e-4;
@@ -20,24 +23,55 @@ const LARGEST_COMPARED: usize = 518 * 924;
 
 /// Opens the model rewritten if that can be, else as it is.
 pub(super) fn open(setup: Setup<'_>) -> Result<SessionNetwork, Error> {
-    let config = setup.config;
-    let capabilities = setup.capabilities();
-    let graphs = (capabilities.takes_fused_attention && config.rewrite)
-        .then(|| Graphs::of(setup.model, capabilities.wants_separate_resizes))
-        .flatten();
-    match graphs {
+    match Graphs::for_provider(setup) {
         Some(graphs) => open_either(setup, &graphs),
         None => SessionNetwork::open_graph(setup, &Graph::of(setup.model)),
     }
+}
+
+/// The graph rewritten, and how many of its attentions are one operator then; `None` when there is nothing to rewrite.
+pub(super) fn rewritten(setup: Setup<'_>) -> Option<(Graph, usize)> {
+    let graphs = Graphs::for_provider(setup)?;
+    Some((graphs.rewritten, graphs.attentions))
+}
+
+/// Opens a network that gives the depth of fp32 to compare `network` with, which has been tried: the graph as it is on the
+/// CPU, but where that takes the very memory and time that rewriting saves.
+pub(super) fn open_reference(
+    setup: Setup<'_>,
+    network: &SessionNetwork,
+) -> Result<SessionNetwork, Error> {
+    let setup = Setup {
+        provider: ExecutionProvider::Cpu,
+        source: Source::BuiltIn,
+        precision: Precision::Fp32,
+        config: &setup.config.on_any_cpu(),
+        brief: true,
+        ..setup
+    };
+    if is_too_large(network.description.input_size) {
+        return open(setup);
+    }
+    let graph = Graph::of(setup.model);
+    let mut reference = SessionNetwork::prepare(setup, &graph, &Profile::none())?.0;
+    reference.follow(&network.tried(), setup.facts, setup.provider)?;
+    Ok(reference)
+}
+
+fn is_too_large(size: InputSize) -> bool {
+    matches!(size, InputSize::Fixed(size) if size.area() > LARGEST_COMPARED)
 }
 
 /// Opens the model rewritten if that gives its depth, else as it is.
 fn open_either(setup: Setup<'_>, graphs: &Graphs) -> Result<SessionNetwork, Error> {
     or_as_it_is(
         || {
-            let mut network = SessionNetwork::open_graph(setup, &graphs.rewritten)?;
-            compare(setup, &graphs.plain, &mut network)?;
+            let mut network = match Expected::of(setup, &graphs.plain)? {
+                Some(expected) => expected.of_another(setup, &graphs.rewritten)?,
+                None => SessionNetwork::open_graph(setup, &graphs.rewritten)?,
+            };
             network.description.fused_attentions = graphs.attentions;
+            network.rewritten = true;
             Ok(network)
         },
         || SessionNetwork::open_graph(setup, &graphs.plain),
@@ -54,6 +88,7 @@ pub(super) fn or_as_it_is(
         result @ (Ok(_) | Err(Error::ModelUnsupported { .. } | Error::Cancelled)) => result,
         Err(error) => {
             let mut network = plain()?;
+            network.is_makeshift = matches!(error, Error::OutOfMemory { .. });
             network.description.notes.push(format!(
                 "its graph is run as it is, which takes more memory and time: rewritten, {error}"
             ));
@@ -74,6 +109,14 @@ struct Graphs {
 }
 
 impl Graphs {
+    /// Those for the provider of `setup`; `None` when there is nothing to rewrite, or the provider is not to be given it.
+    fn for_provider(setup: Setup<'_>) -> Option<Self> {
+        let capabilities = setup.capabilities();
+        (capabilities.takes_fused_attention && setup.config.rewrite)
+            .then(|| Self::of(setup.model, capabilities.wants_separate_resizes))
+            .flatten()
+    }
+
     /// `None` when there is nothing to rewrite.
     fn of(model: &Model, wants_separate_resizes: bool) -> Option<Self> {
         let (rewritten, report) = fuse_attention(model.proto().clone());
@@ -94,34 +137,70 @@ impl Graphs {
     }
 }
 
-/// Runs both on the same picture.
-fn compare(setup: Setup<'_>, plain: &Graph, rewritten: &mut SessionNetwork) -> Result<(), Error> {
-    let description = &rewritten.description;
-    if matches!(description.input_size, InputSize::Fixed(size) if size.area() > LARGEST_COMPARED) {
-        return Ok(());
+/// What the model as it is gives. It is loaded, run and let go before the other is loaded: there is never more than one of
+/// them in memory.
+struct Expected {
+    tried: Tried,
+    picture: Picture,
+    /// In the model's units.
+    depth: Vec<f32>,
+}
+
+impl Expected {
+    /// `None`: its size is fixed at one that is too large to compare at.
+    fn of(setup: Setup<'_>, plain: &Graph) -> Result<Option<Self>, Error> {
+        let setup = Setup {
+            brief: true,
+            ..setup
+        };
+        let declared = model::select_input(setup.facts, &setup.facts.inputs);
+        if declared.is_ok_and(|input| is_too_large(input.input_size())) {
+            return Ok(None);
+        }
+        let (mut network, output) = SessionNetwork::prepare(setup, plain, &Profile::none())?;
+        network.try_out(setup.facts, &output, setup.provider)?;
+        let description = &network.description;
+        if is_too_large(description.input_size) {
+            return Ok(None);
+        }
+        let batch = description.batch.unwrap_or(2);
+        let picture = Picture::new(description, COMPARED_AT, batch)?;
+        Ok(Some(Self {
+            depth: picture.depth(&mut network)?,
+            tried: network.tried(),
+            picture,
+        }))
     }
-    let mut plain = SessionNetwork::prepare(setup, plain, &Profile::none())?.0;
-    plain.follow(rewritten, setup.provider)?;
-    let batch = description.batch.unwrap_or(2);
-    let picture = Picture::new(description, COMPARED_AT, batch)?;
-    let expected = picture.depth(&mut plain)?;
-    drop(plain);
-    let found = picture.depth(rewritten)?;
-    // what computes in the types of the graph may still take shorter ones within a product
-    let exact = !setup.capabilities().computes_in_types_of_graph;
-    let tolerance = if exact && rewritten.description.precision == "fp32" {
-        TOLERANCE
-    } else {
-        HALF_TOLERANCE
-    };
-    let difference = difference(&expected, &found);
-    if difference <= tolerance {
-        return Ok(());
+
+    /// Opens another graph of the model, which has to give the same.
+    fn of_another(&self, setup: Setup<'_>, graph: &Graph) -> Result<SessionNetwork, Error> {
+        let profile = Profile::new(setup.provider)?;
+        let mut network = SessionNetwork::prepare(setup, graph, &profile)?.0;
+        network.follow(&self.tried, setup.facts, setup.provider)?;
+        self.compare(setup, &mut network)?;
+        network.check_placement(setup.provider, profile)?;
+        Ok(network)
     }
-    Err(Error::Inference {
-        size: picture.size.to_string(),
-        reason: format!("its depth differs by {difference:.1e} of the range"),
-    })
+
+    /// Sees whether `network` gives the same.
+    fn compare(&self, setup: Setup<'_>, network: &mut SessionNetwork) -> Result<(), Error> {
+        let found = self.picture.depth(network)?;
+        // what computes in the types of the graph may still take shorter ones within a product
+        let exact = !setup.capabilities().computes_in_types_of_graph;
+        let tolerance = if exact && network.description.precision == "fp32" {
+            TOLERANCE
+        } else {
+            HALF_TOLERANCE
+        };
+        let difference = difference(&self.depth, &found);
+        if difference <= tolerance {
+            return Ok(());
+        }
+        Err(Error::Inference {
+            size: self.picture.size.to_string(),
+            reason: format!("its depth differs by {difference:.1e} of the range"),
+        })
+    }
 }
 
 /// The largest difference, in units of the range of `expected`. Infinite where one has a number and the other none.
@@ -146,8 +225,6 @@ mod tests {
 
     use super::*;
     use crate::inference::Config;
-    use crate::inference::onnx::ep::{ExecutionProvider, Source};
-    use crate::inference::onnx::precision::Precision;
     use crate::inference::onnx::runtime;
     use crate::model::proto::NodeProto;
     use crate::model::{Budget, ModelSource};
@@ -192,6 +269,7 @@ mod tests {
             source: Source::BuiltIn,
             precision: Precision::Fp32,
             engine: None,
+            brief: false,
         };
         let mut graphs = Graphs::of(&model, true).unwrap();
         let network = open_either(setup, &graphs).unwrap();
@@ -213,7 +291,8 @@ mod tests {
             notes.contains("as it is") && notes.contains("differs by"),
             "{notes}"
         );
-        compare(setup, &graphs.plain, &mut network).unwrap();
+        let expected = Expected::of(setup, &graphs.plain).unwrap().unwrap();
+        expected.compare(setup, &mut network).unwrap();
 
         // it does not even load
         graphs.rewritten = changed(&model, &graphs.rewritten, |node| {

@@ -16,7 +16,47 @@ const STRIDES: [u32; 3] = [32, 64, 16];
 /// Sizes that networks are exported at, in pixels a side.
 const USUAL_SIDES: [u32; 10] = [518, 384, 256, 224, 512, 392, 252, 504, 336, 448];
 
+/// What trial runs have settled of a network.
+#[derive(Debug, Clone)]
+pub(super) struct Tried {
+    input_size: InputSize,
+    patch: u32,
+    batch: Option<usize>,
+    /// Index of its depth among the outputs.
+    depth: usize,
+    notes: Vec<String>,
+}
+
 impl SessionNetwork {
+    /// What trial runs have settled of it.
+    pub(super) fn tried(&self) -> Tried {
+        let description = &self.description;
+        Tried {
+            input_size: description.input_size,
+            patch: description.patch,
+            batch: description.batch,
+            depth: self.depth,
+            notes: description.notes.clone(),
+        }
+    }
+
+    /// Takes over what trial runs have settled of another network of the same model.
+    pub(super) fn follow(
+        &mut self,
+        tried: &Tried,
+        facts: &ModelFacts,
+        provider: ExecutionProvider,
+    ) -> Result<(), Error> {
+        let description = &mut self.description;
+        description.input_size = tried.input_size;
+        description.patch = tried.patch;
+        description.batch = tried.batch;
+        description.notes.clone_from(&tried.notes);
+        self.select(tried.depth, provider)?;
+        self.interpret(facts);
+        Ok(())
+    }
+
     /// Runs the network on a picture of its own and settles what the file leaves open: the output, the sizes, the
     /// number of images.
     ///
