@@ -74,7 +74,12 @@ fn main() -> Result<()> {
     pipeline.set_state(gst::State::Playing)?;
     if sink.pull_sample().is_err() {
         let error = bus.pop_filtered(&[gst::MessageType::Error]);
-        return Err(format!("no frame: {error:?}").into());
+        pipeline.set_state(gst::State::Null)?;
+        let words = match error.as_ref().map(|message| message.view()) {
+            Some(gst::MessageView::Error(error)) => error.error().to_string(),
+            _ => "nobody says why".to_owned(),
+        };
+        return Err(format!("no frame: {words}").into());
     }
     let first = start.elapsed().as_secs_f64();
     println!("first");
