@@ -113,12 +113,17 @@ fn it_is_found_where_the_runtime_may_lie() {
     let venv = folder.path().join("venv");
     link_all(&packages, &venv.join("lib/python3.12/site-packages"));
     let named = packages.join("onnxruntime_ep_openvino");
+    // without its package, which tells the version
+    let alone = folder.path().join("alone");
+    fs::create_dir(&alone).expect("folder");
+    symlink(&named, alone.join("onnxruntime_ep_openvino")).expect("link");
     let plain = plain();
     for variables in [
         &[("ORT_DYLIB_PATH", packages.as_path())][..],
         &[("ORT_DYLIB_PATH", &plain), ("VIRTUAL_ENV", &venv)],
         &[("ORT_DYLIB_PATH", &plain), ("ORT_EP_DYLIB_PATH", &named)],
         &[("ORT_DYLIB_PATH", &plain), ("ORT_EP_DYLIB_PATH", &packages)],
+        &[("ORT_DYLIB_PATH", &plain), ("ORT_EP_DYLIB_PATH", &alone)],
     ] {
         let text = told(&[variables, &[("HOME", folder.path())]].concat());
         let opened = text.matches("OPENED ONNX Runtime 1.").count();

@@ -172,11 +172,14 @@ impl Runtime {
         let devices = devices(&self.environment)
             .into_iter()
             .filter(|device| !before.contains(device));
+        let devices: Vec<_> = devices.collect();
+        // a library without its package tells by its devices
+        let told = devices.first().and_then(|device| device.tells("version"));
         Ok(Plugin {
             wheel: package.wheel,
             file: found.file.clone(),
-            version: about.version,
-            devices: devices.collect(),
+            version: about.version.or(told.map(str::to_owned)),
+            devices,
         })
     }
 
