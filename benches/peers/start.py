@@ -30,18 +30,32 @@ def network_size(resolution):
     return tuple(max(round(side * scale / 14) * 14, -(-resolution // 14) * 14) for side in SIZE)
 
 
-def providers(kind):
+def make_session(kind, model):
     if kind == "cpu":
-        return ["CPUExecutionProvider"]
+        return ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     flags = Path("/proc/cpuinfo").read_text()
     hint = "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "f32"
     config = {"CPU": {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}}
-    return [("OpenVINOExecutionProvider", {"device_type": "CPU", "load_config": json.dumps(config)})]
+    options = {"load_config": json.dumps(config)}
+    provider = "OpenVINOExecutionProvider"
+    if provider in ort.get_available_providers():
+        return ort.InferenceSession(model, providers=[(provider, {"device_type": "CPU", **options})])
+    import onnxruntime_ep_openvino as plugin
+
+    ort.register_execution_provider_library("openvino", plugin.get_library_path())
+    cpu = [
+        device
+        for device in ort.get_ep_devices()
+        if device.ep_name == provider and device.device.type == ort.OrtHardwareDeviceType.CPU
+    ]
+    settings = ort.SessionOptions()
+    settings.add_provider_for_devices(cpu[:1], options)
+    return ort.InferenceSession(model, settings)
 
 
 def main():
     kind, model, resolution = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    session = ort.InferenceSession(model, providers=providers(kind))
+    session = make_session(kind, model)
     loaded = time.perf_counter() - START
     frame = np.random.default_rng(0).integers(0, 256, (*SIZE[::-1], 3), dtype=np.uint8)
     small = cv2.resize(frame, network_size(resolution), interpolation=cv2.INTER_CUBIC)

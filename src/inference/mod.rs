@@ -51,7 +51,8 @@ pub struct Config {
     pub device: String,
     /// Arithmetic of the inference; `None`: the fastest that gives the depth that fp32 gives.
     pub precision: Option<Precision>,
-    /// Where compiled engines are kept; `None`: `depthanything` in the user's cache folder.
+    /// Where compiled engines are kept, and what has been found out about models; `None`: `depthanything` in the user's cache
+    /// folder.
     pub engine_cache: Option<PathBuf>,
     /// CPU threads for inference; 0: all.
     pub threads: usize,
