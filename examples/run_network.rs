@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example run_network -- [--plain] [--provider NAME] [--device D] [--precision P] [--threads N]
-//!     [--runs N] [--compare] [--engine-cache FOLDER] MODEL WIDTHxHEIGHT…
+//!     [--runs N] [--batch N] [--compare] [--engine-cache FOLDER] MODEL WIDTHxHEIGHT…
 //! ```
 //!
 //! `MODEL` is an ONNX file or `builtin`. Sizes are run one after the other; `--runs` is 5, after one run to warm up. The
@@ -23,6 +23,7 @@ use gstdepthanything::model::ModelSource;
 struct Wanted {
     config: Config,
     runs: usize,
+    batch: usize,
     compare: bool,
     sizes: Vec<Size>,
 }
@@ -61,6 +62,9 @@ struct Arguments {
     /// Runs that are timed, after one to warm up.
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Images in each run.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    batch: u16,
     /// Compares the depth with that of fp32 on the CPU.
     #[arg(long)]
     compare: bool,
@@ -94,6 +98,7 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
     Ok(Wanted {
         config,
         runs,
+        batch: usize::from(arguments.batch),
         compare,
         sizes,
     })
@@ -146,10 +151,10 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
     }
     let mut depth = DepthMaps::default();
     for &size in &wanted.sizes {
-        let values = noise(3 * size.area());
+        let values = noise(3 * size.area() * wanted.batch);
         let images = Images {
             values: &values,
-            batch: 1,
+            batch: wanted.batch,
             size,
         };
         network.run(images, &mut depth)?;
@@ -162,7 +167,7 @@ fn run(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
         times.sort();
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         println!(
-            "{size}: median {:.0} ms, least {:.0} ms, peak {} MB",
+            "{size}: median {:.1} ms, least {:.1} ms, peak {} MB",
             milliseconds(times[times.len() / 2]),
             milliseconds(times[0]),
             peak_megabytes()

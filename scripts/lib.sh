@@ -132,7 +132,7 @@ runtime_library() {
 
 # install_runtime NAME: puts an ONNX Runtime into .runtime/NAME: onnxruntime; openvino, that one with the OpenVINO provider
 # beside it where that runs on this machine, else built in; openvino-built-in; webgpu, that one with the WebGPU provider beside
-# it; gpu, with CUDA and cuDNN, some gigabytes
+# it; gpu, with CUDA and cuDNN, some gigabytes; gpu-alone, that without them
 install_runtime() {
     local name=$1
     case $name in
@@ -151,6 +151,7 @@ install_runtime() {
             onnxruntime_ep_webgpu/libonnxruntime_providers_webgpu.so
         ;;
     gpu) install_wheel "$name" onnxruntime-gpu "$ONNXRUNTIME_GPU_VERSION" '[cuda,cudnn]' ;;
+    gpu-alone) install_wheel "$name" onnxruntime-gpu "$ONNXRUNTIME_GPU_VERSION" ;;
     *) fail "no ONNX Runtime of the name $name" ;;
     esac
 }

@@ -359,3 +359,211 @@ fn marks_are_measured_on_films_rendered_once() {
     }
     assert!(!run().contains("rendered"), "rendered again");
 }
+
+/// A pack of small stand-ins: programs that print what the real ones do, and a large file for a CUDA provider.
+fn pack_of_stand_ins(folder: &Path) -> PathBuf {
+    let tree = folder.join("tree");
+    let stub = |name: &str, script: &str| {
+        let path = tree.join("base/bin").join(name);
+        std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+        std::fs::write(&path, format!("#!/bin/bash\n{script}")).expect("file");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("permissions");
+    };
+    // cpu works, cuda once its archive is unpacked, and webgpu finds no GPU
+    stub(
+        "run_network",
+        "provider=cpu\n\
+         for ((at = 1; at <= $#; at++)); do\n\
+           [ \"${!at}\" != --provider ] || { at=$((at + 1)); provider=${!at}; }\n\
+         done\n\
+         pack=$(dirname \"$0\")/..\n\
+         case $provider in\n\
+         webgpu) echo 'webgpu finds no GPU here' >&2; exit 1 ;;\n\
+         cuda) [ -e \"$pack/site/cuda\" ] || { echo 'libcublas.so.13 is missing' >&2; exit 1; } ;;\n\
+         esac\n\
+         [[ \"$*\" != *2072x2072* ]] || sleep 600\n\
+         echo \"built-in, $provider fp32, 0 attentions fused; opened in 0.5 s, 100 MB\"\n\
+         echo \"${!#}: median 12.5 ms, least 12.0 ms, peak 123 MB\"\n\
+         [[ \"$*\" != *--compare* ]] || echo \"${!#}: against fp32 on the CPU: correlation 1.000000, at most 0.001 % of the range\"\n",
+    );
+    stub(
+        "stream_speed",
+        "echo '3840x2160 in-flight 1: 61.0 frames a second, a frame takes 16.4 ms (median of 100)'\n",
+    );
+    stub("gst-launch-1.0", "exit 0\n");
+    std::fs::write(tree.join("base/about"), "stand-ins\n").expect("file");
+    std::fs::write(tree.join("base/needs-cuda"), "libsurely-not-here.so.13\n").expect("file");
+    std::fs::create_dir_all(tree.join("cuda/site")).expect("folder");
+    // what gzip makes no smaller: three pieces of a megabyte
+    let mut state = 1_u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let noise = Vec::from_iter(noise.take(2_500_000));
+    std::fs::write(tree.join("cuda/site/cuda"), noise).expect("file");
+
+    let pack = folder.join("the pack");
+    let output = Command::new(root().join("scripts/gpu-check"))
+        .args(["--pack", "--piece-size", "1", "--from"])
+        .args([&tree, &pack])
+        .output()
+        .expect("the script");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    for piece in 1..=3 {
+        let piece = pack.join(format!("cuda.tar.gz.00{piece}"));
+        let length = piece.metadata().expect("a piece").len();
+        assert!((1..=1_000_000).contains(&length), "{length}");
+    }
+    pack
+}
+
+/// Measures with a pack on a machine without a GPU: the exit code and the report.
+fn report_of(pack: &Path, parts: &[&str], options: &[&str]) -> (Option<i32>, String) {
+    let report = pack.with_file_name("report.md");
+    // without network, checkout or what a developer's shell has set
+    let output = Command::new("bash")
+        .arg(pack.join("run"))
+        .arg("--report")
+        .arg(&report)
+        .args(options)
+        .arg(pack)
+        .args(parts)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .expect("the script");
+    let text = std::fs::read_to_string(&report).expect("a report");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.ends_with(&format!("report: {}\n", report.display())),
+        "{said}"
+    );
+    (output.status.code(), text)
+}
+
+#[test]
+fn a_gpu_is_measured_with_what_was_packed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let pack = pack_of_stand_ins(folder.path());
+    let (code, report) = report_of(&pack, &["providers", "parity", "frames", "webgpu"], &[]);
+    for words in [
+        "stand-ins.",
+        "| builtin | cuda | fp16 | 1036 | 1 | 12.5 ms | 12.5 ms | 0.5 s | 123 MB |",
+        "| correlation 1.000000, at most 0.001 % of the range |",
+        "| builtin | cuda | fp16 | 3840x2160 | 3 | 61.0 | 16.4 ms |",
+        // what is not there is said, and ends nothing else
+        "needs libsurely-not-here.so.13: not found",
+        "webgpu does not open: webgpu finds no GPU here",
+        "- WebGPU, by Vulkan: left out, webgpu does not open here",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    assert_eq!(code, Some(3), "{report}");
+    assert!(!report.contains("damaged"), "{report}");
+    // only those parts
+    assert!(!report.contains("## Batches"), "{report}");
+
+    // a folder of one's own has it
+    let libraries = folder.path().join("cuda");
+    std::fs::create_dir(&libraries).expect("folder");
+    std::fs::write(libraries.join("libsurely-not-here.so.13"), "").expect("file");
+    let libraries = libraries.to_str().expect("UTF-8");
+    let (_, report) = report_of(&pack, &["cpu"], &["--libraries", libraries]);
+    let words = format!("- libsurely-not-here.so.13: {libraries}\n");
+    assert!(report.contains(&words), "{report}");
+    assert!(!report.contains("not found"), "{report}");
+}
+
+#[test]
+fn damaged_and_missing_pieces_are_told_and_the_rest_is_measured() {
+    let folder = tempfile::tempdir().expect("folder");
+    let pack = pack_of_stand_ins(folder.path());
+    let piece = pack.join("cuda.tar.gz.002");
+    let mut bytes = std::fs::read(&piece).expect("a piece");
+    bytes[5000] ^= 1;
+    std::fs::write(&piece, bytes).expect("a piece");
+    std::fs::remove_file(pack.join("cuda.tar.gz.003")).expect("a piece");
+    let (code, report) = report_of(&pack, &["providers", "parity", "cpu"], &[]);
+    assert_eq!(code, Some(3));
+    for words in [
+        "cuda.tar.gz.002 is damaged: its checksum is not that of SHA256SUMS (1000000 bytes)",
+        "cuda.tar.gz.003 is missing. Copy it again.",
+        "cuda does not open: libcublas.so.13 is missing (cuda.tar.gz.002 is damaged",
+        "Parity of cuda with the CPU: left out, cuda does not open here",
+        "| builtin | cpu | fp32 | 518 | 1 | 12.5 ms |",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+
+    // without the list, gzip finds it
+    std::fs::remove_file(pack.join("SHA256SUMS")).expect("the list");
+    let (_, report) = report_of(&pack, &["cpu"], &[]);
+    for words in [
+        "SHA256SUMS is missing: the pieces are joined unchecked",
+        "cuda cannot be unpacked: ",
+        "| builtin | cpu | fp32 | 518 | 1 | 12.5 ms |",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+
+    // without what all needs, each part says so
+    std::fs::remove_file(pack.join("base.tar.gz.001")).expect("a piece");
+    let (code, report) = report_of(&pack, &[], &[]);
+    assert_eq!(code, Some(3));
+    assert!(
+        report.contains("The CPU: left out, for want of the pieces base.tar.gz.*"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_part_that_hangs_ends_in_its_time_and_a_cut_off_run_keeps_what_it_has() {
+    let folder = tempfile::tempdir().expect("folder");
+    let pack = pack_of_stand_ins(folder.path());
+    // 13 s for the sizes, of a minute
+    let (code, report) = report_of(
+        &pack,
+        &["sizes", "cpu"],
+        &["--minutes", "1", "--provider", "cpu"],
+    );
+    assert_eq!(code, Some(3));
+    for words in [
+        "| builtin | cpu | fp16 | 1554 | 1 | 12.5 ms |",
+        "| builtin | cpu | fp32 | 2072 | 1 | stopped: it took longer than the 6 s that it may",
+        "## The CPU\n\n| model |",
+        "- Time and memory of cpu by size: 2 rows were not measured",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+
+    let report = folder.path().join("cut.md");
+    let mut run = Command::new("bash")
+        .arg(pack.join("run"))
+        .args(["--provider", "cpu", "--report"])
+        .args([&report, &pack])
+        .arg("sizes")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the script");
+    let written = || std::fs::read_to_string(&report).unwrap_or_default();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !written().contains("| fp16 | 1554 |") && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let ended = Command::new("kill")
+        .arg(run.id().to_string())
+        .status()
+        .expect("kill");
+    assert!(ended.success());
+    assert_eq!(run.wait().expect("it ends").code(), Some(3));
+    let text = written();
+    assert!(
+        text.contains("| builtin | cpu | fp16 | 1554 | 1 | 12.5 ms |"),
+        "{text}"
+    );
+    assert!(text.contains("**Cut off after "), "{text}");
+}
