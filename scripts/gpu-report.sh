@@ -4,7 +4,7 @@
 #
 #     bash run [--report FILE] [--minutes N] [--libraries FOLDER] [--provider NAME] [FOLDER [PART…]]
 #
-# FOLDER holds the pieces; it is the one that this file lies in, if none is given. PART is any of
+# FOLDER holds the pieces; it is the one that this file lies in, or .gpu-pack in a checkout, if none is given. PART is any of
 #
 #     providers  who opens, and the element from its plugin in a pipeline
 #     parity     cuda in fp32 and fp16 against fp32 on the CPU
@@ -14,16 +14,16 @@
 #     webgpu     the same by Vulkan: parity, sizes, 4K frames
 #     cpu        the CPU, to compare with
 #
-# without one all of them, in 20 minutes at most or those of --minutes; each has its share of that. The report (gpu-report.md
+# without one all of them, in 20 minutes at most or those of --minutes; each has its share of that and ends with it. The report (gpu-report.md
 # here) grows as it goes, so that a run that is cut off leaves what it has. What is missing is said in it and ends only
 # what depends on it. --provider stands in for cuda, to rehearse on a machine without a GPU (`--provider cpu`). --libraries
 # names a further folder of CUDA libraries. Exit codes: 0: all was measured; 3: the report tells what was not.
 set -uo pipefail
-export LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8 PATH=$PATH:/usr/local/nvidia/bin
 
 PARTS=(providers parity sizes batches frames webgpu cpu)
-# seconds of 20 minutes, with those of what goes before them: `begin` takes 120
-declare -A SHARE=([providers]=120 [parity]=200 [sizes]=260 [batches]=130 [frames]=150 [webgpu]=140 [cpu]=70)
+# of nine tenths of the time; the rest is for the pieces
+declare -A SHARE=([providers]=120 [parity]=200 [sizes]=240 [batches]=130 [frames]=170 [webgpu]=150 [cpu]=70)
 
 fail() {
     printf 'error: %s\n' "$@" >&2
@@ -52,7 +52,10 @@ while [ $# -gt 0 ]; do
     esac
 done
 [[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || fail "--minutes wants a whole number, not $minutes"
-folder=${1:-$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")}
+folder=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
+# in a checkout, where --pack leaves it
+[ -e "$folder/SHA256SUMS" ] || [ ! -d "$folder/../.gpu-pack" ] || folder=$folder/../.gpu-pack
+folder=${1:-$folder}
 shift $(($# > 0 ? 1 : 0))
 wanted=("$@")
 [ ${#wanted[@]} -gt 0 ] || wanted=("${PARTS[@]}")
@@ -67,6 +70,10 @@ mkdir -p "$(dirname -- "$report")"
 : >"$report" || fail "$report cannot be written"
 work=$(mktemp -d "${TMPDIR:-/tmp}/gpu-report.XXXXXX") || fail "no folder can be made in ${TMPDIR:-/tmp}"
 
+shares=0
+for name in "${wanted[@]}"; do
+    shares=$((shares + SHARE[$name]))
+done
 begun=$SECONDS
 whole_end=$((SECONDS + minutes * 60))
 part_end=$whole_end
@@ -112,7 +119,7 @@ words() {
     124) printf 'stopped: it took longer than the %s s that it may; ' "$limit" ;;
     13[0-9] | 14[0-9]) printf 'ended by signal %s; ' $((status - 128)) ;;
     esac
-    grep -v -e '^  ' -e 'opened in' <<<"$text" | tail -n 4 | tr '|\n' '/ ' | sed 's/\x1b\[[0-9;]*m//g; s/ *$//' | cut -c 1-500
+    grep -v -e '^  ' -e 'opened in' -e '^Warning: max' <<<"$text" | tail -n 4 | tr '|\n' '/ ' | sed 's/\x1b\[[0-9;]*m//g; s/ *$//' | cut -c 1-500
 }
 
 # attempt SECONDS COMMAND…: its output into $text, and its end into $status; never longer than what is left
@@ -215,7 +222,8 @@ libraries() {
     while read -r place; do
         [ -z "$place" ] || places+=("$place"/nvidia/*/lib)
     done < <(python3 -c 'import sys; print("\n".join(sys.path))' 2>/dev/null)
-    places+=(/usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib /usr/local/nvidia/lib64 /usr/lib/*/nvidia)
+    places+=(/opt/{*,*/.venv}/lib/python3*/site-packages/nvidia/*/lib /usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib
+        /usr/local/nvidia/lib{64,} /usr/lib/*/nvidia)
     while read -r name; do
         if place=$(find_library "$name" "${places[@]}"); then
             put -- '- %s: %s\n' "$name" "$place"
@@ -230,8 +238,8 @@ libraries() {
     done
     if [ ${#lacking[@]} -gt 0 ]; then
         put '\n'
-        lack "CUDA's provider needs ${lacking[*]}: not found by ldconfig, in Python's nvidia-* packages or in /usr/local. \
-\`--libraries FOLDER\` names another place."
+        lack "CUDA's provider needs ${lacking[*]}: not found by ldconfig, in Python's nvidia-* packages or in /usr/local \
+(libcuda comes with the driver, the others with CUDA 13 and cuDNN 9). \`--libraries FOLDER\` names another place."
     fi
     put '\n'
     mkdir -p "$work/spare-used"
@@ -279,7 +287,7 @@ head_of_table() {
 
 # network MODEL PROVIDER PRECISION SIZE BATCH RUNS [OPTION…]: a row of the table. False when the part has no time left.
 network() {
-    local model=$1 who=$2 precision=$3 size=$4 batch=$5 runs=$6 before='' most=''
+    local model=$1 who=$2 precision=$3 size=$4 batch=$5 runs=$6 before='' most='' row
     shift 6
     [ "$(left)" -gt 1 ] || return 1
     : >"$work/memory"
@@ -297,13 +305,14 @@ network() {
         most=$(sort -n "$work/memory" | tail -n 1)
         most="$((${most:-$before} - before)) MB"
     fi
-    put '| %s | %s | %s | %s | %s ' "$(basename "$model" .onnx)" "$who" "$precision" "$size" "$batch"
+    # a row is written at once: a run that is cut off has whole ones
+    row=$(printf '| %s ' "$(basename "$model" .onnx)" "$who" "$precision" "$size" "$batch")
     if [ "$status" -ne 0 ]; then
-        put '| %s | | | | %s | |\n' "$(words)" "$most"
+        put '%s| %s | | | | %s | |\n' "$row" "$(words)" "$most"
         failed=$((failed + 1))
         return 0
     fi
-    put '| %s ms | %s | %s | %s | %s | %s |\n' "$(cell '.*median \([0-9.]*\) ms.*')" \
+    put '%s| %s ms | %s | %s | %s | %s | %s |\n' "$row" "$(cell '.*median \([0-9.]*\) ms.*')" \
         "$(cell '.*median \([0-9.]*\) ms.*' | awk -v n="$batch" '{ printf "%.1f ms", $1 / n }')" \
         "$(cell '.*opened in \([^,]*\),.*')" "$(cell '.*peak \([0-9]* MB\).*')" "${most:-not measured}" \
         "$(cell '.*against fp32 on the CPU: \(.*\)')"
@@ -388,14 +397,14 @@ batches() {
     done
 }
 
-# stream PROVIDER PRECISIONS FRAMES IN-FLIGHTS…: rows of frames a second
+# stream PROVIDER PRECISIONS SIZES FRAMES IN-FLIGHTS…: rows of frames a second
 stream() {
-    local who=$1 precisions=$2 frames=$3 model precision frame many seconds=$((part_time / 18))
-    shift 3
+    local who=$1 precisions=$2 sizes=$3 frames=$4 model precision frame many row seconds=$((part_time / 18))
+    shift 4
     [ "$seconds" -ge 1 ] || seconds=1
     [ "$seconds" -le 8 ] || seconds=8
     put '| model | provider | precision | frame | in-flight | frames a second | a frame takes |\n|---|---|---|---|---|---|---|\n'
-    for frame in 3840x2160 1920x1080; do
+    for frame in $sizes; do
         for model in "${models[@]}"; do
             for precision in $precisions; do
                 for many in "$@"; do
@@ -404,11 +413,11 @@ stream() {
                     [ "$model" = builtin ] || options+=("model-file=\"$model\"")
                     attempt $((part_time / 2)) stream_speed --frame "$frame" --in-flight "$many" --frames "$frames" \
                         --seconds "$seconds" "${options[@]}"
-                    put '| %s | %s | %s | %s | %s ' "$(basename "$model" .onnx)" "$who" "$precision" "$frame" "$many"
+                    row=$(printf '| %s ' "$(basename "$model" .onnx)" "$who" "$precision" "$frame" "$many")
                     if [ "$status" -eq 0 ]; then
-                        put '| %s | %s |\n' "$(cell '.*: \([0-9.]*\) frames a second.*')" "$(cell '.*takes \([0-9.]* ms\).*')"
+                        put '%s| %s | %s |\n' "$row" "$(cell '.*: \([0-9.]*\) frames a second.*')" "$(cell '.*takes \([0-9.]* ms\).*')"
                     else
-                        put '| %s | |\n' "$(words)"
+                        put '%s| %s | |\n' "$row" "$(words)"
                         failed=$((failed + 1))
                     fi
                 done
@@ -420,7 +429,7 @@ stream() {
 frames() {
     opens "$provider" || return
     put 'Resolution 518; one NV12 picture again and again, as fast as the element takes it.\n\n'
-    stream "$provider" 'fp16 fp32' 150 1 2 3
+    stream "$provider" 'fp16 fp32' '3840x2160 1920x1080' 150 1 2 3
 }
 
 webgpu() {
@@ -435,7 +444,7 @@ webgpu() {
         done
     done
     put '\n'
-    stream webgpu fp32 60 1 3
+    stream webgpu fp32 3840x2160 60 1 3
     put '\n'
     head_of_table
     for size in 1036 2072; do
@@ -464,7 +473,7 @@ part() {
         lack "$part: left out, for want of the pieces base.tar.gz.*"
         return
     fi
-    part_time=$((SHARE[$name] * minutes / 20))
+    part_time=$((SHARE[$name] * minutes * 54 / shares))
     part_end=$((SECONDS + part_time))
     if [ "$part_end" -gt $whole_end ]; then
         part_end=$whole_end
