@@ -79,6 +79,8 @@ whole_end=$((SECONDS + minutes * 60))
 part_end=$whole_end
 part_time=$((minutes * 60))
 failed=0
+# what the programs of the pack are started by, once their libraries are found
+start=(env)
 sampler='' running='' missing=() text='' status=0
 declare -A broken=() shut=()
 
@@ -129,7 +131,7 @@ attempt() {
     [ "$limit" -le "$(left)" ] || limit=$(left)
     [ "$limit" -ge 1 ] || limit=1
     # in the background, so that a signal is heard at once
-    timeout -k 5 "$limit" "$@" >"$work/output" 2>&1 </dev/null &
+    timeout -k 5 "$limit" "${start[@]}" "$@" >"$work/output" 2>&1 </dev/null &
     running=$!
     wait "$running"
     status=$?
@@ -247,7 +249,8 @@ libraries() {
         name=$(basename "$place")
         [ ! -e "$place" ] || find_library "$name" >/dev/null || ln -s "$place" "$work/spare-used/$name"
     done
-    export LD_LIBRARY_PATH=$paths:$work/spare-used${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    # for those alone: this system's own programs may want newer ones
+    start=(env "LD_LIBRARY_PATH=$paths:$work/spare-used${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}")
     # shellcheck disable=SC2012 # a name of our own
     ORT_DYLIB_PATH=$(ls "$work"/site/onnxruntime/capi/libonnxruntime.so.* 2>/dev/null | head -n 1)
     unset GST_PLUGIN_PATH GST_PLUGIN_PATH_1_0 ORT_EP_DYLIB_PATH
