@@ -1,13 +1,15 @@
 //! What is left of the flicker when the range is steady: the network changes its mind about whole regions, and has noise at
 //! each pixel.
 //!
-//! In two steps, causal and without delay. First the depth map is laid onto what was shown by a field that is smooth over
-//! the picture, and that what lies still determines ([`drift`]). Then comes a recursive average of each pixel where two things have held for some
+//! In three steps, causal and without delay. First what was shown is moved to where the picture shows it now ([`flow`]).
+//! Then the depth map is laid onto it by a field that is smooth over
+//! the picture, and that what lies still determines ([`drift`]). At last comes a recursive average of each pixel where two things have held for some
 //! frames: the picture around the pixel is what it was, beyond its noise, and the depth has moved by no more than noise
 //! does. Elsewhere depth follows at once, so that nothing trails behind what moves. Both thresholds follow the noise that the video has.
 //! However wrong they may be, no value gets farther from the network's own than the caller allows.
 
 mod drift;
+mod flow;
 mod kernel;
 
 use super::Limits;
@@ -15,6 +17,7 @@ use super::align::Affine;
 use crate::frame::SmallPicture;
 use crate::geometry::Size;
 use drift::Drift;
+use flow::Flow;
 use kernel::{Gates, Rows, Seen, Units, Variant};
 
 /// What a value that was shown as 0…1 in the frame before is in the present one, whose range is another.
@@ -30,9 +33,11 @@ const LEARN: f32 = 0.2;
 /// Of the differences between two pictures, the one that a quarter are below is noise, whatever else moves. So many times
 /// that is four times the mean difference that normally distributed noise makes.
 const MOTION: f32 = 10.0;
-/// Bounds of that, in standard deviations of natural pictures: rounding at the one end, and at the other what a camera
-/// that moves makes of every pixel, which must not pass for noise.
+/// Bounds of that, in standard deviations of natural pictures: rounding at the one end, and at the other what a light that
+/// changes makes of every pixel, which must not pass for noise.
 const MOTION_BOUNDS: [f32; 2] = [0.05, 0.1];
+/// The other end where the camera moves: no motion is found to a fraction of a pixel everywhere.
+const MOVING_BOUND: f32 = 0.25;
 /// The median change of depth, as a multiple of which more than noise is told.
 const CHANGE: f32 = 7.4;
 
@@ -70,6 +75,9 @@ pub struct TemporalFilter {
     off: Vec<f32>,
     weights: Vec<f32>,
     drift: Drift,
+    flow: Flow,
+    /// One of the planes of the past, moved.
+    moved: Vec<f32>,
     samples: Vec<f32>,
     columns: Vec<usize>,
     variant: Variant,
@@ -118,9 +126,16 @@ impl TemporalFilter {
         };
         match carry {
             Some(Carry(carry)) if !self.fresh && self.past.size == size => {
+                self.flow.follow(&self.luma, size);
+                if self.flow.moves() {
+                    self.move_past();
+                }
                 self.go_on(depth, show, carry, strength);
             }
-            _ => self.begin(depth, size, show),
+            _ => {
+                self.flow.begin(&self.luma, size);
+                self.begin(depth, size, show);
+            }
         }
     }
 
@@ -168,6 +183,27 @@ impl TemporalFilter {
                 },
                 &gates,
             );
+        }
+    }
+
+    /// Brings the past to where what it shows is now.
+    fn move_past(&mut self) {
+        let Self {
+            past,
+            moved,
+            flow,
+            variant,
+            ..
+        } = self;
+        let size = past.size;
+        for (plane, to_pixels) in [
+            (&mut past.shown, false),
+            (&mut past.luma, false),
+            (&mut past.trust, true),
+        ] {
+            moved.resize(plane.len(), 0.0);
+            variant.shift(plane, size, flow, to_pixels, moved);
+            std::mem::swap(plane, moved);
         }
     }
 
@@ -225,11 +261,14 @@ impl TemporalFilter {
         self.samples.extend(self.change.iter().step_by(step));
         let noise = &mut self.past.picture_noise;
         learn(noise, quantile(&mut self.samples, 4));
-        let [least, most] = MOTION_BOUNDS;
+        let [least, mut most] = MOTION_BOUNDS;
+        if self.flow.camera_moves() {
+            most = MOVING_BOUND;
+        }
         (MOTION * *noise).clamp(least, most)
     }
 
-    /// Measures the depth's noise at some places, and says what is more than that.
+    /// Measures the depth's noise at some places, and says what is more than that; infinity: nothing is.
     fn noise(&mut self, depth: &[f32], gates: &Gates) -> f32 {
         let step = depth.len() / SAMPLES + 1;
         let width = self.past.size.width as usize;
@@ -242,6 +281,10 @@ impl TemporalFilter {
         self.samples.extend(moved.filter(|moved| moved.is_finite()));
         let noise = &mut self.past.depth_noise;
         learn(noise, quantile(&mut self.samples, 2));
+        if self.flow.camera_moves() {
+            // the network judges each view anew, by far more than noise: only the departure is bounded
+            return f32::INFINITY;
+        }
         (CHANGE * *noise).min(gates.departure)
     }
 

@@ -2,7 +2,9 @@
 //! same bits.
 
 use super::REACH;
+use super::flow::Flow;
 use crate::frame::simd::Simd;
+use crate::geometry::Size;
 use crate::range::align::Affine;
 
 /// Pixels that are looked at around each one, one way.
@@ -134,6 +136,8 @@ macro_rules! dispatched {
 }
 
 dispatched! {
+    /// A plane of `size` whose parts are where they have moved to, between pixels or `to_pixels`.
+    fn shift(plane: &[f32], size: Size, flow: &Flow, to_pixels: bool, out: &mut [f32]);
     /// How far two planes are from each other.
     fn differences(a: &[f32], b: &[f32], out: &mut [f32]);
     /// Adds a row to another.
@@ -146,6 +150,68 @@ dispatched! {
     fn judge(seen: Seen<'_>, gates: &Gates);
     /// Filters a row.
     fn update(rows: Rows<'_>, gates: &Gates);
+}
+
+#[inline(always)]
+fn shift(plane: &[f32], size: Size, flow: &Flow, to_pixels: bool, out: &mut [f32]) {
+    let (width, height) = (size.width as usize, size.height as usize);
+    let block = flow.block();
+    for top in (0..height).step_by(block) {
+        for left in (0..width).step_by(block) {
+            let [mut right, mut down] = flow.motion(left / block, top / block);
+            if to_pixels {
+                (right, down) = (right.round(), down.round());
+            }
+            let part = [right - right.floor(), down - down.floor()];
+            let (right, down) = (right.floor(), down.floor());
+            let length = block.min(width - left);
+            let from = beside(left, right, width);
+            let is_inside = from as f32 == left as f32 + right && from + length < width;
+            for y in top..(top + block).min(height) {
+                let above = beside(y, down, height) * width;
+                let below = beside(y, down + 1.0, height) * width;
+                let out = &mut out[y * width + left..][..length];
+                if is_inside && part == [0.0; 2] {
+                    out.copy_from_slice(&plane[above + from..][..length]);
+                    continue;
+                }
+                if is_inside {
+                    let (above, below) = (&plane[above + from..], &plane[below + from..]);
+                    between(&above[..=length], &below[..=length], part, out);
+                    continue;
+                }
+                for (x, out) in (left..).zip(out) {
+                    let (a, b) = (beside(x, right, width), beside(x, right + 1.0, width));
+                    let (above, below) = (
+                        [plane[above + a], plane[above + b]],
+                        [plane[below + a], plane[below + b]],
+                    );
+                    between(&above, &below, part, std::slice::from_mut(out));
+                }
+            }
+        }
+    }
+}
+
+/// The pixel `by` from the one `at`, of a line of so many.
+#[inline(always)]
+fn beside(at: usize, by: f32, count: usize) -> usize {
+    let beside = (at as isize).saturating_add(by as isize);
+    beside.clamp(0, count as isize - 1) as usize
+}
+
+/// Between two rows, and between each of their pixels and the next, of which there is one more than `out` has.
+#[inline(always)]
+fn between(above: &[f32], below: &[f32], part: [f32; 2], out: &mut [f32]) {
+    let ways = above
+        .iter()
+        .zip(&above[1..])
+        .zip(below.iter().zip(&below[1..]));
+    for (out, ((a, b), (c, d))) in out.iter_mut().zip(ways) {
+        let up = a + part[0] * (b - a);
+        let low = c + part[0] * (d - c);
+        *out = up + part[1] * (low - up);
+    }
 }
 
 #[inline(always)]
