@@ -287,11 +287,11 @@ fn only_one_module_knows_onnx_runtime() {
 
 /// gRPC is one way to servers, too, and what it is made of is known where it is used.
 #[test]
-fn only_one_file_knows_grpc() {
+fn only_one_module_knows_grpc() {
     for (crates, allowed) in [
         (
             &["tonic", "h2", "hyper_util", "rustls"][..],
-            "inference/remote/grpc.rs",
+            "inference/remote/grpc",
         ),
         (&["tokio"][..], "inference/remote/"),
     ] {

@@ -239,6 +239,45 @@ fn damaged_answers_are_errors() {
     assert_eq!(retries(&pipeline), 1);
 }
 
+#[test]
+fn what_is_no_message_of_grpc_is_an_error() {
+    type Ends = Vec<(&'static str, &'static [u8])>;
+    let well: Ends = vec![("grpc-status", b"0")];
+    let details: Ends = vec![
+        ("grpc-status", b"13"),
+        ("grpc-message", b"%zz \xff%"),
+        ("grpc-status-details-bin", b"this is no base64!"),
+    ];
+    let cases: [(Vec<u8>, Ends); 9] = [
+        (vec![], details),
+        (vec![], well.clone()),
+        (vec![], vec![]),
+        (vec![0, 0, 0], well.clone()),
+        (vec![0, 0, 0, 0, 9, 1], well.clone()),
+        (vec![0, 0xff, 0xff, 0xff, 0xff], well.clone()),
+        (vec![1, 0, 0, 0, 0], well.clone()),
+        (vec![0; 10], well),
+        (vec![0; 5], vec![("grpc-status", b"\xfe\xff")]),
+    ];
+    for (bytes, ends) in cases {
+        let says = format!("{bytes:?} {ends:?}");
+        // at the start it is an error, in between it is asked for again
+        let server = Server::new({
+            let (bytes, ends) = (bytes.clone(), ends.clone());
+            move |_| Reply::Raw(bytes.clone(), ends.clone())
+        });
+        let element = format!("{} server-patience=300000000", remote(&server.address()));
+        Pipeline::new(&video(2, &element)).run().expect_err(&says);
+        let server = Server::new(move |asked| match asked.index {
+            7 => Reply::Raw(bytes.clone(), ends.clone()),
+            _ => Reply::red(asked),
+        });
+        let pipeline = Pipeline::new(&video(12, &remote(&server.address())));
+        assert_eq!(times(&pipeline, |_| {}), all(12), "{says}");
+        assert_eq!(retries(&pipeline), 1, "{says}");
+    }
+}
+
 impl Answer {
     fn encode(&self) -> Vec<u8> {
         prost::Message::encode_to_vec(self)

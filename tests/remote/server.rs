@@ -131,6 +131,8 @@ pub enum Reply {
     Message(Vec<u8>),
     /// A code of gRPC and its words.
     Status(u32, String),
+    /// These bytes as they are, and these trailers.
+    Raw(Vec<u8>, Vec<(&'static str, &'static [u8])>),
 }
 
 impl Reply {
@@ -309,6 +311,13 @@ async fn answer(
         Reply::Status(code, words) => {
             trailers.insert("grpc-message", words.parse().expect("a header"));
             trailers.insert("grpc-status", code.into());
+            None
+        }
+        Reply::Raw(bytes, ends) => {
+            for (name, value) in ends {
+                trailers.insert(name, value.try_into().expect("a header"));
+            }
+            let _ = send.send_data(bytes.into(), false);
             None
         }
         Reply::Message(message) => Some(message),

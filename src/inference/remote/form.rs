@@ -198,22 +198,29 @@ impl Form {
             .saturating_mul(4)
     }
 
-    /// The tensor of `images` in the order and type that the model takes.
+    /// The tensor of `images` in the memory of `last`, where that is as long and nobody else's.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub(super) fn tensor(&self, images: Images<'_>) -> Result<Vec<u8>, Error> {
+    pub(super) fn tensor(&self, images: Images<'_>, last: Bytes) -> Result<Bytes, Error> {
         let length = self.tensor_length(images);
-        let mut bytes = Vec::new();
-        bytes
-            .try_reserve_exact(length)
-            .map_err(|error| Error::OutOfMemory {
-                size: images.size.to_string(),
-                reason: error.to_string(),
-            })?;
-        bytes.resize(length, 0);
+        let last = last.try_into_mut().ok();
+        let mut bytes = match last.filter(|last| last.len() == length) {
+            Some(last) => last,
+            None => {
+                let mut bytes = Vec::new();
+                bytes
+                    .try_reserve_exact(length)
+                    .map_err(|error| Error::OutOfMemory {
+                        size: images.size.to_string(),
+                        reason: error.to_string(),
+                    })?;
+                bytes.resize(length, 0);
+                Bytes::from(bytes).into()
+            }
+        };
         self.write(images, &mut bytes);
-        Ok(bytes)
+        Ok(bytes.freeze())
     }
 
     /// Writes the tensor of `images` to `bytes`, of which there are [`Self::tensor_length`]. Where the model takes no fewer

@@ -1,4 +1,6 @@
-//! gRPC by `tonic`. The only file that knows it.
+//! gRPC by `tonic`. Only this and what is in it know it.
+
+mod message;
 
 use std::error::Error as _;
 use std::future::Future;
@@ -8,16 +10,17 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
+use http_body::Body as _;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::codegen::http::Uri;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, Version};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 use tower_service::Service;
+
+use message::{Incoming, Outgoing};
 
 use super::protocol::{Call, SERVICE};
 use super::secret::{Secret, SecretFile, contents};
@@ -39,7 +42,7 @@ const CONNECTION_WINDOW: u32 = 32 << 20;
 const LONGEST_CA: u64 = 16 << 20;
 
 /// The header of a secret, and its value once there is a connection.
-type Header = (MetadataKey<Ascii>, Arc<Mutex<Option<Secret>>>);
+type Header = (HeaderName, Arc<Mutex<Option<Secret>>>);
 
 /// What the calls to a server have in common.
 pub(super) struct Grpc {
@@ -115,39 +118,105 @@ impl Grpc {
 
 impl Transport for Grpc {
     fn call(&self, call: Call, deadline: Duration) -> Answer {
-        let mut client =
-            tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(call.limit);
-        let path = format!("/{SERVICE}/{}", call.method.name());
+        let channel = self.channel.clone();
         let secret = self.secret.clone();
         Box::pin(async move {
-            let path = PathAndQuery::try_from(path)
-                .map_err(|error| Failure::new(Fault::Internal, error.to_string()))?;
-            let answer = async move {
-                // which connects where there is no connection, and reads the secret
-                client
-                    .ready()
-                    .await
-                    .map_err(|error| failure(&Status::from_error(Box::new(error))))?;
-                let mut request = tonic::Request::new(call);
-                request.set_timeout(deadline);
-                if let Some((key, secret)) = secret
-                    && let Some(secret) = lock(&secret).as_ref()
-                {
-                    let mut value = MetadataValue::<Ascii>::try_from(secret.expose())
-                        .map_err(|_| Failure::new(Fault::Secret, "the secret fits no header"))?;
-                    // neither shown nor kept in the compression's table
-                    value.set_sensitive(true);
-                    request.metadata_mut().insert(key, value);
-                }
-                let answer = client.unary(request, path, RawCodec).await;
-                answer
-                    .map(tonic::Response::into_inner)
-                    .map_err(|status| failure(&status))
-            };
-            let answered = tokio::time::timeout(deadline, answer).await;
-            answered.unwrap_or_else(|_| Err(late(deadline)))
+            let answered = tokio::time::timeout(deadline, answer(channel, secret, call, deadline));
+            answered.await.unwrap_or_else(|_| Err(late(deadline)))
         })
     }
+}
+
+/// One call, and its answer.
+async fn answer(
+    mut channel: Channel,
+    secret: Option<Header>,
+    call: Call,
+    deadline: Duration,
+) -> Result<Bytes, Failure> {
+    let of_channel = |error: tonic::transport::Error| failure(&Status::from_error(Box::new(error)));
+    // which connects where there is no connection, and reads the secret
+    std::future::poll_fn(|context| channel.poll_ready(context))
+        .await
+        .map_err(of_channel)?;
+    let internal =
+        |error: tonic::codegen::http::Error| Failure::new(Fault::Internal, error.to_string());
+    let message = Outgoing::new(&call.head, call.body)
+        .ok_or_else(|| Failure::new(Fault::TooLarge, "more than 4 GB"))?;
+    let mut request = Request::post(format!("/{SERVICE}/{}", call.method.name()))
+        .version(Version::HTTP_2)
+        .header("te", "trailers")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", message::timeout(deadline))
+        .body(Body::new(message))
+        .map_err(internal)?;
+    if let Some((name, secret)) = secret
+        && let Some(secret) = lock(&secret).as_ref()
+    {
+        let mut value = HeaderValue::try_from(secret.expose())
+            .map_err(|_| Failure::new(Fault::Secret, "the secret fits no header"))?;
+        // neither shown nor kept in the compression's table
+        value.set_sensitive(true);
+        request.headers_mut().insert(name, value);
+    }
+    let answer = channel.call(request).await.map_err(of_channel)?;
+    let (head, mut body) = answer.into_parts();
+    let mut ends = message::status(&head.headers);
+    if let Some(status) = ends.take_if(|status| status.code() != Code::Ok) {
+        return Err(failure(&status));
+    }
+    let mut incoming = Incoming::default();
+    if ends.is_none() {
+        is_grpc(head.status, &head.headers)?;
+    }
+    loop {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let Some(frame) = frame else { break };
+        match frame.map_err(|status| failure(&status))?.into_data() {
+            Ok(data) => incoming.take(&data, call.limit)?,
+            Err(frame) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    ends = message::status(trailers).or(ends);
+                }
+            }
+        }
+    }
+    match ends {
+        Some(status) if status.code() == Code::Ok => incoming.finish(),
+        Some(status) => Err(failure(&status)),
+        None => Err(Failure::new(
+            Fault::Connection,
+            "the answer ended before it was whole",
+        )),
+    }
+}
+
+/// Whether an answer without a status in its head may have one in the end.
+///
+/// # Errors
+/// What it is instead.
+fn is_grpc(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
+    let words = format!("HTTP status code {}", status.as_u16());
+    match status {
+        StatusCode::OK => {}
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            return Err(Failure::new(Fault::Secret, wants_another_secret(&words)));
+        }
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => return Err(Failure::new(Fault::Unavailable, words)),
+        _ => return Err(Failure::new(Fault::NotGrpc, words)),
+    }
+    let is_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+    match headers.get("content-type") {
+        Some(value) if is_grpc(value) => Ok(()),
+        _ => Err(Failure::new(Fault::NotGrpc, "its content-type is another")),
+    }
+}
+
+fn wants_another_secret(words: &str) -> String {
+    format!("the server wants another secret than it was told ({words})")
 }
 
 fn late(deadline: Duration) -> Failure {
@@ -251,10 +320,8 @@ fn failure(status: &Status) -> Failure {
         Code::DeadlineExceeded => Fault::Timeout,
         Code::NotFound => Fault::NotFound,
         Code::InvalidArgument => Fault::InvalidArgument,
-        Code::Unimplemented | Code::Unknown if is_http(message) => Fault::NotGrpc,
         Code::Unimplemented => Fault::Unimplemented,
         _ if is_broken => Fault::Connection,
-        Code::Internal if is_http(message) => Fault::NotGrpc,
         Code::Internal | Code::DataLoss | Code::FailedPrecondition | Code::Unknown | Code::Ok => {
             Fault::Internal
         }
@@ -264,7 +331,7 @@ fn failure(status: &Status) -> Failure {
         Code::AlreadyExists => Fault::InvalidArgument,
     };
     let words = match fault {
-        Fault::Secret => format!("the server wants another secret than it was told ({words})"),
+        Fault::Secret => wants_another_secret(&words),
         Fault::Timeout => "the time that it was given".to_owned(),
         _ => words,
     };
@@ -282,13 +349,6 @@ fn is_another_protocol(error: &h2::Error) -> bool {
         )
 }
 
-/// `tonic`'s words for an HTTP answer that is none of gRPC's.
-fn is_http(message: &str) -> bool {
-    ["HTTP status code", "content-type", "compression flag"]
-        .iter()
-        .any(|words| message.contains(words))
-}
-
 fn of_tls(error: &rustls::Error) -> Failure {
     let words = match error {
         rustls::Error::InvalidCertificate(reason) => format!(
@@ -301,44 +361,4 @@ fn of_tls(error: &rustls::Error) -> Failure {
         error => error.to_string(),
     };
     Failure::new(Fault::Tls, words)
-}
-
-/// Messages as bytes: what is in them is read and written elsewhere.
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Call;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Call;
-    type Error = Status;
-
-    fn encode(&mut self, call: Call, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(call.head.len() + call.body.len());
-        buffer.put(call.head);
-        buffer.put(call.body);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let length = buffer.remaining();
-        Ok(Some(buffer.copy_to_bytes(length)))
-    }
 }

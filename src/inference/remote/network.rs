@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Notify;
 
@@ -72,6 +73,8 @@ pub(super) struct Remote {
 pub(super) struct RemoteNetwork {
     remote: Arc<Remote>,
     cancel: Arc<CancelRun>,
+    /// The last that was sent.
+    tensor: Bytes,
     #[cfg(unix)]
     local: Option<Local>,
 }
@@ -85,6 +88,7 @@ impl RemoteNetwork {
                 .then(|| Local::new(remote.pool.count())),
             remote: Arc::clone(remote),
             cancel: Arc::default(),
+            tensor: Bytes::new(),
         }
     }
 
@@ -186,7 +190,9 @@ impl Network for RemoteNetwork {
         let Remote {
             handle, pool, form, ..
         } = &*self.remote;
-        let call = form.call(images, form.tensor(images)?.into());
+        let tensor = form.tensor(images, std::mem::take(&mut self.tensor))?;
+        self.tensor = tensor.clone();
+        let call = form.call(images, tensor);
         let call = async |_: Destination<'_>| Ok(call.clone());
         let accept = |answer: &_| form.depth(answer, images);
         let request = pool.infer((images.size, images.batch), call, accept);

@@ -470,7 +470,7 @@ async fn try_out(
             batch: 1,
             size,
         };
-        let call = form.call(images, form.tensor(images)?.into());
+        let call = form.call(images, form.tensor(images, Bytes::new())?);
         let accept = |answer: &Bytes| form.outputs(answer);
         let call = async |_: Destination<'_>| Ok(call.clone());
         let outputs = match pool.infer((size, 1), call, accept).await {

@@ -10,7 +10,7 @@ mod window;
 
 use crate::frame::simd::Simd;
 use crate::geometry::Size;
-use plane::Plane;
+use plane::{Plane, WINDOW};
 
 /// A block for each so many pixels of its level, both ways.
 const STRIDE: usize = 8;
@@ -181,7 +181,7 @@ impl Flow {
     fn take_out_what_stays(&mut self) {
         let simd = *self.simd.get_or_insert_with(Simd::detect);
         let (now, before, grid) = (&self.now[0], &self.before[0], &mut self.grids[0]);
-        let area = (window::SIDE * window::SIDE) as f32;
+        let area = (WINDOW * WINDOW) as f32;
         for row in 0..grid.rows {
             for column in 0..grid.columns {
                 let motion = &mut grid.motions[row * grid.columns + column];
@@ -200,7 +200,7 @@ impl Flow {
 
 /// The upper left pixel of the window around a block.
 fn place(column: usize, row: usize) -> (isize, isize) {
-    let at = |block: usize| (block * STRIDE) as isize - (window::SIDE - STRIDE) as isize / 2;
+    let at = |block: usize| (block * STRIDE) as isize - (WINDOW - STRIDE) as isize / 2;
     (at(column), at(row))
 }
 

@@ -99,10 +99,14 @@ fn tensors_are_written_as_the_model_takes_them() {
     let values: Vec<f32> = (0..2 * 3 * SIZE.area()).map(|v| (v % 251) as f32).collect();
     let images = images(&values);
     let area = SIZE.area();
-    let bytes = form("UINT8", &[-1, 3, -1, -1]).tensor(images).unwrap();
+    let bytes = form("UINT8", &[-1, 3, -1, -1])
+        .tensor(images, Bytes::new())
+        .unwrap();
     let as_floats = |bytes: &[u8]| bytes.iter().map(|&b| f32::from(b)).collect::<Vec<_>>();
     assert_eq!(as_floats(&bytes), values);
-    let bytes = form("FP16", &[-1, 3, -1, -1]).tensor(images).unwrap();
+    let bytes = form("FP16", &[-1, 3, -1, -1])
+        .tensor(images, Bytes::new())
+        .unwrap();
     let halves = bytes.chunks_exact(2);
     let halves: Vec<_> = halves
         .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
@@ -110,7 +114,7 @@ fn tensors_are_written_as_the_model_takes_them() {
     assert_eq!(halves, values);
     // channels last, and room for two more images
     let form = form("UINT8", &[4, -1, -1, 3]);
-    let bytes = form.tensor(images).unwrap();
+    let bytes = form.tensor(images, Bytes::new()).unwrap();
     assert_eq!(bytes.len(), 4 * 3 * area);
     let pixel = 3 * area + 3 * 5;
     let expected = [5, area + 5, 2 * area + 5].map(|at| values[3 * area + at]);
@@ -125,7 +129,7 @@ fn what_goes_out_of_bytes_saturates() {
     let mut values = vec![300.0; 3 * SIZE.area()];
     values[..3].copy_from_slice(&[-5.0, f32::NAN, 254.6]);
     let bytes = form("UINT8", &[1, 3, -1, -1])
-        .tensor(images(&values))
+        .tensor(images(&values), Bytes::new())
         .unwrap();
     assert_eq!(bytes[..4], [0, 0, 255, 255]);
 }

@@ -1,9 +1,9 @@
 //! A picture with a margin around it, so that a window may hang over its edge.
 
-use super::window::SIDE;
-
+/// Pixels along the side of the windows that are read of it.
+pub(super) const WINDOW: usize = 8;
 /// Pixels around a picture that repeat its edge.
-const MARGIN: usize = SIDE + 4;
+const MARGIN: usize = WINDOW + 4;
 
 /// Luma, with its margin.
 #[derive(Debug, Default, Clone)]
@@ -68,7 +68,7 @@ impl Plane {
     /// within the margin.
     pub(super) fn place(&self, x: isize, y: isize) -> usize {
         let inside = |at: isize, side: usize| {
-            let most = side + 2 * MARGIN - SIDE - 2;
+            let most = side + 2 * MARGIN - WINDOW - 2;
             at.saturating_add_unsigned(MARGIN).clamp(1, most as isize) as usize
         };
         inside(y, self.height) * self.stride() + inside(x, self.width)

@@ -2,11 +2,9 @@
 //! compiled for it, and gives the same bits.
 
 use super::Vector;
-use super::plane::Plane;
+use super::plane::{Plane, WINDOW as SIDE};
 use crate::frame::simd::Simd;
 
-/// Pixels of a window, one way.
-pub(super) const SIDE: usize = 8;
 /// Steps of least squares.
 const STEPS: usize = 2;
 /// One of them moves by no more pixels than this,
