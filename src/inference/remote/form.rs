@@ -1,9 +1,8 @@
 //! A server's model: what it is fed and what it gives, as requests and answers have it.
 
 use bytes::Bytes;
-use half::f16;
-use half::slice::HalfFloatSliceExt;
 
+use super::halves;
 use super::protocol::{
     Call, InferInputTensor, InferRequestedOutputTensor, ModelInferRequest, ModelInferResponse,
     ModelMetadataResponse, Parameters, TensorMetadata,
@@ -255,14 +254,7 @@ impl Form {
 
     fn write_values(&self, values: &[f32], bytes: &mut [u8]) {
         match self.input.element {
-            ElementType::F16 => {
-                let mut halves = [f16::ZERO; CHUNK];
-                let halves = &mut halves[..values.len()];
-                halves.convert_from_f32_slice(values);
-                for (bytes, half) in bytes.as_chunks_mut().0.iter_mut().zip(halves) {
-                    *bytes = half.to_le_bytes();
-                }
-            }
+            ElementType::F16 => halves::to_bytes(values, bytes),
             ElementType::U8 => {
                 for (byte, value) in bytes.iter_mut().zip(values) {
                     // saturates, and NaN is 0
@@ -447,17 +439,7 @@ pub(super) fn values(
             reason: error.to_string(),
         })?;
     if *element == ElementType::F16 {
-        let mut halves = [f16::ZERO; CHUNK];
-        let mut floats = [0.0; CHUNK];
-        for chunk in data.chunks(2 * CHUNK) {
-            let mut length = 0;
-            for (half, bytes) in halves.iter_mut().zip(chunk.as_chunks().0) {
-                *half = f16::from_le_bytes(*bytes);
-                length += 1;
-            }
-            halves[..length].convert_to_f32_slice(&mut floats[..length]);
-            depth.values.extend_from_slice(&floats[..length]);
-        }
+        halves::from_bytes(data, &mut depth.values);
     } else {
         let values = data
             .as_chunks()

@@ -38,6 +38,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 8 << 20;
 /// Bytes that may be under way of all answers of a server.
 const CONNECTION_WINDOW: u32 = 32 << 20;
+/// Bytes that a server may send in one piece: fewer pieces are fewer calls of the system.
+const FRAME: u32 = 1 << 20;
 /// Bytes of a file of certificates.
 const LONGEST_CA: u64 = 16 << 20;
 
@@ -65,7 +67,8 @@ impl Grpc {
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE_ANSWER)
             .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW);
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME);
         if address.tls {
             let mut config = ClientTlsConfig::new()
                 .domain_name(address.host.clone())

@@ -12,6 +12,8 @@
 mod form;
 #[cfg(feature = "remote")]
 mod grpc;
+#[cfg(feature = "remote")]
+mod halves;
 #[cfg(all(feature = "remote", unix))]
 mod local;
 #[cfg(feature = "remote")]
