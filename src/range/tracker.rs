@@ -43,13 +43,13 @@ const CUT_OFF: f64 = 0.05;
 /// More is followed as fast as [`FAST`] says, in five frames with the default smoothing, but for the last of it.
 const URGENT: f64 = 0.01;
 /// Powers of the weight of the past: when something comes that is nearer or farther than all else,
-const FAST: f64 = 6.0;
+const FAST: f64 = 10.0;
 /// when that has gone,
 const GONE: f64 = 2.0;
 /// and when the camera moves on to where nothing is as near, or as far.
 const SLOW: f64 = 0.2;
 /// Frames of which the middle one counts: what a network makes of one is no reason.
-const MIDDLE: usize = 5;
+const MIDDLE: usize = 3;
 /// Frames without it after which something has gone.
 const WAIT: usize = 10;
 /// The range may be too wide by this share of it, at either end, for good.
