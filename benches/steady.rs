@@ -64,18 +64,27 @@ fn temporal_filter(criterion: &mut Criterion) {
         let limits = tracker.follow(&own, size, Mode::Smooth { past: 0.9 });
         let carry = tracker.carry();
         assert!(carry.is_some(), "nothing would be filtered");
-        let (mut filter, mut depth) = (TemporalFilter::default(), own);
         let strength = Strength {
             past: 0.9,
             departure: 0.03,
         };
-        let mut picture = SmallPicture::default();
-        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
-            bencher.iter(|| {
-                picture.read(black_box(&tensor), size, 1.0, true);
-                filter.apply(&mut depth, size, &picture, limits, carry, strength);
+        // the second picture is a few pixels on
+        let next: Vec<f32> = [0.0, 1.0, 2.0]
+            .iter()
+            .flat_map(|phase| waves(size, phase + 0.05))
+            .collect();
+        for (name, pictures) in [("still", [&tensor, &tensor]), ("moving", [&tensor, &next])] {
+            let (mut filter, mut depth) = (TemporalFilter::default(), own.clone());
+            let mut picture = SmallPicture::default();
+            let mut frame = 0;
+            group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                bencher.iter(|| {
+                    frame += 1;
+                    picture.read(black_box(pictures[frame % 2]), size, 1.0, true);
+                    filter.apply(&mut depth, size, &picture, limits, carry, strength);
+                });
             });
-        });
+        }
     }
 }
 

@@ -470,7 +470,10 @@ fn a_crash_of_the_runtime_does_not_end_the_process() {
     // what else is known of it does not stand in for that
     std::fs::remove_file(note).unwrap();
     open("unusual.onnx", unusual()).unwrap();
-    assert_eq!(notes(), [note.clone()], "it was not tried again");
+    assert!(
+        matches!(&notes()[..], [only] if only == note),
+        "it was not tried again"
+    );
 
     let usual = vec![node("Relu", &["x"], &["made"])];
     open("usual.onnx", usual).unwrap();

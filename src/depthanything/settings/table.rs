@@ -407,9 +407,9 @@ pub(super) static TABLE: &[Property] = &[
             glib::ParamSpecDouble::builder("temporal-filter")
                 .nick("Temporal filter")
                 .blurb(
-                    "In range=smooth, steadies depth where the picture is still, against drift of whole regions and noise of \
-                     single pixels. The value is the largest difference from the model's own depth, as a share of the \
-                     range: 0.03 for a fixed camera, 0.1 where much moves. 0: off, samples are the model's values",
+                    "In range=smooth, steadies depth against drift of whole regions and noise of single pixels, and follows \
+                     what moves through the picture. The value is the largest difference from the model's own depth, as a \
+                     share of the range: 0.03 for most videos, 0.1 where much moves. 0: off, samples are the model's values",
                 )
                 .minimum(0.0)
                 .maximum(0.5)

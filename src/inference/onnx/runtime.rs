@@ -143,6 +143,7 @@ pub fn load() -> Result<&'static Runtime, Error> {
 ///
 /// # Errors
 /// [`Error::Runtime`] with the reason why it does not serve.
+#[cfg(any(test, feature = "testing"))]
 pub fn load_from(path: &Path) -> Result<&'static Runtime, Error> {
     load_with(|| search::Places::explicit(path))
 }
@@ -161,10 +162,10 @@ pub(super) fn for_tests() -> &'static Runtime {
     load_from(&path).expect("an ONNX Runtime: ./check installs it")
 }
 
-/// As [`load_from`], with these libraries of execution providers.
+/// As [`load`], but from this library or the folder that holds it, with these libraries of execution providers.
 ///
 /// # Errors
-/// As [`load_from`].
+/// [`Error::Runtime`] with the reason why it does not serve.
 #[cfg_attr(
     not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")),
     allow(dead_code, reason = "there is no other process there")

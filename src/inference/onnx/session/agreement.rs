@@ -47,11 +47,11 @@ pub(super) fn compare_full(
     })
 }
 
+/// Depth of a picture, or why there is none.
+type Outcome = Result<Vec<f32>, Error>;
+
 /// The depth of one picture by `network`, and by fp32 on the CPU.
-fn both(
-    setup: Setup<'_>,
-    network: &mut SessionNetwork,
-) -> Result<(Vec<f32>, Result<Vec<f32>, Error>), Error> {
+fn both(setup: Setup<'_>, network: &mut SessionNetwork) -> Result<(Vec<f32>, Outcome), Error> {
     let picture = Picture::new(&network.description, COMPARED_AT, 1)?;
     let found = picture.depth(network)?;
     let mut reference = fusion::open_reference(setup, network)?;

@@ -1,5 +1,6 @@
 //! Forms that servers tell, good and bad.
 
+use half::f16;
 use prost::Message;
 
 use super::super::protocol::{InferOutputTensor, InferTensorContents};
@@ -120,7 +121,7 @@ fn tensors_are_written_as_the_model_takes_them() {
     let expected = [5, area + 5, 2 * area + 5].map(|at| values[3 * area + at]);
     assert_eq!(as_floats(&bytes[pixel..pixel + 3]), expected);
     assert!(bytes[2 * 3 * area..].iter().all(|&byte| byte == 0));
-    let call = form.call(images, bytes.into());
+    let call = form.call(images, bytes);
     assert!(call.limit < 4 << 20, "{}", call.limit);
 }
 
