@@ -316,6 +316,13 @@ fn tell_compilation(element: &Element, news: Compilation) {
 fn load(element: &Element, settings: &LoadSettings, cancel: Cancel) -> Result<Shared, Error> {
     runtime::set_log_hook(runtime_log_level(), log_of_runtime);
     let servers = settings.servers()?;
+    if let Some(name) = settings.server.set_in_vain() {
+        gst::element_warning!(
+            element,
+            gst::ResourceError::Settings,
+            ("{name} does nothing without the property server, which names the servers to run the network")
+        );
+    }
     let config = inference::Config {
         servers: servers.clone(),
         model: match &settings.model_file {

@@ -321,6 +321,33 @@ impl Default for ServerSettings {
     }
 }
 
+impl ServerSettings {
+    /// A property that does nothing, as it is about servers and there is none.
+    pub(super) fn set_in_vain(&self) -> Option<&'static str> {
+        let unset = Self::default();
+        let set = [
+            (self.model != unset.model, "server-model"),
+            (self.version != unset.version, "server-model-version"),
+            (self.timeout != unset.timeout, "server-timeout"),
+            (self.patience != unset.patience, "server-patience"),
+            (self.tls_ca != unset.tls_ca, "server-tls-ca"),
+            (self.token_file != unset.token_file, "server-token-file"),
+            (
+                self.token_header != unset.token_header,
+                "server-token-header",
+            ),
+            (
+                self.shared_memory != unset.shared_memory,
+                "server-shared-memory",
+            ),
+        ];
+        let first = set.into_iter().find(|(is_set, _)| *is_set);
+        first
+            .filter(|_| self.server.is_none())
+            .map(|(_, name)| name)
+    }
+}
+
 impl LoadSettings {
     /// The servers that are asked for; `None`: none are.
     ///

@@ -213,3 +213,18 @@ fn what_a_server_does_not_tell_is_said_once() {
     let none = warnings("model-depth=inverse input-normalization=unit");
     assert!(none.is_empty(), "{none:?}");
 }
+
+#[test]
+fn a_property_of_servers_without_any_says_so() {
+    let pipeline = Pipeline::new(&video(1, "server-model=depth"));
+    let messages = pipeline.run().unwrap();
+    let said = messages.iter().filter_map(|message| match message.view() {
+        gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
+        _ => None,
+    });
+    let said: Vec<_> = said.collect();
+    assert!(
+        matches!(&said[..], [one] if one.contains("server-model") && one.contains("server,")),
+        "{said:?}"
+    );
+}
