@@ -36,28 +36,8 @@ fn memory_has_a_limit() {
     assert!(little < more && more < 1400, "{little} {more}");
     assert_eq!(height_within(100_000, ""), Ok(1400));
     detail_is_given_up_first();
-    what_a_size_takes_is_known_at_the_next_start();
     let error = height_within(40, "min-resolution=650").unwrap_err();
     assert!(error.contains("min-resolution"), "{error}");
-}
-
-/// It is kept beside compiled engines, and the next start comes to the same.
-fn what_a_size_takes_is_known_at_the_next_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = format!("engine-cache={}", folder.path().display());
-    let kept = || {
-        let own = std::fs::read_dir(folder.path()).unwrap().next().unwrap();
-        let files = std::fs::read_dir(own.unwrap().path()).unwrap();
-        let mut files = files.map(|file| file.unwrap().path());
-        let file = files.find(|file| file.to_string_lossy().contains("memory-"));
-        std::fs::read_to_string(file.expect("what runs take")).unwrap()
-    };
-    let first = height_within(320, &cache).unwrap();
-    let sizes = |text: &str| text.matches("],[").count() + 1;
-    assert!(sizes(&kept()) > 1, "{}", kept());
-    let again = height_within(320, &cache).unwrap();
-    // a process that has run it before holds less afterwards, so that a size more may fit
-    assert!(again >= first && again < 1400, "{first} {again}");
 }
 
 /// A limit that lowers the resolution leaves no runs for detail; one that does not has them.
