@@ -2,23 +2,7 @@
 
 mod common;
 
-use common::Pipeline;
-use gst::prelude::*;
-
-/// The height of what the network sees, or the error.
-fn height_within(megabytes: u64, more: &str) -> Result<u32, String> {
-    let limit = megabytes * 1_000_000;
-    let pipeline = Pipeline::new(&format!(
-        "videotestsrc num-buffers=2 ! video/x-raw,width=320,height=180 \
-         ! depthanything name=depth resolution=1400 num-threads=2 memory-limit={limit} {more} ! fakesink"
-    ));
-    pipeline.run()?;
-    let stats = pipeline
-        .element("depth")
-        .property::<gst::Structure>("stats");
-    Ok(stats.get("network-height").unwrap())
-}
-
+use common::height_within;
 /// It is kept beside compiled engines, and the next start comes to the same. The second network of a process keeps nothing: the
 /// heap that the first has left would hide what it takes.
 #[test]

@@ -2,22 +2,8 @@
 
 mod common;
 
-use common::Pipeline;
+use common::{Pipeline, height_within};
 use gst::prelude::*;
-
-/// The height of what the network sees, or the error.
-fn height_within(megabytes: u64, more: &str) -> Result<u32, String> {
-    let limit = megabytes * 1_000_000;
-    let pipeline = Pipeline::new(&format!(
-        "videotestsrc num-buffers=2 ! video/x-raw,width=320,height=180 \
-         ! depthanything name=depth resolution=1400 num-threads=2 memory-limit={limit} {more} ! fakesink"
-    ));
-    pipeline.run()?;
-    let stats = pipeline
-        .element("depth")
-        .property::<gst::Structure>("stats");
-    Ok(stats.get("network-height").unwrap())
-}
 
 #[test]
 fn memory_has_a_limit() {

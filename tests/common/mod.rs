@@ -299,3 +299,17 @@ pub fn frame(seed: u8, index: u64) -> gst::Buffer {
     buffer_ref.set_duration(gst::ClockTime::from_mseconds(100));
     buffer
 }
+
+/// The height of what the network sees of a short stream at `resolution=1400` within so many megabytes, or the error.
+pub fn height_within(megabytes: u64, more: &str) -> Result<u32, String> {
+    let limit = megabytes * 1_000_000;
+    let pipeline = Pipeline::new(&format!(
+        "videotestsrc num-buffers=2 ! video/x-raw,width=320,height=180 \
+         ! depthanything name=depth resolution=1400 num-threads=2 memory-limit={limit} {more} ! fakesink"
+    ));
+    pipeline.run()?;
+    let stats = pipeline
+        .element("depth")
+        .property::<gst::Structure>("stats");
+    Ok(stats.get("network-height").unwrap())
+}

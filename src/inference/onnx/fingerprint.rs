@@ -35,16 +35,13 @@ const KIND: [&str; 13] = [
 
 /// Adds all of it to `hash`, for the runtime whose library lies at `runtime`.
 pub(super) fn add_to(hash: &mut blake3::Hasher, runtime: &Path) {
-    let mut add = |text: &str| {
-        hash.update(&(text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
-    };
-    add(BUILD);
     let own = file_of_symbol(add_to as *const ());
     // a build of changes that are not committed
-    add(&own.map_or(String::new(), |own| state(&own)));
-    add(std::env::consts::ARCH);
-    add(&cpu());
+    let own = own.map_or(String::new(), |own| state(&own));
+    add_parts(
+        hash,
+        [BUILD, &own, std::env::consts::ARCH, &cpu()].map(str::as_bytes),
+    );
     add_library(hash, runtime);
 }
 
